@@ -1,0 +1,148 @@
+//! The command line.
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::error::Error;
+
+const EXAMPLES: &str = "\
+Tables:
+  resets  one row per TCP reset, those of the last seconds included
+  losses  resets that were seen but not recorded
+  files   one row per recorded segment
+
+Examples:
+  tcprst-analyze \"select caller, count(*) from resets group by caller order by 2 desc\"
+  tcprst-analyze \"select date_trunc('hour', time) as hour, cause, count(*)
+                  from resets group by hour, cause order by hour\"
+  tcprst-analyze --format ndjson \"select * from resets where dst_port = 5432\" | jq .
+  tcprst-analyze --data /srv/a/rst --data /srv/b/rst -f report.sql --format csv > report.csv
+  tcprst-analyze schema
+
+Exit codes:
+  0  done
+  1  failed, or a file was skipped: the answer, if any, is not over everything
+  2  wrong usage
+  3  not permitted to read the recording";
+
+/// SQL over recorded TCP resets.
+///
+/// Reads what tcprst-record wrote and never changes it. Several statements, separated by `;`,
+/// run in order. A file that cannot be read is told on stderr and skipped.
+#[derive(Debug, Parser)]
+#[command(name = "tcprst-analyze", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(
+    override_usage = "tcprst-analyze [OPTIONS] [SQL]\n       tcprst-analyze [OPTIONS] <COMMAND>"
+)]
+#[command(disable_help_subcommand = true)]
+pub struct Cli {
+    /// Folder of a recording; can be given several times
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "TCPRST_DATA",
+        default_value = "/var/log/rst",
+        global = true
+    )]
+    pub data: Vec<PathBuf>,
+
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
+    pub format: Format,
+
+    /// Read the SQL from a file; `-` is stdin
+    #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
+    pub file: Option<PathBuf>,
+
+    /// The SQL; without it and without --file, it is read from stdin
+    #[arg(value_name = "SQL")]
+    pub sql: Option<String>,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum Command {
+    /// Columns of every table: type, encoding and meaning
+    Schema,
+    /// Recorded segments, oldest first, and whether each is whole
+    Files,
+    /// Resets that were seen but not recorded, and what is known of them
+    Losses,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Aligned columns for people; control characters are escaped
+    Table,
+    /// RFC 4180 with a header
+    Csv,
+    /// One array of objects
+    Json,
+    /// One object a line
+    Ndjson,
+}
+
+/// What to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Job {
+    Sql(String),
+    Schema,
+}
+
+impl Cli {
+    /// What the arguments ask for; reads the SQL from where they say.
+    pub fn job(&self) -> Result<Job, Error> {
+        if self.command.is_some() && (self.sql.is_some() || self.file.is_some()) {
+            return Err(Error::Usage("give either SQL or a subcommand"));
+        }
+        match (self.command, &self.sql, &self.file) {
+            (Some(Command::Schema), ..) => Ok(Job::Schema),
+            (Some(Command::Files), ..) => Ok(Job::Sql(include_str!("reports/files.sql").into())),
+            (Some(Command::Losses), ..) => Ok(Job::Sql(include_str!("reports/losses.sql").into())),
+            (None, Some(sql), _) => Ok(Job::Sql(sql.clone())),
+            (None, None, Some(path)) if path != Path::new("-") => fs::read_to_string(path)
+                .map(Job::Sql)
+                .map_err(|source| Error::ReadSql { from: path.display().to_string(), source }),
+            (None, None, given) => {
+                // Waiting for somebody to type would look like hanging; `-f -` asks for it.
+                if given.is_none() && io::stdin().is_terminal() {
+                    return Err(Error::Usage("no SQL given"));
+                }
+                let mut sql = String::new();
+                io::stdin()
+                    .read_to_string(&mut sql)
+                    .map_err(|source| Error::ReadSql { from: "stdin".into(), source })?;
+                Ok(Job::Sql(sql))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_subcommand_is_told_from_sql() {
+        let cli = Cli::parse_from(["tcprst-analyze", "schema"]);
+        assert_eq!(cli.job().unwrap(), Job::Schema);
+        let cli = Cli::parse_from(["tcprst-analyze", "select 1"]);
+        assert_eq!(cli.job().unwrap(), Job::Sql("select 1".into()));
+        let cli = Cli::parse_from(["tcprst-analyze", "--data", "x", "files", "--format", "csv"]);
+        assert!(matches!(cli.command, Some(Command::Files)));
+        assert_eq!((cli.format, cli.data), (Format::Csv, vec![PathBuf::from("x")]));
+    }
+}

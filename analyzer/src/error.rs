@@ -1,0 +1,127 @@
+//! What can end a query early. Each error is one line and has an exit code.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::object_store;
+use datafusion::sql::sqlparser::parser::ParserError;
+
+use crate::session::CATALOG;
+
+/// Why there is no (full) answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0} (see tcprst-analyze --help)")]
+    Usage(&'static str),
+    #[error("cannot read the SQL from {from}: {source}")]
+    ReadSql { from: String, source: io::Error },
+    #[error("no statement in the SQL")]
+    NoStatement,
+    #[error("cannot read {}: {source}", .path.display())]
+    Folder { path: PathBuf, source: io::Error },
+    #[error("no recorded files in {dirs}: is tcprst-record running with --out {first}?")]
+    NothingRecorded { dirs: String, first: String },
+    #[error("{what} refused: tcprst-analyze only reads")]
+    ReadOnly { what: String },
+    #[error("{}", essence(.0))]
+    Query(#[from] DataFusionError),
+    #[error("cannot print the result: {0}")]
+    Encode(#[from] ArrowError),
+    #[error("cannot write the result: {0}")]
+    Output(io::Error),
+    #[error("cannot start worker threads: {0}")]
+    Runtime(io::Error),
+}
+
+impl Error {
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Error::Usage(_) => ExitCode::from(2),
+            Error::Folder { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ExitCode::from(3)
+            }
+            _ => ExitCode::from(1),
+        }
+    }
+}
+
+/// What the author of a query needs of DataFusion's error, in one line.
+///
+/// The wrapping layers say where in DataFusion it happened and an unknown column is followed
+/// by the names of all the others; neither helps.
+fn essence(error: &DataFusionError) -> String {
+    let root = error.find_root();
+    let text = match root {
+        DataFusionError::SQL(error, _) => match error.as_ref() {
+            ParserError::ParserError(text) | ParserError::TokenizerError(text) => {
+                format!("SQL: {text}")
+            }
+            ParserError::RecursionLimitExceeded => "SQL: nested too deeply".to_owned(),
+        },
+        DataFusionError::SchemaError(error, _) => match error.as_ref() {
+            // The first line has the suggestion; the second lists every column.
+            not_found @ SchemaError::FieldNotFound { .. } => {
+                let text = not_found.to_string();
+                let first = text.lines().next().unwrap_or_default().to_owned();
+                format!("{first} (tcprst-analyze schema lists the columns)")
+            }
+            other => other.to_string(),
+        },
+        DataFusionError::Plan(text)
+        | DataFusionError::Execution(text)
+        | DataFusionError::NotImplemented(text)
+        | DataFusionError::Configuration(text)
+        | DataFusionError::ResourcesExhausted(text) => text.clone(),
+        DataFusionError::ArrowError(error, _) => error.to_string(),
+        DataFusionError::ParquetError(error) => error.to_string(),
+        DataFusionError::ObjectStore(error) => match error.as_ref() {
+            // The recorder's retention does not wait for readers.
+            object_store::Error::NotFound { path, .. } => {
+                format!("/{path} was removed while the query ran: run it again")
+            }
+            other => other.to_string(),
+        },
+        DataFusionError::IoError(error) => error.to_string(),
+        other => other.to_string(),
+    };
+    let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
+    // Our own table names need no prefix that nobody wrote.
+    let text = text.replace(&format!("{CATALOG}.public."), "");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::common::{Column, plan_datafusion_err};
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_column_is_one_line_with_the_suggestion() {
+        let error = DataFusionError::SchemaError(
+            Box::new(SchemaError::FieldNotFound {
+                field: Box::new(Column::new_unqualified("callr")),
+                valid_fields: vec![
+                    Column::new(Some("resets"), "caller"),
+                    Column::new(Some("resets"), "time"),
+                ],
+            }),
+            Box::new(None),
+        )
+        .context("somewhere");
+        let text = Error::from(error).to_string();
+        assert!(text.starts_with("No field named callr. Did you mean 'resets.caller'?"), "{text}");
+        assert!(!text.contains("resets.time") && !text.contains('\n'), "{text}");
+    }
+
+    #[test]
+    fn layers_line_ends_and_the_catalog_go() {
+        let error =
+            plan_datafusion_err!("table '{CATALOG}.public.x' not found.\nSorry").context("c");
+        assert_eq!(Error::from(error).to_string(), "table 'x' not found. Sorry");
+    }
+}

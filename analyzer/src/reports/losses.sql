@@ -1,0 +1,15 @@
+-- Resets that were seen but not recorded, by what they had in common, most first.
+select
+    host,
+    stage,
+    sum(count) as lost,
+    min(from_time) as first_from,
+    max(to_time) as last_to,
+    callee,
+    caller,
+    reason,
+    netns_id,
+    src_port
+from losses
+group by host, stage, callee, caller, reason, netns_id, src_port
+order by lost desc, first_from

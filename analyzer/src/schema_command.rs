@@ -1,0 +1,44 @@
+//! `tcprst-analyze schema`: the columns of every table, from the tables that define them.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
+use tcprst_schema::columns::{COLUMNS, Column, Encoding, Kind, LOSS_COLUMNS};
+
+use crate::files::FILE_COLUMNS;
+
+const HEADER: [&str; 7] = ["table", "column", "type", "null", "encoding", "reason", "doc"];
+
+/// One row per column.
+pub(crate) fn columns() -> Result<RecordBatch, ArrowError> {
+    let mut rows: Vec<[&'static str; HEADER.len()]> = Vec::new();
+    rows.extend(COLUMNS.iter().map(|column| describe("resets", column)));
+    rows.extend(LOSS_COLUMNS.iter().map(|column| describe("losses", column)));
+    rows.extend(FILE_COLUMNS.iter().map(|column| describe("files", column)));
+
+    let fields =
+        HEADER.iter().map(|name| Field::new(*name, DataType::Utf8, false)).collect::<Vec<_>>();
+    let columns = (0..HEADER.len())
+        .map(|at| Arc::new(rows.iter().map(|row| Some(row[at])).collect::<StringArray>()) as _)
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+fn describe<R>(table: &'static str, column: &Column<R>) -> [&'static str; HEADER.len()] {
+    let kind = match column.kind {
+        Kind::Int32 => "int32",
+        Kind::Int64 => "int64",
+        Kind::Boolean => "boolean",
+        Kind::Text => "text",
+        Kind::Timestamp => "timestamp(us, UTC)",
+    };
+    let encoding = match column.encoding {
+        Encoding::Delta => "delta",
+        Encoding::Dictionary => "dictionary",
+        Encoding::Plain => "plain",
+    };
+    let null = if column.nullable { "null" } else { "required" };
+    [table, column.name, kind, null, encoding, column.encoding_reason, column.doc]
+}

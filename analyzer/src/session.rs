@@ -1,0 +1,91 @@
+//! From SQL to a printed result: parse, plan, refuse, run.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use tcprst_schema::columns::{COLUMNS, LOSS_COLUMNS};
+
+use crate::cli::Format;
+use crate::error::Error;
+use crate::files;
+use crate::print;
+use crate::recording::Recording;
+use crate::table::{SegmentTable, reader_schema};
+
+/// Name of the catalog that holds our tables; error messages leave it out.
+pub(crate) const CATALOG: &str = "tcprst";
+
+/// The statements of an input, at least one.
+pub fn parse(sql: &str) -> Result<Vec<Statement>, Error> {
+    let statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
+    if statements.is_empty() {
+        return Err(Error::NoStatement);
+    }
+    Ok(statements.into())
+}
+
+/// The tables of a recording, ready for queries.
+#[expect(missing_debug_implementations, reason = "DataFusion's context has none")]
+pub struct Session {
+    context: SessionContext,
+}
+
+impl Session {
+    pub fn new(mut recording: Recording) -> Result<Self, Error> {
+        let mut config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_default_catalog_and_schema(CATALOG, "public");
+        // What is recorded is UTC; `now()` and times without a zone must compare with it.
+        config.options_mut().execution.time_zone = Some("UTC".to_owned());
+        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        let context = SessionContext::new_with_state(state);
+
+        let files = files::batch(&recording)?;
+        let files = MemTable::try_new(files.schema(), vec![vec![files]])?;
+        let live = recording.live.iter_mut().map(|spool| std::mem::take(&mut spool.batches));
+        let resets = SegmentTable::new(reader_schema(COLUMNS), &recording.resets, live.collect());
+        let losses = SegmentTable::new(reader_schema(LOSS_COLUMNS), &recording.losses, Vec::new());
+        context.register_table("resets", Arc::new(resets))?;
+        context.register_table("losses", Arc::new(losses))?;
+        context.register_table("files", Arc::new(files))?;
+        Ok(Self { context })
+    }
+
+    /// Runs one statement and prints its result while it comes.
+    pub async fn run(
+        &self,
+        statement: Statement,
+        format: Format,
+        out: &mut impl Write,
+    ) -> Result<(), Error> {
+        let plan = self.context.state().statement_to_plan(statement).await?;
+        refuse_writes(&plan)?;
+        let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+        let stream = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
+        let cells = if is_plan { print::Cells::Lines } else { print::Cells::OneLine };
+        print::stream(format, cells, stream, out).await
+    }
+}
+
+/// The files belong to the recorder, and SQL comes from wherever the user found it: only
+/// what reads is run, however deep it is nested (`explain analyze copy ...` would write).
+fn refuse_writes(plan: &LogicalPlan) -> Result<(), Error> {
+    let mut refused = None;
+    plan.apply_with_subqueries(|node| {
+        refused = match node {
+            LogicalPlan::Ddl(ddl) => Some(ddl.name().to_owned()),
+            LogicalPlan::Dml(dml) => Some(dml.op.name().to_owned()),
+            LogicalPlan::Copy(_) => Some("Copy".to_owned()),
+            LogicalPlan::Statement(statement) => Some(statement.name().to_owned()),
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        Ok(TreeNodeRecursion::Stop)
+    })?;
+    refused.map_or(Ok(()), |what| Err(Error::ReadOnly { what }))
+}

@@ -1,0 +1,102 @@
+//! A live segment: the Arrow IPC stream that a running recorder appends to.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read as _, Seek as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamReader;
+use tcprst_schema::footer::{Footer, FooterError};
+
+/// What each message of the stream starts with, before its length.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+
+/// What a spool holds at the moment.
+#[derive(Debug)]
+pub struct Live {
+    pub path: PathBuf,
+    pub footer: Footer,
+    pub bytes: u64,
+    /// Whole batches, in the table's schema.
+    pub batches: Vec<RecordBatch>,
+    /// What stopped the reading before the end, other than a message in the making.
+    pub damage: Option<ArrowError>,
+}
+
+impl Live {
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+/// Why a spool is not part of the answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    #[error(transparent)]
+    Open(#[from] io::Error),
+    #[error("damaged: {0}")]
+    Arrow(#[from] ArrowError),
+    #[error(transparent)]
+    Footer(#[from] FooterError),
+}
+
+/// Reads a spool up to its last whole batch; `None` where not even its schema is written yet.
+///
+/// All of it is read at once: the recorder removes the spool as soon as it is sealed, and the
+/// rows must then come from one of the two and not from neither.
+pub fn read(path: &Path, schema: &SchemaRef) -> Result<Option<Live>, Unusable> {
+    let mut file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    // Any first four bytes would be taken for a length, and a foreign file for a cut one.
+    let mut start = Vec::new();
+    (&file).take(8).read_to_end(&mut start)?;
+    match start.first_chunk() {
+        Some(&CONTINUATION) if start.len() == 8 => file.rewind()?,
+        Some(start) if start != &CONTINUATION => return Err(FooterError::Foreign.into()),
+        _ => return Ok(None),
+    }
+    let mut stream = match StreamReader::try_new(BufReader::new(file), None) {
+        Ok(stream) => stream,
+        Err(error) if is_cut(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let metadata = stream.schema();
+    let footer =
+        Footer::from_pairs(metadata.metadata().iter().map(|(k, v)| (k.as_str(), v.as_str())))?;
+    let mut live = Live { path: path.to_owned(), footer, bytes, batches: Vec::new(), damage: None };
+    loop {
+        match stream.next() {
+            None => break,
+            Some(Ok(batch)) => live.batches.push(to_table(&batch, schema)?),
+            Some(Err(error)) if is_cut(&error) => break,
+            Some(Err(error)) => {
+                live.damage = Some(error);
+                break;
+            }
+        }
+    }
+    Ok(Some(live))
+}
+
+/// The end of the file within a message: it is being written right now, or its writer died.
+fn is_cut(error: &ArrowError) -> bool {
+    matches!(error, ArrowError::IoError(_, source) if source.kind() == io::ErrorKind::UnexpectedEof)
+}
+
+/// The columns of the table by name: text leaves its dictionary, a column that an older
+/// recorder does not know is null, one that we do not know is dropped.
+fn to_table(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => cast(column, field.data_type()),
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+        })
+        .collect::<Result<Vec<ArrayRef>, _>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns)
+}

@@ -1,0 +1,246 @@
+//! From what a hook has at hand to an event in the ring of this CPU, or to a counted loss.
+
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use aya_ebpf::helpers::{
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid,
+    bpf_get_current_task, bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_get_stack,
+    bpf_ktime_get_boot_ns, bpf_ringbuf_query,
+};
+use aya_ebpf::helpers::generated::bpf_get_current_comm;
+use core::ffi::c_void;
+use tcprst_schema::wire::{
+    CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, LOST_FRAMES, LongEvent,
+    LostKey, MAX_FRAMES, SHORT_FRAMES, ShortEvent,
+};
+
+use crate::kernel::{Address, layout, read};
+use crate::maps::{CLOSED_FROM, LOST, RINGS, TOTALS};
+use crate::sock::{Address16, Flow, Owner};
+use crate::{packet, sock};
+
+/// What a hook has at hand.
+#[derive(Clone, Copy)]
+pub(crate) struct Reset {
+    /// Context of the program, for the stack.
+    pub(crate) ctx: *mut c_void,
+    /// [`tcprst_schema::hook::Site`], or 0 where the stack must tell.
+    pub(crate) site: u8,
+    /// `struct sock *` of any kind, or 0.
+    pub(crate) sk: Address,
+    /// `struct sk_buff *` of the segment that is answered, or 0.
+    pub(crate) skb: Address,
+    /// `enum sk_rst_reason`, or `NO_REASON`.
+    pub(crate) reason: i32,
+}
+
+/// Counts the reset, and puts it into the ring of this CPU or counts it as lost.
+#[inline(always)]
+pub(crate) fn emit(reset: Reset) {
+    let Some(totals) = TOTALS.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: the entry of this CPU, which nothing else writes while the program runs: the
+    // kernel refuses to run it inside itself since 6.1 (`recursion_misses`, which the recorder
+    // adds to the losses). Before, a reset in an interrupt in these few instructions is missed.
+    unsafe { (*totals).seen += 1 };
+    if reset.reason as u32 == layout!(no_socket_reason) {
+        emit_as::<ShortEvent>(reset, totals);
+    } else {
+        emit_as::<LongEvent>(reset, totals);
+    }
+}
+
+/// The two sizes of a record.
+trait Record: 'static {
+    /// Where the stack starts, and how many bytes of it are asked for.
+    fn stack(this: *mut Self) -> (*mut u64, u32);
+}
+
+impl Record for ShortEvent {
+    #[inline(always)]
+    fn stack(this: *mut Self) -> (*mut u64, u32) {
+        // SAFETY: only computes an address inside the record.
+        (unsafe { &raw mut (*this).stack }.cast(), (SHORT_FRAMES * 8) as u32)
+    }
+}
+
+impl Record for LongEvent {
+    #[inline(always)]
+    fn stack(this: *mut Self) -> (*mut u64, u32) {
+        let asked = layout!(stack_bytes);
+        let most = (MAX_FRAMES * 8) as u32;
+        // SAFETY: only computes an address inside the record.
+        (unsafe { &raw mut (*this).stack }.cast(), if asked > most { most } else { asked })
+    }
+}
+
+#[inline(always)]
+fn emit_as<R: Record>(reset: Reset, totals: *mut CpuTotals) {
+    // SAFETY: no arguments, always allowed.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let Some(ring) = RINGS.get(cpu) else {
+        return lose(&reset, totals);
+    };
+    let Some(mut entry) = ring.reserve_untyped::<R>(0) else {
+        return lose(&reset, totals);
+    };
+    let record: *mut R = entry.as_mut_ptr();
+    let header: *mut EventHeader = record.cast();
+    // SAFETY: the record was reserved whole, the header is its first member, and every field
+    // of it is written below before the record is submitted.
+    unsafe {
+        (*header).seq = (*totals).seen;
+        (*header).lost = (*totals).lost;
+        (*header).cpu = cpu;
+        (*header).site = reset.site;
+        (*header).reason = reset.reason;
+        (*header).padding = [0; 6];
+        fill(&reset, header);
+        let (stack, bytes) = R::stack(record);
+        (*header).stack_bytes = bpf_get_stack(reset.ctx, stack.cast(), bytes, 0) as i32;
+    }
+    // Wake the reader once for a batch: when the record makes the ring pass the mark. While it
+    // stays above, the reader is awake or late, and another wake-up would not help it.
+    let wake = layout!(wake_bytes) as u64;
+    // SAFETY: a ring buffer map, as the helper asks for.
+    let waiting = unsafe {
+        bpf_ringbuf_query(core::ptr::from_ref(ring).cast_mut().cast(), BPF_RB_AVAIL_DATA.into())
+    };
+    let passes = waiting >= wake && waiting < wake + 2 * size_of::<R>() as u64;
+    entry.submit(if passes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }.into());
+}
+
+/// # Safety
+/// `event` points to a whole, writable header.
+#[inline(never)]
+unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
+    let mut flags = 0;
+    let mut net = 0;
+    let mut state = 0;
+    let mut closed_from = 0;
+    let mut answered_flags = 0;
+    let mut owner = Owner::NONE;
+    let mut flow = Flow::NONE;
+    if let Some(seen) = packet::flow(reset.skb) {
+        answered_flags = packet::tcp_flags(reset.skb);
+        flow = seen;
+        flags |= FROM_PACKET;
+    }
+    if reset.sk != 0 {
+        flags |= HAS_SOCKET;
+        state = sock::state(reset.sk);
+        net = sock::net(reset.sk);
+        let full = sock::is_full(state);
+        if flags & FROM_PACKET == 0 {
+            flow = sock::flow(reset.sk, full);
+        }
+        if full {
+            flags |= FULL_SOCKET;
+            owner = sock::owner(reset.sk);
+        }
+        if state == sock::TCP_CLOSE {
+            // SAFETY: the value is copied at once; a reused entry gives another state, and that
+            // takes 8192 closings between two lines of one kernel function.
+            closed_from = unsafe { CLOSED_FROM.get(reset.sk) }.copied().unwrap_or(0);
+        }
+    }
+    if net == 0 {
+        net = packet::net(reset.skb);
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*event).boot_ns = bpf_ktime_get_boot_ns();
+        (*event).family = flow.family;
+        (&raw mut (*event).src_addr).cast::<Address16>().write(flow.src_addr);
+        (&raw mut (*event).dst_addr).cast::<Address16>().write(flow.dst_addr);
+        (*event).src_port = flow.src_port;
+        (*event).dst_port = flow.dst_port;
+        (*event).socket_uid = owner.uid;
+        (*event).socket_cgroup_id = owner.cgroup_id;
+        (*event).netns_inum = read(net, layout!(offsets.net_inum)).unwrap_or(0);
+        (*event).netns_cookie = read(net, layout!(offsets.net_cookie)).unwrap_or(0);
+        (*event).sk_state = state;
+        (*event).closed_from = closed_from;
+        (*event).answered_flags = answered_flags;
+        // The answer to a segment is never the act of the task that happens to run.
+        if reset.skb == 0 {
+            flags |= HAS_TASK;
+            task(event);
+        } else {
+            no_task(event);
+        }
+        (*event).flags = flags;
+    }
+}
+
+/// Fills the running task. Whether it acted, the recorder tells from the stack.
+///
+/// # Safety
+/// `event` points to a whole, writable header.
+#[inline(always)]
+unsafe fn task(event: *mut EventHeader) {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    let uid_gid = bpf_get_current_uid_gid();
+    // SAFETY: the caller's promise; the helpers take no argument.
+    unsafe {
+        (*event).tgid = (pid_tgid >> 32) as u32;
+        (*event).tid = pid_tgid as u32;
+        (*event).uid = uid_gid as u32;
+        (*event).gid = (uid_gid >> 32) as u32;
+        let comm = &raw mut (*event).comm;
+        // Fills all of it, with zeros where it fails.
+        bpf_get_current_comm(comm.cast(), 16);
+        (*event).task_cgroup_id = bpf_get_current_cgroup_id();
+        let current = bpf_get_current_task();
+        let namespaces: Address = read(current, layout!(offsets.task_nsproxy)).unwrap_or(0);
+        let mounts: Address = read(namespaces, layout!(offsets.nsproxy_mnt_ns)).unwrap_or(0);
+        (*event).mntns_inum = read(mounts, layout!(offsets.mnt_ns_inum)).unwrap_or(0);
+    }
+}
+
+/// # Safety
+/// `event` points to a whole, writable header.
+#[inline(always)]
+unsafe fn no_task(event: *mut EventHeader) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*event).tgid = 0;
+        (*event).tid = 0;
+        (*event).uid = 0;
+        (*event).gid = 0;
+        (&raw mut (*event).comm).cast::<Address16>().write([0; 2]);
+        (*event).task_cgroup_id = 0;
+        (*event).mntns_inum = 0;
+    }
+}
+
+/// Counts a reset that found no room, under what is known of it.
+#[inline(never)]
+fn lose(reset: &Reset, totals: *mut CpuTotals) {
+    // SAFETY: as in `emit`.
+    unsafe { (*totals).lost += 1 };
+    let net = if reset.sk != 0 { sock::net(reset.sk) } else { packet::net(reset.skb) };
+    let flow = packet::flow(reset.skb)
+        .unwrap_or_else(|| sock::flow(reset.sk, sock::is_full(sock::state(reset.sk))));
+    let mut key = LostKey {
+        netns_cookie: read(net, layout!(offsets.net_cookie)).unwrap_or(0),
+        stack: [0; LOST_FRAMES],
+        reason: reset.reason,
+        netns_inum: read(net, layout!(offsets.net_inum)).unwrap_or(0),
+        src_port: flow.src_port,
+        site: reset.site,
+        family: flow.family,
+        padding: [0; 4],
+    };
+    let room = (LOST_FRAMES * 8) as u32;
+    // SAFETY: the buffer is as large as said. Where it fails the frames stay 0.
+    unsafe { bpf_get_stack(reset.ctx, (&raw mut key.stack).cast(), room, 0) };
+    match LOST.get_ptr_mut(&key) {
+        // SAFETY: the entry of this CPU.
+        Some(count) => unsafe { *count += 1 },
+        None => {
+            // Full: `TOTALS` has it, and the recorder reports the rest without a key.
+            let _ = LOST.insert(&key, 1, 0);
+        }
+    }
+}

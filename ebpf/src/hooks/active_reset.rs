@@ -1,0 +1,45 @@
+//! The function `tcp_send_active_reset` (net/ipv4/tcp_output.c): this host gives a connection
+//! up. `(sk, gfp)`, from 6.12 `(sk, gfp, reason)`, in 7.2 `(sk, reason)`.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::macros::{fentry, kprobe};
+use aya_ebpf::programs::{FEntryContext, ProbeContext};
+use tcprst_schema::hook::Site;
+use tcprst_schema::wire::NO_REASON;
+
+use super::fentry_arg;
+use crate::emit::{Reset, emit};
+use crate::kernel::layout;
+
+#[fentry]
+pub fn fentry_active(ctx: FEntryContext) -> u32 {
+    let reason = match layout!(active_reason_arg) {
+        0 => NO_REASON,
+        position => fentry_arg(&ctx, position) as i32,
+    };
+    emit(Reset {
+        ctx: ctx.as_ptr(),
+        site: Site::Active as u8,
+        sk: fentry_arg(&ctx, 0),
+        skb: 0,
+        reason,
+    });
+    0
+}
+
+#[kprobe]
+pub fn kprobe_active(ctx: ProbeContext) -> u32 {
+    let reason = match layout!(active_reason_arg) {
+        1 => ctx.arg(1).unwrap_or(NO_REASON),
+        2 => ctx.arg(2).unwrap_or(NO_REASON),
+        _ => NO_REASON,
+    };
+    emit(Reset {
+        ctx: ctx.as_ptr(),
+        site: Site::Active as u8,
+        sk: ctx.arg(0).unwrap_or(0),
+        skb: 0,
+        reason,
+    });
+    0
+}

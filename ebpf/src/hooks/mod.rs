@@ -1,0 +1,20 @@
+//! One file per hook. Their names are those of `schema/src/hook.rs`.
+
+mod active_reset;
+mod passive_reset;
+mod send_reset;
+mod set_state;
+
+use aya_ebpf::EbpfContext;
+
+use crate::kernel::{Address, read};
+
+/// Argument `index` of an fentry program.
+///
+/// Read as memory, not through the context's own access: the verifier knows these arguments
+/// as typed pointers that are never null (they are, for a reset without a socket), and refuses
+/// a program that touches an argument which the running kernel's function does not have.
+#[inline(always)]
+fn fentry_arg(ctx: &impl EbpfContext, index: u32) -> Address {
+    read(ctx.as_ptr() as Address, index * 8).unwrap_or(0)
+}

@@ -1,0 +1,62 @@
+//! The functions `tcp_v4_send_reset` and `tcp_v6_send_reset`: the answer to a segment.
+//! `(sk, skb)`, from 6.12 `(sk, skb, reason)`; `sk` may be null.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::macros::{fentry, kprobe};
+use aya_ebpf::programs::{FEntryContext, ProbeContext};
+use core::ffi::c_void;
+use tcprst_schema::hook::Site;
+use tcprst_schema::wire::NO_REASON;
+
+use super::fentry_arg;
+use crate::emit::{Reset, emit};
+use crate::kernel::{Address, layout};
+use crate::packet;
+
+/// The functions return at once on an incoming RST (RFC 9293, 3.10.7.1): nothing is sent.
+#[inline(always)]
+fn answer(ctx: *mut c_void, site: Site, sk: Address, skb: Address, reason: i32) -> u32 {
+    if packet::tcp_flags(skb) & packet::TCP_RST == 0 {
+        emit(Reset { ctx, site: site as u8, sk, skb, reason });
+    }
+    0
+}
+
+#[inline(always)]
+fn fentry_answer(ctx: &FEntryContext, site: Site) -> u32 {
+    let reason = match layout!(passive_reason_arg) {
+        0 => NO_REASON,
+        position => fentry_arg(ctx, position) as i32,
+    };
+    answer(ctx.as_ptr(), site, fentry_arg(ctx, 0), fentry_arg(ctx, 1), reason)
+}
+
+#[inline(always)]
+fn kprobe_answer(ctx: &ProbeContext, site: Site) -> u32 {
+    let reason = match layout!(passive_reason_arg) {
+        2 => ctx.arg(2).unwrap_or(NO_REASON),
+        _ => NO_REASON,
+    };
+    let (sk, skb) = (ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
+    answer(ctx.as_ptr(), site, sk, skb, reason)
+}
+
+#[fentry]
+pub fn fentry_v4(ctx: FEntryContext) -> u32 {
+    fentry_answer(&ctx, Site::PassiveV4)
+}
+
+#[fentry]
+pub fn fentry_v6(ctx: FEntryContext) -> u32 {
+    fentry_answer(&ctx, Site::PassiveV6)
+}
+
+#[kprobe]
+pub fn kprobe_v4(ctx: ProbeContext) -> u32 {
+    kprobe_answer(&ctx, Site::PassiveV4)
+}
+
+#[kprobe]
+pub fn kprobe_v6(ctx: ProbeContext) -> u32 {
+    kprobe_answer(&ctx, Site::PassiveV6)
+}

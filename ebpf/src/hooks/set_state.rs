@@ -1,0 +1,21 @@
+//! The tracepoint `inet_sock_set_state`: most resets are sent after the socket has gone to
+//! `TCP_CLOSE`, and only this tells what it was before. Fires on changes of state, a few times
+//! in the life of a connection.
+
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+
+use crate::maps::CLOSED_FROM;
+use crate::sock::TCP_CLOSE;
+
+#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
+pub fn inet_sock_set_state(ctx: RawTracePointContext) -> u32 {
+    let new_state: i32 = ctx.arg(2);
+    if new_state == i32::from(TCP_CLOSE) {
+        let old_state: i32 = ctx.arg(1);
+        let sk: u64 = ctx.arg(0);
+        // Cannot fail for want of room: the oldest entry gives way.
+        let _ = CLOSED_FROM.insert(sk, old_state as u8, 0);
+    }
+    0
+}

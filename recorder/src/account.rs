@@ -1,0 +1,89 @@
+//! `seen = written + lost`, segment by segment.
+//!
+//! Each event carries its number on its CPU and how many were lost there before it; the
+//! difference between two segments is what the second one saw and lost. The three numbers come
+//! from three counters (the kernel half's two, and the rows), so that the equation can fail
+//! and a test can check it.
+
+use tcprst_schema::footer::CpuAccount;
+use tcprst_schema::wire::CpuTotals;
+
+/// Where each CPU's account stands.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    base: Vec<CpuAccount>,
+    now: Vec<CpuAccount>,
+}
+
+/// Seen and lost since the segment began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    pub seen: u64,
+    pub lost: u64,
+}
+
+impl Account {
+    /// Takes an event into the account: its CPU, its number, the losses before it.
+    pub fn add(&mut self, cpu: u32, seq: u64, lost: u64) {
+        let cpu = cpu as usize;
+        if self.now.len() <= cpu {
+            self.now.resize(cpu + 1, CpuAccount::default());
+        }
+        self.now[cpu].seen = self.now[cpu].seen.max(seq);
+        self.now[cpu].lost = self.now[cpu].lost.max(lost);
+    }
+
+    /// Takes the kernel half's own totals, once the rings are empty and the programs are gone:
+    /// this adds what was lost after the last event.
+    pub fn close(&mut self, totals: &[CpuTotals]) {
+        for (cpu, totals) in totals.iter().enumerate() {
+            self.add(cpu as u32, totals.seen, totals.lost);
+        }
+    }
+
+    /// Where the segment's account starts.
+    pub fn base(&self) -> &[CpuAccount] {
+        &self.base
+    }
+
+    /// What the segment saw and lost.
+    pub fn sums(&self) -> Sums {
+        let base = |cpu: usize| self.base.get(cpu).copied().unwrap_or_default();
+        self.now.iter().enumerate().fold(Sums::default(), |sums, (cpu, now)| Sums {
+            seen: sums.seen + (now.seen - base(cpu).seen),
+            lost: sums.lost + (now.lost - base(cpu).lost),
+        })
+    }
+
+    /// Losses of all segments so far.
+    pub fn lost_in_all(&self) -> u64 {
+        self.now.iter().map(|cpu| cpu.lost).sum()
+    }
+
+    /// Starts the account of the next segment.
+    pub fn next_segment(&mut self) {
+        self.base.clone_from(&self.now);
+    }
+
+    /// An account that starts where a segment's footer says.
+    pub fn from_base(base: &[CpuAccount]) -> Self {
+        Self { base: base.to_vec(), now: base.to_vec() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_and_the_tail_are_lost() {
+        let mut account = Account::default();
+        account.add(1, 1, 0);
+        account.add(1, 5, 3);
+        assert_eq!(account.sums(), Sums { seen: 5, lost: 3 });
+        account.next_segment();
+        assert_eq!(account.sums(), Sums::default());
+        account.close(&[CpuTotals { seen: 2, lost: 2 }, CpuTotals { seen: 6, lost: 4 }]);
+        assert_eq!(account.sums(), Sums { seen: 3, lost: 3 });
+    }
+}

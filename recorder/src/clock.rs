@@ -1,0 +1,57 @@
+//! From the kernel's boot clock to the wall clock.
+
+use nix::time::{ClockId, clock_gettime};
+use tcprst_schema::footer::ClockAnchor;
+
+use crate::error::{Error, Result};
+
+/// The distance between the two clocks. Taken anew with each batch, so that a step of the wall
+/// clock (NTP, an operator) moves the events after it and none before.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    anchor: ClockAnchor,
+}
+
+impl Clock {
+    /// Reads both clocks.
+    pub fn now() -> Result<Self> {
+        Ok(Self {
+            anchor: ClockAnchor {
+                boot_ns: read(ClockId::CLOCK_BOOTTIME)?,
+                realtime_ns: read(ClockId::CLOCK_REALTIME)?,
+            },
+        })
+    }
+
+    pub fn anchor(&self) -> ClockAnchor {
+        self.anchor
+    }
+
+    /// Microseconds since the epoch of a moment on the boot clock.
+    pub fn wall_us(&self, boot_ns: u64) -> i64 {
+        let offset = i128::from(self.anchor.realtime_ns) - i128::from(self.anchor.boot_ns);
+        ((i128::from(boot_ns) + offset) / 1000) as i64
+    }
+
+    /// Microseconds since the epoch when the clocks were read.
+    pub fn now_us(&self) -> i64 {
+        self.wall_us(self.anchor.boot_ns)
+    }
+}
+
+fn read(clock: ClockId) -> Result<u64> {
+    let time = clock_gettime(clock).map_err(|e| Error::System("read the clock", e.into()))?;
+    Ok(time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_time_becomes_wall_time() {
+        let clock = Clock { anchor: ClockAnchor { boot_ns: 5_000, realtime_ns: 1_000_005_000 } };
+        assert_eq!(clock.wall_us(5_000), 1_000_005);
+        assert_eq!(clock.wall_us(4_000), 1_000_004, "before the anchor");
+    }
+}

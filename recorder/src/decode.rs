@@ -1,0 +1,57 @@
+//! From the bytes of a ring buffer to an event. Bytes of the kernel half are trusted to be of
+//! our layout (asserted on both sides), not to be whole: a short record is an error, not a panic.
+
+use tcprst_schema::wire::EventHeader;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// One event as it came from the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    pub header: EventHeader,
+    stack: [u64; tcprst_schema::wire::MAX_FRAMES],
+    frames: usize,
+}
+
+impl Event {
+    /// Reads a record; `None` where it is shorter than a header.
+    pub fn decode(record: &[u8]) -> Option<Self> {
+        let (header, rest) = EventHeader::read_from_prefix(record).ok()?;
+        let mut stack = [0; tcprst_schema::wire::MAX_FRAMES];
+        // A failed stack walk leaves a negative errno, which means no frames.
+        let bytes = usize::try_from(header.stack_bytes).unwrap_or(0);
+        let bytes = bytes.min(rest.len()).min(size_of_val(&stack)) & !7;
+        stack.as_mut_bytes()[..bytes].copy_from_slice(&rest[..bytes]);
+        Some(Self { header, stack, frames: bytes / 8 })
+    }
+
+    /// Return addresses, leaf first.
+    pub fn stack(&self) -> &[u64] {
+        &self.stack[..self.frames]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tcprst_schema::wire::ShortEvent;
+
+    #[test]
+    fn only_the_frames_that_were_taken_are_kept() {
+        let mut event = ShortEvent::new_zeroed();
+        event.header.seq = 7;
+        event.header.stack_bytes = 16;
+        event.stack = [9; 8];
+        let decoded = Event::decode(event.as_bytes()).expect("whole");
+        assert_eq!((decoded.header.seq, decoded.stack()), (7, &[9, 9][..]));
+
+        event.header.stack_bytes = -14;
+        assert!(Event::decode(event.as_bytes()).expect("whole").stack().is_empty());
+        event.header.stack_bytes = 4096;
+        assert_eq!(Event::decode(event.as_bytes()).expect("whole").stack().len(), 8);
+    }
+
+    #[test]
+    fn a_short_record_is_refused() {
+        assert!(Event::decode(&[0; 151]).is_none());
+    }
+}

@@ -1,0 +1,79 @@
+//! `doctor`: what this kernel and host can record. It does what a recording would do, loads and
+//! attaches every hook, and takes them off again.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use tcprst_schema::footer::SiteStatus;
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::kernel::{BTF_PATH, Kernel};
+use crate::probe;
+use crate::symbols::Symbols;
+
+/// The findings.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    pub host: String,
+    pub kernel: String,
+    /// Number of reset reasons that the kernel names; 0 before 6.10.
+    pub reasons: usize,
+    /// Whether /proc/kallsyms shows addresses: without them there are no causes.
+    pub symbols: bool,
+    pub sites: Vec<SiteStatus>,
+}
+
+/// Examines this host.
+pub fn examine() -> Result<Report> {
+    let host = Host::read()?;
+    let kernel = Kernel::read(BTF_PATH.as_ref())?;
+    let names = kernel.names();
+    let layout = kernel.layout(&names, 8, 4096)?;
+    let loaded = probe::load(&layout, 64 * 1024)?;
+    Ok(Report {
+        host: host.name,
+        kernel: host.kernel,
+        reasons: names.reasons.len(),
+        symbols: !Symbols::read().is_empty(),
+        sites: loaded.probe.sites().to_vec(),
+    })
+}
+
+impl Report {
+    /// Prints the findings on stdout.
+    pub fn print(&self, json: bool) -> Result<()> {
+        let text = if json {
+            let text = serde_json::to_string_pretty(self);
+            text.map_err(|source| Error::System("write JSON", source.into()))? + "\n"
+        } else {
+            self.text()
+        };
+        match io::stdout().lock().write_all(text.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::System("write to stdout", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("host     {}\nkernel   {}\n", self.host, self.kernel);
+        text.push_str(&match self.reasons {
+            0 => "reasons  none: the kernel names them since 6.10\n".to_owned(),
+            count => format!("reasons  {count} named by the kernel's BTF\n"),
+        });
+        text.push_str(if self.symbols {
+            "symbols  shown by /proc/kallsyms\n"
+        } else {
+            "symbols  hidden: set kernel.kptr_restrict to 0, or no cause can be named\n"
+        });
+        for site in &self.sites {
+            text.push_str(&match &site.hook {
+                Some(hook) => format!("seen     {:<28} {hook} {}\n", site.site, site.detail),
+                None => format!("NOT seen {:<28} {}\n", site.site, site.detail),
+            });
+        }
+        text
+    }
+}

@@ -1,0 +1,246 @@
+//! From an event to a row: names, the task where it acted, the cause.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use tcprst_schema::cause::{self, Facts};
+use tcprst_schema::row::{Row, SocketOwner, Stack, Task};
+use tcprst_schema::wire::{EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, NO_REASON};
+
+use crate::clock::Clock;
+use crate::decode::Event;
+use crate::kernel::Names;
+use crate::stacks::Stacks;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// Turns events into rows.
+#[derive(Debug)]
+pub struct Enricher {
+    host: Arc<str>,
+    reasons: HashMap<i32, Arc<str>>,
+    states: HashMap<u8, Arc<str>>,
+    stacks: Stacks,
+}
+
+impl Enricher {
+    pub fn new(host: &str, names: &Names, stacks: Stacks) -> Self {
+        let share = |name: &String| Arc::from(name.as_str());
+        Self {
+            host: host.into(),
+            reasons: names.reasons.iter().map(|(code, name)| (*code, share(name))).collect(),
+            states: names
+                .states
+                .iter()
+                .filter_map(|(code, name)| Some((u8::try_from(*code).ok()?, share(name))))
+                .collect(),
+            stacks,
+        }
+    }
+
+    pub fn stacks(&mut self) -> &mut Stacks {
+        &mut self.stacks
+    }
+
+    /// Name of a reason on the running kernel.
+    pub fn reason(&self, code: i32) -> Option<Arc<str>> {
+        self.reasons.get(&code).cloned()
+    }
+
+    /// The row of an event.
+    pub fn row(&mut self, event: &Event, clock: &Clock) -> Row {
+        let header = &event.header;
+        let stack = self.stacks.name(event.stack());
+        let reason_code = (header.reason != NO_REASON).then_some(header.reason);
+        let reason = reason_code.and_then(|code| self.reason(code));
+        let sk_state = self.state_before(header);
+        let answered_flags = (header.flags & FROM_PACKET != 0).then_some(header.answered_flags);
+        let cause = cause::classify(&Facts {
+            frames: &stack.frames,
+            reason: reason.as_deref(),
+            sk_state: sk_state.as_deref(),
+            answered_flags,
+        });
+        let context = context(header, &stack);
+        let task = (context == Some("task")).then(|| task(header));
+        let (src, dst) = flow(header);
+        Row {
+            time_us: clock.wall_us(header.boot_ns),
+            boot_ns: header.boot_ns,
+            cpu: header.cpu,
+            seq: header.seq,
+            host: Arc::clone(&self.host),
+            direction: "sent",
+            netns_id: known(header.netns_inum),
+            netns_cookie: known(header.netns_cookie),
+            cause: cause.map_or(cause::UNKNOWN, |cause| cause.name),
+            blame: cause.map(|cause| cause.blame.name()),
+            stack,
+            reason,
+            reason_code,
+            sk_state,
+            context,
+            answered_flags,
+            src,
+            dst,
+            task,
+            socket: socket(header),
+        }
+    }
+
+    /// The state at the hook, or where that is CLOSE already, the one that it left for it.
+    fn state_before(&self, header: &EventHeader) -> Option<Arc<str>> {
+        if header.flags & HAS_SOCKET == 0 {
+            return None;
+        }
+        let state = if header.closed_from != 0 { header.closed_from } else { header.sk_state };
+        self.states.get(&state).cloned()
+    }
+}
+
+/// Zero is how the kernel half says that it does not know.
+fn known<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
+}
+
+/// What made the kernel act. The mark nearest to the callee decides: on loopback the stack of
+/// a received segment goes on into the system call of its sender, and a timer's into whatever
+/// it interrupted.
+fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
+    const PACKET: [&str; 8] = [
+        "tcp_v4_rcv",
+        "tcp_v6_rcv",
+        "tcp_v4_do_rcv",
+        "tcp_v6_do_rcv",
+        "nf_hook_slow",
+        "ip_rcv",
+        "ipv6_rcv",
+        "__netif_receive_skb",
+    ];
+    const TIMER: [&str; 3] = ["call_timer_fn", "__run_timers", "__run_hrtimer"];
+    // Where a system call, an exit or a kernel thread begins.
+    const TASK: [&str; 6] =
+        ["do_syscall_64", "el0_svc", "do_exit", "task_work_run", "kthread", "ret_from_fork"];
+    if header.flags & HAS_TASK == 0 {
+        return Some("packet");
+    }
+    stack.frames.iter().find_map(|frame| {
+        let frame = &**frame;
+        if PACKET.contains(&frame) {
+            Some("packet")
+        } else if TIMER.contains(&frame) || is_tcp_timer(frame) {
+            Some("timer")
+        } else if TASK.contains(&frame) || frame.starts_with("__x64_sys_") || is_task_only(frame) {
+            Some("task")
+        } else if is_interrupt(frame) {
+            // An interrupt that is neither: the task below it did not act.
+            Some("packet")
+        } else {
+            None
+        }
+    })
+}
+
+fn is_tcp_timer(frame: &str) -> bool {
+    matches!(frame, "tcp_keepalive_timer" | "tcp_write_timer" | "tcp_write_timer_handler")
+}
+
+/// Kernel functions that only a task enters, for stacks cut off below them.
+fn is_task_only(frame: &str) -> bool {
+    matches!(frame, "tcp_close" | "inet_release" | "__sock_release" | "__inet_stream_connect")
+}
+
+fn is_interrupt(frame: &str) -> bool {
+    matches!(frame, "handle_softirqs" | "__do_softirq" | "do_softirq" | "__irq_exit_rcu")
+}
+
+fn task(header: &EventHeader) -> Task {
+    Task {
+        pid: header.tgid,
+        tid: header.tid,
+        uid: header.uid,
+        gid: header.gid,
+        comm: text(&header.comm).into(),
+        mntns_id: known(header.mntns_inum),
+        cgroup_id: known(header.task_cgroup_id),
+    }
+}
+
+/// A command name is any bytes up to the first zero.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+fn socket(header: &EventHeader) -> SocketOwner {
+    SocketOwner {
+        uid: (header.flags & FULL_SOCKET != 0 && header.socket_uid != u32::MAX)
+            .then_some(header.socket_uid),
+        netns_id: (header.flags & HAS_SOCKET != 0).then_some(header.netns_inum).and_then(known),
+        cgroup_id: known(header.socket_cgroup_id),
+    }
+}
+
+type End = Option<(IpAddr, u16)>;
+
+/// Both ends as on the RST packet: an IPv4 peer of an IPv6 socket is an IPv4 packet.
+fn flow(header: &EventHeader) -> (End, End) {
+    let address = |bytes: &[u8; 16]| -> Option<IpAddr> {
+        match header.family {
+            AF_INET => Some(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into()),
+            AF_INET6 => Some(Ipv6Addr::from(*bytes).to_canonical()),
+            _ => None,
+        }
+    };
+    (
+        address(&header.src_addr).map(|address| (address, header.src_port)),
+        address(&header.dst_addr).map(|address| (address, header.dst_port)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromBytes;
+
+    fn stack(frames: &[&str]) -> Stack {
+        Stack { frames: frames.iter().map(|f| Arc::from(*f)).collect(), ..Stack::default() }
+    }
+
+    fn header(flags: u8) -> EventHeader {
+        EventHeader { flags, ..EventHeader::new_zeroed() }
+    }
+
+    #[test]
+    fn the_mark_nearest_to_the_callee_decides() {
+        let with_task = header(HAS_TASK);
+        let close = ["tcp_send_active_reset", "__tcp_close", "tcp_close", "do_syscall_64"];
+        assert_eq!(context(&with_task, &stack(&close)), Some("task"));
+        let timer =
+            ["tcp_send_active_reset", "tcp_keepalive_timer", "handle_softirqs", "do_syscall_64"];
+        assert_eq!(context(&with_task, &stack(&timer)), Some("timer"));
+        let receive = ["tcp_send_active_reset", "tcp_v4_do_rcv", "tcp_v4_rcv", "do_syscall_64"];
+        assert_eq!(context(&with_task, &stack(&receive)), Some("packet"));
+        assert_eq!(context(&with_task, &stack(&["tcp_send_active_reset"])), None);
+        assert_eq!(context(&header(0), &stack(&[])), Some("packet"));
+    }
+
+    #[test]
+    fn an_ipv4_peer_of_an_ipv6_socket_is_ipv4() {
+        let mut header = header(HAS_SOCKET);
+        header.family = AF_INET6;
+        header.src_addr = Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
+        header.dst_addr = Ipv6Addr::LOCALHOST.octets();
+        let (src, dst) = flow(&header);
+        assert_eq!(src.map(|(a, _)| a.to_string()).as_deref(), Some("127.0.0.1"));
+        assert_eq!(dst.map(|(a, _)| a.to_string()).as_deref(), Some("::1"));
+    }
+
+    #[test]
+    fn a_command_name_may_be_any_bytes() {
+        assert_eq!(text(b"ab\0c"), "ab");
+        assert_eq!(text(&[0xff; 16]).chars().count(), 16);
+    }
+}

@@ -1,0 +1,78 @@
+//! What can go wrong, in words for the person who started the recorder, and the exit code of each.
+
+use std::io;
+use std::path::PathBuf;
+
+use tcprst_schema::footer::FooterError;
+
+/// Exit codes of the program (ripgrep's contract, widened by two).
+pub mod exit_code {
+    pub const FAILED: u8 = 1;
+    pub const USAGE: u8 = 2;
+    pub const NOT_PERMITTED: u8 = 3;
+    pub const UNSUPPORTED: u8 = 4;
+}
+
+/// Every failure of the recorder.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "not permitted: recording needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo"
+    )]
+    NotPermitted,
+    #[error("this kernel has no BTF ({path}: {source}): tcprst needs a kernel built with CONFIG_DEBUG_INFO_BTF=y", path = path.display())]
+    NoBtf { path: PathBuf, source: io::Error },
+    #[error("{path} cannot be read: {source}: is the kernel's BTF whole?", path = path.display())]
+    InvalidBtf { path: PathBuf, source: btf_rs::Error },
+    #[error("this kernel's BTF has no {structure}.{path}: please report the kernel's version")]
+    NoMember { structure: &'static str, path: &'static str },
+    #[error("nothing of this kernel can be hooked: run `tcprst-record doctor`")]
+    NoHook,
+    #[error("the BPF object cannot be loaded: {0}")]
+    Load(#[source] Box<aya::EbpfError>),
+    #[error("BPF map {name}: {source}")]
+    Map { name: &'static str, source: aya::maps::MapError },
+    #[error(
+        "BPF map or program {0} is missing from the object: build it again with `cargo xtask ebpf build`"
+    )]
+    Missing(&'static str),
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{dir} is in use by another tcprst-record ({holder}): give each recorder a folder of its own", dir = dir.display())]
+    Locked { dir: PathBuf, holder: String },
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Parquet { path: PathBuf, source: parquet::errors::ParquetError },
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Spool { path: PathBuf, source: arrow::error::ArrowError },
+    #[error("a batch of rows does not fit its schema: {0}")]
+    Batch(#[source] arrow::error::ArrowError),
+    #[error(transparent)]
+    Footer(#[from] FooterError),
+    #[error("cannot {0}: {1}")]
+    System(&'static str, #[source] io::Error),
+}
+
+/// Result of the recorder.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Turns an I/O error on a path into a sentence.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// Exit code of the process that fails with this.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::NotPermitted => exit_code::NOT_PERMITTED,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                exit_code::NOT_PERMITTED
+            }
+            Self::NoBtf { .. } | Self::InvalidBtf { .. } | Self::NoMember { .. } | Self::NoHook => {
+                exit_code::UNSUPPORTED
+            }
+            _ => exit_code::FAILED,
+        }
+    }
+}

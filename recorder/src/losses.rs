@@ -1,0 +1,132 @@
+//! What was lost, by what the lost resets had in common.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tcprst_schema::row::LossRow;
+use tcprst_schema::wire::{LostKey, NO_REASON};
+
+use crate::clock::Clock;
+use crate::enrich::Enricher;
+use crate::error::Result;
+use crate::probe::Counters;
+
+/// Keys in the kernel's table from which on the reported ones are taken out: three quarters
+/// of its 1024, so that new ones find room.
+const CROWDED: usize = 768;
+
+/// Reports each loss once.
+#[derive(Debug)]
+pub struct Losses {
+    host: Arc<str>,
+    /// What the kernel's counters said at the last report.
+    reported: HashMap<LostKey, u64>,
+    /// Reported under a key and without one.
+    keyed: u64,
+    unkeyed: u64,
+    recursion: u64,
+    reported_at_us: i64,
+}
+
+impl Losses {
+    pub fn new(host: &str, clock: &Clock) -> Self {
+        Self {
+            host: host.into(),
+            reported: HashMap::new(),
+            keyed: 0,
+            unkeyed: 0,
+            recursion: 0,
+            reported_at_us: clock.now_us(),
+        }
+    }
+
+    /// Programs that the kernel refused to run since the last call.
+    pub fn new_recursion_misses(&mut self, counters: &Counters) -> u64 {
+        let now = counters.recursion_misses();
+        let new = now.saturating_sub(self.recursion);
+        self.recursion = now;
+        new
+    }
+
+    /// Rows for what was lost since the last report. `lost` is how many losses in rings the
+    /// account has up to now; what the keys do not explain is told without one.
+    pub fn report(
+        &mut self,
+        counters: &mut Counters,
+        lost: u64,
+        recursion: u64,
+        enricher: &mut Enricher,
+        clock: &Clock,
+    ) -> Result<Vec<LossRow>> {
+        let mut rows = Vec::new();
+        // The keys are read after `lost` was summed up, so they may be ahead of it, never behind.
+        let entries = counters.lost()?;
+        let crowded = entries.len() >= CROWDED;
+        for (key, count) in entries {
+            let before = self.reported.insert(key, count).unwrap_or(0);
+            let new = count.saturating_sub(before);
+            if new > 0 {
+                self.keyed += new;
+                rows.push(self.keyed_row(&key, new, enricher, clock));
+            }
+            if crowded {
+                counters.forget(&key);
+                self.reported.remove(&key);
+            }
+        }
+        let unexplained = lost.saturating_sub(self.keyed + self.unkeyed);
+        if unexplained > 0 {
+            self.unkeyed += unexplained;
+            rows.push(self.row("ring", unexplained, clock));
+        }
+        if recursion > 0 {
+            rows.push(self.row("recursion", recursion, clock));
+        }
+        self.reported_at_us = clock.now_us();
+        Ok(rows)
+    }
+
+    fn row(&self, stage: &'static str, count: u64, clock: &Clock) -> LossRow {
+        LossRow {
+            from_us: self.reported_at_us,
+            to_us: clock.now_us(),
+            host: Arc::clone(&self.host),
+            stage,
+            count,
+            netns_id: None,
+            netns_cookie: None,
+            callee: None,
+            caller: None,
+            reason: None,
+            reason_code: None,
+            family: None,
+            src_port: None,
+        }
+    }
+
+    fn keyed_row(
+        &self,
+        key: &LostKey,
+        count: u64,
+        enricher: &mut Enricher,
+        clock: &Clock,
+    ) -> LossRow {
+        let stack = enricher.stacks().name(&key.stack);
+        let reason_code = (key.reason != NO_REASON).then_some(key.reason);
+        LossRow {
+            netns_id: (key.netns_inum != 0).then_some(key.netns_inum),
+            netns_cookie: (key.netns_cookie != 0).then_some(key.netns_cookie),
+            callee: stack.callee.clone(),
+            caller: stack.caller.clone(),
+            reason: reason_code.and_then(|code| enricher.reason(code)),
+            reason_code,
+            family: match key.family {
+                2 => Some("ipv4"),
+                10 => Some("ipv6"),
+                _ => None,
+            },
+            src_port: Some(key.src_port),
+            ..self.row("ring", count, clock)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Arguments to exit code.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use tcprst_recorder::cli::{Cli, Command, Record};
+use tcprst_recorder::doctor;
+use tcprst_recorder::error::{Error, Result};
+use tcprst_recorder::print::Printer;
+use tcprst_recorder::recorder::Recorder;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.command {
+        Some(Command::Doctor { json }) => doctor::examine().and_then(|report| report.print(*json)),
+        None => record(&cli.record),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tcprst-record: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn record(args: &Record) -> Result<()> {
+    // clap has asked for it; only a subcommand comes without.
+    let Some(dir) = args.out.clone() else {
+        return Ok(());
+    };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|source| Error::System("catch signals", source))?;
+    }
+    let recorder = Recorder::start(args.options(dir.clone()), args.print.map(Printer::new))?;
+    let recovered = recorder.recovered();
+    if recovered.segments > 0 {
+        eprintln!(
+            "tcprst-record: recovered {} resets in {} segments from a recorder that was killed",
+            recovered.rows, recovered.segments
+        );
+    }
+    for site in recorder.sites() {
+        if site.hook.is_none() {
+            eprintln!("tcprst-record: {} is not seen: {}", site.site, site.detail);
+        }
+    }
+    eprintln!("tcprst-record: recording to {}", dir.display());
+    let totals = recorder.run(&stop)?;
+    eprintln!(
+        "tcprst-record: {} resets seen, {} written, {} lost, {} segments",
+        totals.seen, totals.written, totals.lost, totals.segments
+    );
+    Ok(())
+}

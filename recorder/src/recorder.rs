@@ -1,0 +1,196 @@
+//! The recording itself: the write thread's loop, from the channel to the files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tcprst_schema::row::Row;
+
+use crate::clock::Clock;
+use crate::decode::Event;
+use crate::enrich::Enricher;
+use crate::error::Result;
+use crate::host::Host;
+use crate::kernel::{BTF_PATH, Kernel};
+use crate::losses::Losses;
+use crate::print::Printer;
+use crate::probe::{self, Counters, Loaded, Probe};
+use crate::recover::{self, Recovered};
+use crate::ring::{self, Drain};
+use crate::seal::SealPolicy;
+use crate::stacks::Stacks;
+use crate::store::{self, Store, Totals};
+use crate::symbols::Symbols;
+
+/// Rows that are flushed before their time: at 500 bytes each they take 8 MB.
+const MOST_PENDING: usize = 16 * 1024;
+/// How long the loop sleeps at the most, so that a signal is answered soon.
+const TICK: Duration = Duration::from_millis(100);
+/// Programs that were running when they were detached are done after this.
+const GRACE: Duration = Duration::from_millis(20);
+
+/// What to record, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub dir: PathBuf,
+    pub policy: SealPolicy,
+    pub flush_interval: Duration,
+    /// Frames of the kernel stack, glue included.
+    pub stack_depth: u32,
+    /// Bytes of each CPU's ring buffer.
+    pub ring_bytes: u32,
+    /// Stop by itself after this.
+    pub duration: Option<Duration>,
+}
+
+/// A recorder that has started.
+#[derive(Debug)]
+pub struct Recorder {
+    options: Options,
+    probe: Option<Probe>,
+    counters: Counters,
+    drain: Option<Drain>,
+    events: Receiver<Vec<Event>>,
+    enricher: Enricher,
+    losses: Losses,
+    store: Store,
+    printer: Option<Printer>,
+    pending: Vec<(Row, u64)>,
+    recovered: Recovered,
+}
+
+impl Recorder {
+    /// Takes the folder, recovers what a killed recorder left there, and hooks the kernel.
+    pub fn start(options: Options, printer: Option<Printer>) -> Result<Self> {
+        let kernel = Kernel::read(BTF_PATH.as_ref())?;
+        let names = kernel.names();
+        // Half full is time to wake up: the other half is for what comes meanwhile.
+        let layout = kernel.layout(&names, options.stack_depth, options.ring_bytes / 2)?;
+        let lock = store::lock(&options.dir)?;
+        let recovered = recover::recover(&options.dir)?;
+        let host = Host::read()?;
+        let symbols = Symbols::read();
+        if symbols.is_empty() {
+            eprintln!(
+                "tcprst-record: {} shows no addresses, so no cause can be named: \
+                 set kernel.kptr_restrict to 0",
+                crate::symbols::KALLSYMS
+            );
+        }
+        let Loaded { probe, rings, counters } = probe::load(&layout, options.ring_bytes)?;
+        let clock = Clock::now()?;
+        let enricher = Enricher::new(&host.name, &names, Stacks::new(symbols));
+        let losses = Losses::new(&host.name, &clock);
+        let sites = probe.sites().to_vec();
+        let (drain, events) = ring::start(rings)?;
+        let store = Store::new(&options.dir, lock, host, sites, names, options.policy, &clock);
+        Ok(Self {
+            options,
+            probe: Some(probe),
+            counters,
+            drain: Some(drain),
+            events,
+            enricher,
+            losses,
+            store,
+            printer,
+            pending: Vec::new(),
+            recovered,
+        })
+    }
+
+    /// What sees each RST site.
+    pub fn sites(&self) -> &[tcprst_schema::footer::SiteStatus] {
+        self.probe.as_ref().map_or(&[], Probe::sites)
+    }
+
+    pub fn recovered(&self) -> Recovered {
+        self.recovered
+    }
+
+    /// Records until `stop` is set or the duration is over, seals, and says what it did.
+    pub fn run(mut self, stop: &Arc<AtomicBool>) -> Result<Totals> {
+        let started = Instant::now();
+        let mut flushed = Instant::now();
+        loop {
+            let over = self.options.duration.is_some_and(|limit| started.elapsed() >= limit);
+            if (over || stop.load(Ordering::Relaxed)) && self.probe.is_some() {
+                self.detach();
+            }
+            match self.events.recv_timeout(TICK.min(self.options.flush_interval)) {
+                Ok(events) => self.take(&events)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if flushed.elapsed() >= self.options.flush_interval
+                || self.pending.len() >= MOST_PENDING
+            {
+                self.flush()?;
+                flushed = Instant::now();
+            }
+        }
+        self.close()
+    }
+
+    /// Off the kernel; the drain thread makes its last sweep and closes the channel.
+    fn detach(&mut self) {
+        if let Some(probe) = self.probe.take() {
+            probe.detach();
+            thread::sleep(GRACE);
+        }
+        if let Some(drain) = &self.drain {
+            drain.finish();
+        }
+    }
+
+    fn take(&mut self, events: &[Event]) -> Result<()> {
+        let clock = Clock::now()?;
+        for event in events {
+            let row = self.enricher.row(event, &clock);
+            if let Some(printer) = &mut self.printer {
+                printer.print(&row);
+            }
+            self.pending.push((row, event.header.lost));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let clock = Clock::now()?;
+        // Each CPU's events are in order; this puts the CPUs together.
+        self.pending.sort_by_key(|(row, _)| row.boot_ns);
+        self.store.append(&self.pending, &clock)?;
+        self.pending.clear();
+        if self.store.flush(&clock)? {
+            self.report_losses(&clock)?;
+        }
+        if let Some(printer) = &mut self.printer {
+            printer.flush();
+        }
+        Ok(())
+    }
+
+    fn report_losses(&mut self, clock: &Clock) -> Result<()> {
+        let refused = self.losses.new_recursion_misses(&self.counters);
+        self.store.add_refused(refused);
+        let lost = self.store.lost_in_rings();
+        let rows =
+            self.losses.report(&mut self.counters, lost, refused, &mut self.enricher, clock)?;
+        self.store.write_losses(&rows, clock)
+    }
+
+    fn close(mut self) -> Result<Totals> {
+        self.flush()?;
+        if let Some(drain) = self.drain.take() {
+            drain.join()?;
+        }
+        let clock = Clock::now()?;
+        self.store.take_totals(&self.counters.totals()?);
+        self.report_losses(&clock)?;
+        self.store.close(&clock)?;
+        Ok(self.store.totals())
+    }
+}

@@ -1,0 +1,113 @@
+//! What a killed recorder left behind becomes sealed segments.
+
+use std::fs;
+use std::path::Path;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use tcprst_schema::arrow::spool_schema;
+use tcprst_schema::columns::COLUMNS;
+use tcprst_schema::footer::Footer;
+use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, Table, spool_dir};
+
+use crate::account::Account;
+use crate::error::{Error, Result};
+use crate::parquet::PartialFile;
+use crate::spool::{self, Leftover};
+
+/// What recovery did, for the start message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    pub segments: u64,
+    pub rows: u64,
+}
+
+/// Seals every spool in the folder and removes half-written files. The folder must be locked.
+pub fn recover(dir: &Path) -> Result<Recovered> {
+    let folder = spool_dir(dir);
+    let mut recovered = Recovered::default();
+    let entries = fs::read_dir(&folder).map_err(Error::io("read", &folder))?;
+    for entry in entries {
+        let path = entry.map_err(Error::io("read", &folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(PARTIAL) {
+            remove(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == SPOOL) {
+            let Some(segment) = SegmentName::of_file(&path) else {
+                continue;
+            };
+            // Killed between the rename and the removal: the rows are safe.
+            if !segment.sealed(dir, Table::Resets).exists() {
+                let Some(rows) = seal(dir, &segment, &path)? else {
+                    continue;
+                };
+                recovered.rows += rows;
+                recovered.segments += 1;
+            }
+            remove(&path)?;
+        }
+    }
+    Ok(recovered)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    fs::remove_file(path).map_err(Error::io("remove", path))
+}
+
+/// Seals one spool and says how many rows it had; `None` where it cannot be read, and then it
+/// stays where it is.
+fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Option<u64>> {
+    let Leftover { footer, batches } = match spool::read(path) {
+        Ok(leftover) => leftover,
+        // Killed before the first sync: there never was a row.
+        Err(_) if fs::metadata(path).is_ok_and(|file| file.len() == 0) => {
+            remove(path)?;
+            return Ok(None);
+        }
+        Err(error) => {
+            eprintln!("tcprst-record: kept {} as it is: {error}", path.display());
+            return Ok(None);
+        }
+    };
+    let mut account = Account::from_base(&footer.account);
+    let mut last_us = footer.recorded_from_us;
+    let mut written = 0;
+    let mut file = PartialFile::create(segment.partial(dir, Table::Resets), COLUMNS)?;
+    for batch in &batches {
+        // The rows carry their number, not the losses before: those follow from the gaps.
+        for (cpu, seq, time_us) in numbers(batch)? {
+            account.add(cpu, seq, 0);
+            last_us = last_us.max(time_us);
+        }
+        written += batch.num_rows() as u64;
+        file.append(&strip_metadata(batch)?)?;
+    }
+    let seen = account.sums().seen;
+    let footer = Footer {
+        recorded_to_us: last_us,
+        seen,
+        written,
+        lost: seen.saturating_sub(written),
+        recovered: true,
+        ..footer
+    };
+    file.seal(&footer, &segment.sealed(dir, Table::Resets))?;
+    Ok(Some(written))
+}
+
+/// CPU, number and time of each row.
+fn numbers(batch: &RecordBatch) -> Result<impl Iterator<Item = (u32, u64, i64)>> {
+    let column =
+        |name: &'static str| batch.column_by_name(name).cloned().ok_or(Error::Missing(name));
+    let cpu = column("cpu")?.as_primitive::<Int32Type>().clone();
+    let seq = column("seq")?.as_primitive::<Int64Type>().clone();
+    let time = column("time")?.as_primitive::<TimestampMicrosecondType>().clone();
+    Ok((0..cpu.len()).map(move |row| {
+        (cpu.value(row).cast_unsigned(), seq.value(row).cast_unsigned(), time.value(row))
+    }))
+}
+
+/// The writer of the sealed file knows the schema without the spool's metadata.
+fn strip_metadata(batch: &RecordBatch) -> Result<RecordBatch> {
+    RecordBatch::try_new(spool_schema(COLUMNS), batch.columns().to_vec()).map_err(Error::Batch)
+}

@@ -1,0 +1,85 @@
+//! The open segment: each batch goes to the spool, for safety, and is encoded into the Parquet
+//! file at once, so that sealing only has to write the footer.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tcprst_schema::columns::COLUMNS;
+use tcprst_schema::footer::Footer;
+use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::row::Row;
+
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::parquet::PartialFile;
+use crate::seal::SealPolicy;
+use crate::spool::Spool;
+
+/// A segment that takes rows.
+#[derive(Debug)]
+pub struct Segment {
+    name: SegmentName,
+    spool: Spool,
+    file: PartialFile,
+    batch: Batch<Row>,
+    written: u64,
+    opened: Instant,
+}
+
+impl Segment {
+    /// Opens a segment; `footer` as far as it is known.
+    pub fn open(dir: &Path, name: SegmentName, footer: &Footer) -> Result<Self> {
+        Ok(Self {
+            spool: Spool::create(name.spool(dir), footer)?,
+            file: PartialFile::create(name.partial(dir, Table::Resets), COLUMNS)?,
+            batch: Batch::new(COLUMNS),
+            written: 0,
+            opened: Instant::now(),
+            name,
+        })
+    }
+
+    pub fn name(&self) -> &SegmentName {
+        &self.name
+    }
+
+    /// Rows in it.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    pub fn append(&mut self, row: &Row) {
+        self.batch.append(row);
+        self.written += 1;
+    }
+
+    /// Brings the rows into both files, and the spool to the disk.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.batch.rows() > 0 {
+            let batch = self.batch.finish()?;
+            self.spool.append(&batch)?;
+            self.spool.sync()?;
+            self.file.append(&batch)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the policy wants it sealed.
+    pub fn is_due(&self, policy: SealPolicy) -> Result<bool> {
+        Ok(policy.is_due(self.age(), self.spool.bytes()?))
+    }
+
+    fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// Seals it: the Parquet file first, then the spool goes. A crash in between leaves both
+    /// under one name, which readers and recovery know to be the same rows.
+    pub fn seal(mut self, dir: &Path, footer: &Footer) -> Result<()> {
+        self.flush()?;
+        self.file.seal(footer, &self.name.sealed(dir, Table::Resets))?;
+        let spool = self.spool.path().to_owned();
+        fs::remove_file(&spool).map_err(Error::io("remove", &spool))
+    }
+}

@@ -1,0 +1,124 @@
+//! From return addresses to callee, caller and folded stack. Stacks repeat, so each distinct
+//! one is named once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tcprst_schema::row::Stack;
+
+use crate::symbols::Symbols;
+
+/// Distinct stacks kept. Loopback traffic carries the sender's whole call chain under the
+/// reset, so a busy host has some thousands; a full table is emptied and fills again.
+const MOST: usize = 16 * 1024;
+
+/// Names stacks and remembers them.
+#[derive(Debug)]
+pub struct Stacks {
+    symbols: Symbols,
+    known: HashMap<Vec<u64>, Arc<Stack>>,
+    none: Arc<Stack>,
+}
+
+impl Stacks {
+    pub fn new(symbols: Symbols) -> Self {
+        Self { symbols, known: HashMap::new(), none: Arc::default() }
+    }
+
+    /// Whether the kernel shows its symbols.
+    pub fn has_symbols(&self) -> bool {
+        !self.symbols.is_empty()
+    }
+
+    /// Names a stack, leaf first; an address of 0 ends it.
+    pub fn name(&mut self, addresses: &[u64]) -> Arc<Stack> {
+        let end = addresses.iter().position(|a| *a == 0).unwrap_or(addresses.len());
+        let addresses = &addresses[..end];
+        if addresses.is_empty() {
+            return Arc::clone(&self.none);
+        }
+        if let Some(stack) = self.known.get(addresses) {
+            return Arc::clone(stack);
+        }
+        let names = self.resolve(addresses);
+        let stack = Arc::new(fold(names));
+        if self.known.len() >= MOST {
+            self.known.clear();
+        }
+        self.known.insert(addresses.to_vec(), Arc::clone(&stack));
+        stack
+    }
+
+    fn resolve(&mut self, addresses: &[u64]) -> Vec<Arc<str>> {
+        let mut leading = true;
+        let mut names = Vec::with_capacity(addresses.len());
+        for address in addresses {
+            let mut name = self.symbols.name(*address);
+            // Our own program lies on top of every stack and is no reason to read again.
+            leading &= is_tracer(&name);
+            if !leading && self.symbols.refresh_for(*address) {
+                self.known.clear();
+                name = self.symbols.name(*address);
+            }
+            names.push(name);
+        }
+        names
+    }
+}
+
+/// What lies on top of a stack because of the tracer itself. Only the leading run is the
+/// tracer's: in a stack of `bpf_sock_destroy` a BPF program in the middle is the caller.
+fn is_tracer(name: &str) -> bool {
+    ["bpf_prog_", "bpf_trace_run", "__traceiter_", "bpf_trampoline_", "__bpf_trace_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+fn fold(names: Vec<Arc<str>>) -> Stack {
+    let frames: Vec<Arc<str>> = names.into_iter().skip_while(|name| is_tracer(name)).collect();
+    let mut folded = String::new();
+    for frame in frames.iter().rev() {
+        if !folded.is_empty() {
+            folded.push(';');
+        }
+        folded.push_str(frame);
+    }
+    Stack {
+        callee: frames.first().cloned(),
+        caller: frames.get(1).cloned(),
+        folded: (!folded.is_empty()).then(|| folded.into()),
+        frames,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folded(names: &[&str]) -> Stack {
+        fold(names.iter().map(|name| Arc::from(*name)).collect())
+    }
+
+    #[test]
+    fn only_the_leading_frames_of_the_tracer_go() {
+        let stack = folded(&[
+            "bpf_prog_1_tcp_send_reset",
+            "bpf_trace_run3",
+            "tcp_send_active_reset",
+            "tcp_abort",
+            "bpf_prog_2_destroyer",
+            "bpf_iter_run_prog",
+        ]);
+        assert_eq!(stack.callee.as_deref(), Some("tcp_send_active_reset"));
+        assert_eq!(stack.caller.as_deref(), Some("tcp_abort"));
+        assert_eq!(
+            stack.folded.as_deref(),
+            Some("bpf_iter_run_prog;bpf_prog_2_destroyer;tcp_abort;tcp_send_active_reset")
+        );
+    }
+
+    #[test]
+    fn an_empty_stack_has_no_names() {
+        assert_eq!(folded(&["bpf_prog_1"]), Stack::default());
+    }
+}

@@ -1,0 +1,253 @@
+//! The columns: one table per Parquet table, and everything else is derived from it.
+//!
+//! To add a column: one entry here, its value in [`crate::row`], and [`crate::SCHEMA_VERSION`]
+//! rises. The recorder's builders, both Arrow schemas, the Parquet encodings and
+//! `tcprst-analyze schema` follow by themselves.
+
+use std::borrow::Cow;
+
+use crate::row::{LossRow, Row, family_text, tcp_flags_text};
+
+/// The type of a column, kept to what every Parquet reader knows.
+/// Integers are signed, because Spark has no unsigned ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Int32,
+    Int64,
+    Boolean,
+    /// UTF-8 text.
+    Text,
+    /// Microseconds, UTC. Not nanoseconds: DuckDB cannot truncate them, Spark cannot read them.
+    Timestamp,
+}
+
+/// How a column is laid out in the file. zstd comes on top of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Differences between neighbours: for values that rise or stay close.
+    Delta,
+    /// A dictionary per column chunk: for values that repeat.
+    Dictionary,
+    /// As it is.
+    Plain,
+}
+
+/// A value on its way into a column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value<'a> {
+    Null,
+    Int(i64),
+    Bool(bool),
+    Text(Cow<'a, str>),
+}
+
+impl Value<'_> {
+    fn int(value: Option<impl Into<i64>>) -> Value<'static> {
+        value.map_or(Value::Null, |v| Value::Int(v.into()))
+    }
+
+    /// 64-bit identifiers of the kernel (cookies, cgroup ids, counters) start near zero and
+    /// only rise; two's complement keeps even the impossible ones apart.
+    fn id(value: Option<u64>) -> Value<'static> {
+        value.map_or(Value::Null, |v| Value::Int(v.cast_signed()))
+    }
+
+    pub fn as_int(&self) -> Option<i64> {
+        if let Value::Int(value) = self { Some(*value) } else { None }
+    }
+
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Value::Bool(value) = self { Some(*value) } else { None }
+    }
+
+    pub fn as_text(&self) -> Option<&str> {
+        if let Value::Text(value) = self { Some(value) } else { None }
+    }
+}
+
+fn text<'a>(value: Option<&'a (impl AsRef<str> + ?Sized + 'a)>) -> Value<'a> {
+    value.map_or(Value::Null, |v| Value::Text(Cow::Borrowed(v.as_ref())))
+}
+
+fn owned(value: Option<String>) -> Value<'static> {
+    value.map_or(Value::Null, |v| Value::Text(Cow::Owned(v)))
+}
+
+/// One column of a table whose rows are `R`.
+#[derive(Debug)]
+pub struct Column<R: 'static> {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub nullable: bool,
+    pub encoding: Encoding,
+    /// Why this encoding.
+    pub encoding_reason: &'static str,
+    /// What it means, its unit and its source.
+    pub doc: &'static str,
+    /// Takes the value out of a row.
+    pub value: for<'a> fn(&'a R) -> Value<'a>,
+}
+
+const RISING: &str = "rises from row to row";
+const BITS: &str = "one bit a row already";
+const FEW: &str = "few distinct values";
+const REPEATS: &str = "the same flows, tasks and namespaces come back";
+const MIXED: &str = "ephemeral ports differ but stay in one range";
+
+macro_rules! columns {
+    ($row:ident: $($name:literal $kind:ident $null:ident $encoding:ident($reason:expr) $value:expr, $doc:literal;)+) => {
+        &[$(Column::<$row> {
+            name: $name,
+            kind: Kind::$kind,
+            nullable: columns!(@$null),
+            encoding: Encoding::$encoding,
+            encoding_reason: $reason,
+            doc: $doc,
+            value: $value,
+        }),+]
+    };
+    (@null) => { true };
+    (@required) => { false };
+}
+
+/// The columns of `resets`.
+#[rustfmt::skip]
+pub const COLUMNS: &[Column<Row>] = columns! { Row:
+    // When.
+    "time" Timestamp required Delta(RISING) |r| Value::Int(r.time_us),
+        "When the RST was sent: `boot_ns` on the wall clock, microseconds, UTC.";
+    "boot_ns" Int64 required Delta(RISING) |r| Value::id(Some(r.boot_ns)),
+        "The same in nanoseconds since boot, suspend included (`bpf_ktime_get_boot_ns`): the exact order.";
+    "cpu" Int32 required Dictionary(FEW) |r| Value::int(Some(r.cpu)),
+        "CPU that sent it.";
+    "seq" Int64 required Delta(RISING) |r| Value::id(Some(r.seq)),
+        "Number of the reset on its CPU since the recorder started, from 1. A gap is a lost reset.";
+    // Where.
+    "host" Text required Dictionary(FEW) |r| text(Some(&r.host)),
+        "Name of the host that recorded it.";
+    "direction" Text required Dictionary(FEW) |r| text(Some(r.direction)),
+        "`sent`: this host sent the RST.";
+    "netns_id" Int64 null Dictionary(REPEATS) |r| Value::int(r.netns_id),
+        "Inode of the network namespace that the reset belongs to, as in /proc/PID/ns/net. Reused by the kernel: join on `netns_cookie`.";
+    "netns_cookie" Int64 null Dictionary(REPEATS) |r| Value::id(r.netns_cookie),
+        "Cookie of that namespace (`net->net_cookie`, SO_NETNS_COOKIE): never reused until reboot.";
+    // What.
+    "callee" Text null Dictionary(FEW) |r| text(r.stack.callee.as_ref()),
+        "Kernel function that built the RST.";
+    "caller" Text null Dictionary(FEW) |r| text(r.stack.caller.as_ref()),
+        "Kernel function that called `callee`.";
+    "stack" Text null Dictionary(FEW) |r| text(r.stack.folded.as_ref()),
+        "Kernel stack, root first, `;` between frames (folded, as flame graph tools read it). Its last frame is `callee`.";
+    "cause" Text required Dictionary(FEW) |r| text(Some(r.cause)),
+        "What the evidence proves, or `unknown`. See `tcprst.taxonomy_version` in the footer.";
+    "blame" Text null Dictionary(FEW) |r| text(r.blame),
+        "Who acted: `app`, `peer`, `fw`, `res`, `op`, `net`; null for `unknown`.";
+    "reason" Text null Dictionary(FEW) |r| text(r.reason.as_ref()),
+        "The kernel's reset reason (`enum sk_rst_reason` without its prefix, from the running kernel's BTF); null before 6.10.";
+    "reason_code" Int32 null Dictionary(FEW) |r| Value::int(r.reason_code),
+        "Its number on that kernel. Numbers move between kernels: compare `reason`.";
+    "sk_state" Text null Dictionary(FEW) |r| text(r.sk_state.as_ref()),
+        "State of the socket before the reset (RFC 9293 name, as in `include/net/tcp_states.h` without TCP_); null without a socket.";
+    "context" Text null Dictionary(FEW) |r| text(r.context),
+        "What made the kernel act: `task` (a system call or exit), `packet` (an arriving segment), `timer`.";
+    "answered_flags" Text null Dictionary(FEW) |r| owned(r.answered_flags.map(tcp_flags_text)),
+        "TCP flags of the segment that the RST answers, such as `SYN` or `PSH|ACK`; null where it answers none.";
+    // Flow.
+    "family" Text null Dictionary(FEW) |r| text(r.src.map(|(a, _)| family_text(a))),
+        "`ipv4` or `ipv6`, as on the RST packet (an IPv4 peer of an IPv6 socket is `ipv4`).";
+    "src_addr" Text null Dictionary(REPEATS) |r| owned(r.src.map(|(a, _)| a.to_string())),
+        "Source address of the RST packet, this host's, canonical text (RFC 5952 for IPv6).";
+    "src_port" Int32 null Dictionary(MIXED) |r| Value::int(r.src.map(|(_, p)| p)),
+        "Source port of the RST packet.";
+    "dst_addr" Text null Dictionary(REPEATS) |r| owned(r.dst.map(|(a, _)| a.to_string())),
+        "Destination address of the RST packet, the peer's.";
+    "dst_port" Int32 null Dictionary(MIXED) |r| Value::int(r.dst.map(|(_, p)| p)),
+        "Destination port of the RST packet.";
+    // Task.
+    "pid" Int32 null Dictionary(REPEATS) |r| Value::int(r.task.as_ref().map(|t| t.pid.cast_signed())),
+        "Process that acted (kernel tgid); null where the task on the CPU did not act.";
+    "tid" Int32 null Dictionary(REPEATS) |r| Value::int(r.task.as_ref().map(|t| t.tid.cast_signed())),
+        "Thread that acted (kernel pid).";
+    "uid" Int64 null Dictionary(REPEATS) |r| Value::int(r.task.as_ref().map(|t| t.uid)),
+        "Its user id in the initial user namespace.";
+    "gid" Int64 null Dictionary(REPEATS) |r| Value::int(r.task.as_ref().map(|t| t.gid)),
+        "Its group id in the initial user namespace.";
+    "comm" Text null Dictionary(REPEATS) |r| text(r.task.as_ref().map(|t| &t.comm)),
+        "Its command name, 15 bytes at most, set by the process itself: not to be trusted.";
+    "mntns_id" Int64 null Dictionary(REPEATS) |r| Value::int(r.task.as_ref().and_then(|t| t.mntns_id)),
+        "Inode of its mount namespace.";
+    "cgroup_id" Int64 null Dictionary(REPEATS) |r| Value::id(r.task.as_ref().and_then(|t| t.cgroup_id)),
+        "Id of its cgroup v2 (inode of the directory).";
+    // Socket owner.
+    "socket_pid" Int32 null Dictionary(REPEATS) |_| Value::Null,
+        "Process that opened the socket; null until known.";
+    "socket_tid" Int32 null Dictionary(REPEATS) |_| Value::Null,
+        "Thread that opened the socket; null until known.";
+    "socket_uid" Int64 null Dictionary(REPEATS) |r| Value::int(r.socket.uid),
+        "Owner of the socket (`sk->sk_uid`), initial user namespace.";
+    "socket_gid" Int64 null Dictionary(REPEATS) |_| Value::Null,
+        "Group of the process that opened the socket; null until known.";
+    "socket_comm" Text null Dictionary(REPEATS) |_| Value::Null,
+        "Command name of the process that opened the socket; null until known.";
+    "socket_mntns_id" Int64 null Dictionary(REPEATS) |_| Value::Null,
+        "Mount namespace of the process that opened the socket; null until known.";
+    "socket_netns_id" Int64 null Dictionary(REPEATS) |r| Value::int(r.socket.netns_id),
+        "Inode of the socket's network namespace; null without a socket.";
+    "socket_cgroup_id" Int64 null Dictionary(REPEATS) |r| Value::id(r.socket.cgroup_id),
+        "Id of the socket's cgroup v2 (`sk->sk_cgrp_data`); null without a full socket.";
+    // Container.
+    "runtime" Text null Dictionary(FEW) |_| Value::Null,
+        "Container runtime; null until known.";
+    "container_id" Text null Dictionary(FEW) |_| Value::Null,
+        "Container id; null until known.";
+    "container_name" Text null Dictionary(FEW) |_| Value::Null,
+        "Container name; null until known.";
+    "container_image" Text null Dictionary(FEW) |_| Value::Null,
+        "Image name; null until known.";
+    "container_image_digest" Text null Dictionary(FEW) |_| Value::Null,
+        "Image digest; null until known.";
+    "attribution" Text null Dictionary(FEW) |_| Value::Null,
+        "How the container was found: `socket`, `timewait`, `netns`; null where it was not.";
+    // Kubernetes.
+    "k8s_node" Text null Dictionary(FEW) |_| Value::Null,
+        "Node name; null until known.";
+    "k8s_namespace" Text null Dictionary(FEW) |_| Value::Null,
+        "Namespace of the pod; null until known.";
+    "k8s_pod" Text null Dictionary(FEW) |_| Value::Null,
+        "Pod name; null until known.";
+    "k8s_container" Text null Dictionary(FEW) |_| Value::Null,
+        "Name of the container in the pod; null until known.";
+    "k8s_hostnetwork" Boolean null Plain(BITS) |_| Value::Null,
+        "`true` where the pod uses the host's network; null until known.";
+};
+
+/// The columns of `losses`.
+#[rustfmt::skip]
+pub const LOSS_COLUMNS: &[Column<LossRow>] = columns! { LossRow:
+    "from_time" Timestamp required Delta(RISING) |r| Value::Int(r.from_us),
+        "Start of the interval in which the resets were lost, UTC.";
+    "to_time" Timestamp required Delta(RISING) |r| Value::Int(r.to_us),
+        "End of that interval, UTC.";
+    "host" Text required Dictionary(FEW) |r| text(Some(&r.host)),
+        "Name of the host.";
+    "stage" Text required Dictionary(FEW) |r| text(Some(r.stage)),
+        "Where they were lost: `ring` (a ring buffer was full), `recursion` (the kernel refused to run the program inside itself), `crash` (after the last flush of a recorder that was killed).";
+    "count" Int64 required Dictionary(FEW) |r| Value::id(Some(r.count)),
+        "How many.";
+    "netns_id" Int64 null Dictionary(FEW) |r| Value::int(r.netns_id),
+        "Inode of the network namespace; null with the other keys where the key table was full too.";
+    "netns_cookie" Int64 null Dictionary(FEW) |r| Value::id(r.netns_cookie),
+        "Cookie of that namespace.";
+    "callee" Text null Dictionary(FEW) |r| text(r.callee.as_ref()),
+        "Kernel function that built the RSTs.";
+    "caller" Text null Dictionary(FEW) |r| text(r.caller.as_ref()),
+        "Kernel function that called `callee`.";
+    "reason" Text null Dictionary(FEW) |r| text(r.reason.as_ref()),
+        "The kernel's reset reason.";
+    "reason_code" Int32 null Dictionary(FEW) |r| Value::int(r.reason_code),
+        "Its number on that kernel.";
+    "family" Text null Dictionary(FEW) |r| text(r.family),
+        "`ipv4` or `ipv6`.";
+    "src_port" Int32 null Dictionary(FEW) |r| Value::int(r.src_port),
+        "Source port of the RSTs: this host's.";
+};

@@ -1,0 +1,189 @@
+//! What a segment says of itself: key-value metadata of the Parquet footer, and of the
+//! spool's Arrow schema.
+//!
+//! Each field is one key, `tcprst.FIELD`, with a JSON value, so that
+//! `select * from parquet_kv_metadata('*.parquet')` in DuckDB reads well.
+
+use std::collections::{BTreeMap, HashMap};
+
+use parquet::file::metadata::KeyValue;
+use serde::{Deserialize, Serialize};
+
+/// Prefix of our metadata keys.
+pub const KEY_PREFIX: &str = "tcprst.";
+
+/// What sees one RST site of the kernel.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct SiteStatus {
+    /// Kernel function of the site.
+    pub site: String,
+    /// `raw_tracepoint`, `fentry`, `kprobe`; `None` where nothing sees it.
+    pub hook: Option<String>,
+    /// What it is attached to, or why it is not.
+    pub detail: String,
+}
+
+/// The two clocks read together: `time = realtime_ns + (boot_ns - this.boot_ns)`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct ClockAnchor {
+    pub boot_ns: u64,
+    pub realtime_ns: u64,
+}
+
+/// Where a segment's account starts on one CPU.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct CpuAccount {
+    /// Highest `seq` before the segment.
+    pub seen: u64,
+    /// Resets lost on that CPU before the segment.
+    pub lost: u64,
+}
+
+/// The metadata of a segment.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Footer {
+    pub schema_version: u32,
+    pub taxonomy_version: u32,
+    /// Version of the recorder.
+    pub recorder: String,
+    pub host: String,
+    /// /proc/sys/kernel/random/boot_id: `boot_ns`, cookies and ids compare within one boot.
+    pub boot_id: String,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Interval that the segment covers, microseconds since the epoch: quiet time counts.
+    pub recorded_from_us: i64,
+    pub recorded_to_us: i64,
+    pub clock: ClockAnchor,
+    /// Every RST site of the kernel and what sees it.
+    pub sites: Vec<SiteStatus>,
+    /// Reset reasons of the running kernel, number to name.
+    pub reasons: BTreeMap<i32, String>,
+    /// Resets that the kernel half saw since the segment before.
+    pub seen: u64,
+    /// Resets in this segment.
+    pub written: u64,
+    /// Resets that were seen and not written; `seen = written + lost`.
+    pub lost: u64,
+    /// Where the account starts, CPU by CPU; recovery of a spool needs it.
+    pub account: Vec<CpuAccount>,
+    /// The recorder was killed and the next one sealed this from the spool.
+    pub recovered: bool,
+}
+
+/// Metadata that is not ours or not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum FooterError {
+    #[error("no `{KEY_PREFIX}schema_version` in the metadata: not written by tcprst")]
+    Foreign,
+    #[error("metadata of tcprst cannot be read: {0}")]
+    Invalid(#[from] serde_json::Error),
+    #[error(
+        "schema version {found}, newer than {} that this program knows: use a newer tcprst-analyze",
+        crate::SCHEMA_VERSION
+    )]
+    TooNew { found: u32 },
+}
+
+impl Footer {
+    /// As text pairs, for either kind of file.
+    pub fn to_pairs(&self) -> Result<Vec<(String, String)>, FooterError> {
+        let serde_json::Value::Object(fields) = serde_json::to_value(self)? else {
+            return Err(FooterError::Foreign);
+        };
+        Ok(fields
+            .into_iter()
+            .map(|(name, value)| {
+                let text = match value {
+                    serde_json::Value::String(text) => text,
+                    other => other.to_string(),
+                };
+                (format!("{KEY_PREFIX}{name}"), text)
+            })
+            .collect())
+    }
+
+    /// As Parquet metadata.
+    pub fn to_key_values(&self) -> Result<Vec<KeyValue>, FooterError> {
+        Ok(self.to_pairs()?.into_iter().map(|(key, value)| KeyValue::new(key, value)).collect())
+    }
+
+    /// From text pairs; keys that are not ours are ignored.
+    pub fn from_pairs<'a>(
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, FooterError> {
+        let ours: HashMap<&str, &str> = pairs
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(KEY_PREFIX)?, value)))
+            .collect();
+        let version = ours.get("schema_version").ok_or(FooterError::Foreign)?;
+        let found: u32 = serde_json::from_str(version)?;
+        if found > crate::SCHEMA_VERSION {
+            return Err(FooterError::TooNew { found });
+        }
+        // Text fields are stored bare: a host named `12` must come back as text.
+        const TEXT: [&str; 4] = ["recorder", "host", "boot_id", "kernel"];
+        let mut fields = serde_json::Map::new();
+        for (name, value) in ours {
+            let value = if TEXT.contains(&name) {
+                serde_json::Value::String(value.to_owned())
+            } else {
+                serde_json::from_str(value)?
+            };
+            fields.insert(name.to_owned(), value);
+        }
+        Ok(serde_json::from_value(serde_json::Value::Object(fields))?)
+    }
+
+    /// From the metadata of a Parquet file.
+    pub fn from_key_values(pairs: &[KeyValue]) -> Result<Self, FooterError> {
+        Self::from_pairs(
+            pairs.iter().filter_map(|pair| Some((pair.key.as_str(), pair.value.as_deref()?))),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn footer() -> Footer {
+        Footer {
+            schema_version: crate::SCHEMA_VERSION,
+            taxonomy_version: crate::TAXONOMY_VERSION,
+            recorder: "0.1.0".into(),
+            host: "12".into(),
+            boot_id: "b".into(),
+            kernel: "6.18".into(),
+            recorded_from_us: 1,
+            recorded_to_us: 2,
+            clock: ClockAnchor { boot_ns: 3, realtime_ns: 4 },
+            sites: vec![SiteStatus { site: "s".into(), hook: None, detail: "d".into() }],
+            reasons: BTreeMap::from([(1, "NO_SOCKET".to_owned())]),
+            seen: 3,
+            written: 2,
+            lost: 1,
+            account: vec![CpuAccount { seen: 5, lost: 6 }],
+            recovered: false,
+        }
+    }
+
+    #[test]
+    fn a_footer_survives_the_file() {
+        let pairs = footer().to_key_values().expect("serialises");
+        assert_eq!(Footer::from_key_values(&pairs).expect("parses"), footer());
+    }
+
+    #[test]
+    fn foreign_and_newer_metadata_are_told_apart() {
+        assert!(matches!(Footer::from_pairs([("pandas", "{}")]), Err(FooterError::Foreign)));
+        assert!(matches!(
+            Footer::from_pairs([("tcprst.schema_version", "99")]),
+            Err(FooterError::TooNew { found: 99 })
+        ));
+        assert!(matches!(
+            Footer::from_pairs([("tcprst.schema_version", "1")]),
+            Err(FooterError::Invalid(_))
+        ));
+    }
+}

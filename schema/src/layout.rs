@@ -1,0 +1,115 @@
+//! What the kernel half must know of the running kernel: offsets of structure members and
+//! positions of arguments. The recorder finds them by name in the kernel's BTF and sets them
+//! as one read-only global before the programs are loaded, so that one object serves every
+//! kernel.
+
+use zerocopy::{Immutable, IntoBytes};
+
+/// Offset of a member that the running kernel does not have.
+pub const ABSENT: u32 = u32::MAX;
+
+/// A member of a kernel structure, as the recorder looks it up.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// Name in [`KernelLayout`].
+    pub field: &'static str,
+    /// Kernel structure.
+    pub structure: &'static str,
+    /// Member; `.` steps into a member that is itself a structure.
+    pub path: &'static str,
+    /// Without it no reset can be told: loading fails.
+    pub required: bool,
+}
+
+macro_rules! members {
+    ($($field:ident $need:ident $structure:literal $path:literal;)+) => {
+        /// Byte offsets of the members in [`MEMBERS`], in that order.
+        #[derive(Clone, Copy, Debug, Immutable, IntoBytes)]
+        #[repr(C)]
+        pub struct Offsets {
+            $(#[doc = concat!("`", $structure, ".", $path, "`")] pub $field: u32,)+
+        }
+
+        /// Every member that the kernel half reads.
+        pub const MEMBERS: &[Member] = &[$(Member {
+            field: stringify!($field),
+            structure: $structure,
+            path: $path,
+            required: members!(@$need),
+        }),+];
+
+        impl Offsets {
+            /// Every member absent.
+            pub const NONE: Self = Self { $($field: ABSENT),+ };
+
+            /// Sets the offset of `MEMBERS[index]`; an index beyond does nothing.
+            pub fn set(&mut self, index: usize, offset: u32) {
+                let fields = [$(&mut self.$field),+];
+                if let Some(field) = fields.into_iter().nth(index) {
+                    *field = offset;
+                }
+            }
+        }
+    };
+    (@required) => { true };
+    (@optional) => { false };
+}
+
+members! {
+    skc_family required "sock_common" "skc_family";
+    skc_state required "sock_common" "skc_state";
+    skc_daddr required "sock_common" "skc_daddr";
+    skc_rcv_saddr required "sock_common" "skc_rcv_saddr";
+    skc_dport required "sock_common" "skc_dport";
+    skc_num required "sock_common" "skc_num";
+    skc_net required "sock_common" "skc_net.net";
+    skc_v6_daddr optional "sock_common" "skc_v6_daddr";
+    skc_v6_rcv_saddr optional "sock_common" "skc_v6_rcv_saddr";
+    inet_sport required "inet_sock" "inet_sport";
+    sk_uid optional "sock" "sk_uid.val";
+    sk_cgroup optional "sock" "sk_cgrp_data.cgroup";
+    cgroup_kn optional "cgroup" "kn";
+    kernfs_id optional "kernfs_node" "id";
+    net_inum optional "net" "ns.inum";
+    net_cookie optional "net" "net_cookie";
+    skb_head required "sk_buff" "head";
+    skb_network_header required "sk_buff" "network_header";
+    skb_transport_header required "sk_buff" "transport_header";
+    skb_dev required "sk_buff" "dev";
+    dev_net required "net_device" "nd_net.net";
+    task_nsproxy optional "task_struct" "nsproxy";
+    nsproxy_mnt_ns optional "nsproxy" "mnt_ns";
+    mnt_ns_inum optional "mnt_namespace" "ns.inum";
+}
+
+/// The global `LAYOUT` of the object.
+#[derive(Clone, Copy, Debug, Immutable, IntoBytes)]
+#[repr(C)]
+pub struct KernelLayout {
+    pub offsets: Offsets,
+    /// 1 where the tracepoint `tcp_send_reset` has its third argument, the reason (6.10).
+    pub tracepoint_reason: u32,
+    /// Position of `reason` in `tcp_send_active_reset`; 0 where it has none.
+    pub active_reason_arg: u32,
+    /// Position of `reason` in `tcp_v4_send_reset` and `tcp_v6_send_reset`; 0 where none.
+    pub passive_reason_arg: u32,
+    /// Number of the reason `NO_SOCKET`, which proves its caller; `u32::MAX` where none.
+    pub no_socket_reason: u32,
+    /// Bytes of stack to take for a [`crate::wire::LongEvent`].
+    pub stack_bytes: u32,
+    /// Wake the reader when this many bytes wait in a ring.
+    pub wake_bytes: u32,
+}
+
+impl KernelLayout {
+    /// What the object is built with; the recorder replaces it.
+    pub const UNSET: Self = Self {
+        offsets: Offsets::NONE,
+        tracepoint_reason: 0,
+        active_reason_arg: 0,
+        passive_reason_arg: 0,
+        no_socket_reason: u32::MAX,
+        stack_bytes: 8,
+        wake_bytes: 0,
+    };
+}

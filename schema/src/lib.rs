@@ -1,0 +1,39 @@
+//! One home for the event of tcprst.
+//!
+//! A reset travels through this crate once in each direction:
+//!
+//! 1. The kernel half fills a [`wire::EventHeader`] and a stack in a ring buffer ([`wire`]).
+//!    Which kernel function or tracepoint made it is a [`hook::Site`]; [`hook::HOOKS`] lists
+//!    every program that can see one.
+//! 2. The recorder decodes the bytes, names the frames and the reset reason and asks
+//!    [`cause::classify`] what they prove.
+//! 3. With the feature `arrow`, the result is a [`row::Row`]; [`columns::COLUMNS`] says how
+//!    each of its fields becomes a column, [`arrow`] derives both schemas from it, [`footer`]
+//!    holds what a segment says of itself, and [`paths`] what it is called.
+//!
+//! Without the feature the crate is `no_std`, because the kernel half is built from it too.
+#![cfg_attr(not(feature = "arrow"), no_std)]
+
+pub mod cause;
+pub mod hook;
+pub mod layout;
+pub mod wire;
+
+#[cfg(feature = "arrow")]
+pub mod arrow;
+#[cfg(feature = "arrow")]
+pub mod columns;
+#[cfg(feature = "arrow")]
+pub mod footer;
+#[cfg(feature = "arrow")]
+pub mod paths;
+#[cfg(feature = "arrow")]
+pub mod row;
+
+/// Version of the columns. It rises when a column is added, renamed or changes its meaning;
+/// readers take missing columns as null.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Version of the rules in [`cause::CAUSES`]. It rises with each change of a rule, so that the
+/// analyzer knows which files were classified by older ones.
+pub const TAXONOMY_VERSION: u32 = 1;

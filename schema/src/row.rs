@@ -1,0 +1,119 @@
+//! One recorded reset as the recorder hands it to the columns.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The names that a stack resolves to; one value is shared by all events with that stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stack {
+    /// Kernel function that built the RST.
+    pub callee: Option<Arc<str>>,
+    /// Function that called it.
+    pub caller: Option<Arc<str>>,
+    /// Every frame, root first, `;` between.
+    pub folded: Option<Arc<str>>,
+    /// The same frames, leaf (callee) first, for [`crate::cause::classify`].
+    pub frames: Vec<Arc<str>>,
+}
+
+/// The task that acted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    pub pid: u32,
+    pub tid: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub comm: Arc<str>,
+    pub mntns_id: Option<u32>,
+    pub cgroup_id: Option<u64>,
+}
+
+/// What the socket itself says of its owner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketOwner {
+    pub uid: Option<u32>,
+    pub netns_id: Option<u32>,
+    pub cgroup_id: Option<u64>,
+}
+
+/// One row of `resets`.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Microseconds since the epoch, UTC.
+    pub time_us: i64,
+    pub boot_ns: u64,
+    pub cpu: u32,
+    pub seq: u64,
+    pub host: Arc<str>,
+    pub direction: &'static str,
+    pub netns_id: Option<u32>,
+    pub netns_cookie: Option<u64>,
+    pub stack: Arc<Stack>,
+    pub cause: &'static str,
+    pub blame: Option<&'static str>,
+    pub reason: Option<Arc<str>>,
+    pub reason_code: Option<i32>,
+    pub sk_state: Option<Arc<str>>,
+    pub context: Option<&'static str>,
+    /// Flags of the TCP header that the reset answers; `None` where it answers no packet.
+    pub answered_flags: Option<u8>,
+    pub src: Option<(IpAddr, u16)>,
+    pub dst: Option<(IpAddr, u16)>,
+    pub task: Option<Task>,
+    pub socket: SocketOwner,
+}
+
+/// One row of `losses`: events that were seen but not written, by what they had in common.
+#[derive(Clone, Debug)]
+pub struct LossRow {
+    /// Interval in which they were lost, microseconds since the epoch, UTC.
+    pub from_us: i64,
+    pub to_us: i64,
+    pub host: Arc<str>,
+    /// Where: see the column's documentation.
+    pub stage: &'static str,
+    pub count: u64,
+    pub netns_id: Option<u32>,
+    pub netns_cookie: Option<u64>,
+    pub callee: Option<Arc<str>>,
+    pub caller: Option<Arc<str>>,
+    pub reason: Option<Arc<str>>,
+    pub reason_code: Option<i32>,
+    pub family: Option<&'static str>,
+    pub src_port: Option<u16>,
+}
+
+/// Text of the TCP flags byte (RFC 9293, 3.1; RFC 3168 for the two ECN bits), lowest bit first.
+pub fn tcp_flags_text(flags: u8) -> String {
+    const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+    let mut text = String::new();
+    for (bit, name) in NAMES.iter().enumerate() {
+        if flags & (1 << bit) != 0 {
+            if !text.is_empty() {
+                text.push('|');
+            }
+            text.push_str(name);
+        }
+    }
+    text
+}
+
+/// `ipv4` or `ipv6`, as on the packet.
+pub fn family_text(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V4(_) => "ipv4",
+        IpAddr::V6(_) => "ipv6",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_are_named_from_the_lowest_bit() {
+        assert_eq!(tcp_flags_text(0x02), "SYN");
+        assert_eq!(tcp_flags_text(0x18), "PSH|ACK");
+        assert_eq!(tcp_flags_text(0), "");
+    }
+}

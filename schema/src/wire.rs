@@ -1,0 +1,136 @@
+//! What crosses the ring buffer: one [`EventHeader`], followed by up to
+//! [`MAX_FRAMES`] return addresses of the kernel stack.
+//!
+//! Two record sizes exist, so that resets whose caller is proven by the reason alone
+//! (a closed port) cost the ring and the stack walk less: [`ShortEvent`] and [`LongEvent`].
+//! Enumerations cross as integers; the recorder decodes them and keeps unknown values.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Frames in a [`ShortEvent`]. Three of them are the program itself and the tracepoint's
+/// glue (`bpf_prog_*`, `bpf_trace_run*`, `__traceiter_*`), which leaves callee, caller
+/// and three more.
+pub const SHORT_FRAMES: usize = 8;
+/// Frames in a [`LongEvent`], and the most that `--stack-depth` can ask for.
+pub const MAX_FRAMES: usize = 32;
+/// Frames kept in the key of a lost event: the same three of glue, callee, caller, one more.
+pub const LOST_FRAMES: usize = 6;
+
+/// The event has a socket (of any kind).
+pub const HAS_SOCKET: u8 = 1 << 0;
+/// The task fields are those of the task that was running.
+pub const HAS_TASK: u8 = 1 << 1;
+/// The flow was read from the packet that the reset answers.
+pub const FROM_PACKET: u8 = 1 << 2;
+/// The socket is a full one (neither TIME_WAIT nor a request socket).
+pub const FULL_SOCKET: u8 = 1 << 3;
+
+/// `reason` where the hook has none.
+pub const NO_REASON: i32 = -1;
+
+/// The fixed part of an event. Integers are in host byte order, addresses in network order.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct EventHeader {
+    /// `bpf_ktime_get_boot_ns`: nanoseconds since boot, suspend included.
+    pub boot_ns: u64,
+    /// Number of the event on its CPU, from 1, lost ones counted too.
+    pub seq: u64,
+    /// Events lost on this CPU up to this one.
+    pub lost: u64,
+    /// `net->net_cookie` of the namespace that the reset belongs to; 0 unknown.
+    pub netns_cookie: u64,
+    /// `bpf_get_current_cgroup_id` of the running task.
+    pub task_cgroup_id: u64,
+    /// `sk->sk_cgrp_data.cgroup->kn->id`; 0 unknown.
+    pub socket_cgroup_id: u64,
+    /// Inode of the network namespace; 0 unknown.
+    pub netns_inum: u32,
+    pub cpu: u32,
+    /// Process id (the kernel's `tgid`) of the running task.
+    pub tgid: u32,
+    /// Thread id (the kernel's `pid`) of the running task.
+    pub tid: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Inode of the running task's mount namespace; 0 unknown.
+    pub mntns_inum: u32,
+    /// `sk->sk_uid`; `u32::MAX` unknown.
+    pub socket_uid: u32,
+    /// `enum sk_rst_reason`, or [`NO_REASON`].
+    pub reason: i32,
+    /// Bytes of the stack that follow, or a negative errno.
+    pub stack_bytes: i32,
+    /// Source address of the RST: this host. IPv4 in the first four bytes.
+    pub src_addr: [u8; 16],
+    pub dst_addr: [u8; 16],
+    pub comm: [u8; 16],
+    pub src_port: u16,
+    pub dst_port: u16,
+    /// [`crate::hook::Site`], or 0 where the hook covers several and the stack tells.
+    pub site: u8,
+    /// `AF_INET` (2) or `AF_INET6` (10); 0 unknown.
+    pub family: u8,
+    /// `skc_state` at the hook; 0 without a socket.
+    pub sk_state: u8,
+    /// State that the socket left for `TCP_CLOSE`; 0 unknown.
+    pub closed_from: u8,
+    /// [`HAS_SOCKET`] and its like.
+    pub flags: u8,
+    /// Flags byte of the TCP header that the reset answers (RFC 9293, 3.1).
+    pub answered_flags: u8,
+    pub padding: [u8; 6],
+}
+
+/// An event whose caller is proven by its reason.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct ShortEvent {
+    pub header: EventHeader,
+    pub stack: [u64; SHORT_FRAMES],
+}
+
+/// Any other event.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct LongEvent {
+    pub header: EventHeader,
+    pub stack: [u64; MAX_FRAMES],
+}
+
+/// Per-CPU totals, the kernel's side of `seen = written + lost`.
+#[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct CpuTotals {
+    pub seen: u64,
+    pub lost: u64,
+}
+
+/// Key under which lost events are counted: enough to say what was lost.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct LostKey {
+    pub netns_cookie: u64,
+    pub stack: [u64; LOST_FRAMES],
+    pub reason: i32,
+    pub netns_inum: u32,
+    pub src_port: u16,
+    pub site: u8,
+    pub family: u8,
+    pub padding: [u8; 4],
+}
+
+// The kernel half and the recorder are built apart (the object is committed): a layout that
+// differed would decode to nonsense instead of failing.
+const _: () = {
+    assert!(size_of::<EventHeader>() == 152);
+    assert!(core::mem::offset_of!(EventHeader, netns_inum) == 48);
+    assert!(core::mem::offset_of!(EventHeader, reason) == 80);
+    assert!(core::mem::offset_of!(EventHeader, src_addr) == 88);
+    assert!(core::mem::offset_of!(EventHeader, src_port) == 136);
+    assert!(core::mem::offset_of!(EventHeader, site) == 140);
+    assert!(size_of::<ShortEvent>() == 152 + 8 * SHORT_FRAMES);
+    assert!(size_of::<LongEvent>() == 152 + 8 * MAX_FRAMES);
+    assert!(size_of::<CpuTotals>() == 16);
+    assert!(size_of::<LostKey>() == 72);
+};

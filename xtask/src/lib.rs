@@ -1,0 +1,8 @@
+//! Developer commands of tcprst, as a library so that tests and benches share them.
+//!
+//! Each command is a module with a clap `Args` and a `run(Args) -> anyhow::Result<()>`;
+//! `main.rs` only chooses among them.
+
+pub mod exit;
+mod print;
+pub mod simulate;

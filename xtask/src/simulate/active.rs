@@ -1,0 +1,141 @@
+//! Resets that one's own side decides on: `tcp_send_active_reset`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use nix::libc;
+use nix::sys::socket::setsockopt;
+use socket2::{SockAddr, SockAddrStorage, SockFilter, SockRef, TcpKeepalive};
+
+use super::options::Linger2;
+use super::pair::{Pair, await_backlog, await_reset, close_silently, connect, linger_zero, listen};
+use super::process::{Victim, await_success};
+use super::{Actor, Caused, Scene};
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+pub(crate) fn linger0_close_v4(scene: &Scene) -> Result<Caused> {
+    linger0_close(scene, V4)
+}
+
+pub(crate) fn linger0_close_v6(scene: &Scene) -> Result<Caused> {
+    linger0_close(scene, V6)
+}
+
+fn linger0_close(scene: &Scene, ip: IpAddr) -> Result<Caused> {
+    let pair = Pair::open(scene, ip)?;
+    linger_zero(&pair.server)?;
+    closed_here(scene, pair)
+}
+
+pub(crate) fn close_unread_v4(scene: &Scene) -> Result<Caused> {
+    close_unread(scene, V4)
+}
+
+pub(crate) fn close_unread_v6(scene: &Scene) -> Result<Caused> {
+    close_unread(scene, V6)
+}
+
+fn close_unread(scene: &Scene, ip: IpAddr) -> Result<Caused> {
+    let mut pair = Pair::open(scene, ip)?;
+    pair.send_unread(scene)?;
+    closed_here(scene, pair)
+}
+
+/// This thread closes the server's end, and the client sees a reset.
+fn closed_here(scene: &Scene, pair: Pair) -> Result<Caused> {
+    drop(pair.server);
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor::this_thread()?))
+}
+
+pub(crate) fn killed_unread(scene: &Scene) -> Result<Caused> {
+    let mut pair = Pair::open(scene, V4)?;
+    pair.send_unread(scene)?;
+    // The victim's standard input is now the only handle of the server's end.
+    let victim = Victim::start(OwnedFd::from(pair.server).into())?;
+    let actor = Actor::process(victim.pid())?;
+    victim.kill()?;
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr).by(actor))
+}
+
+pub(crate) fn disconnect(scene: &Scene) -> Result<Caused> {
+    let pair = Pair::open(scene, V4)?;
+    connect_to_nowhere(&pair.server)?;
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor::this_thread()?))
+}
+
+/// `connect` with AF_UNSPEC ends the connection and keeps the socket.
+fn connect_to_nowhere(stream: &TcpStream) -> Result<()> {
+    let nothing = SockAddrStorage::zeroed();
+    let length = nothing.size_of();
+    // SAFETY: `length` is the storage's own size, and all zeros are a valid address of the
+    // family AF_UNSPEC, which is 0.
+    let nowhere = unsafe { SockAddr::new(nothing, length) };
+    SockRef::from(stream).connect(&nowhere).context("connect to AF_UNSPEC")
+}
+
+pub(crate) fn listener_closed(scene: &Scene) -> Result<Caused> {
+    let listener = listen(scene, V4)?;
+    let server_addr = listener.local_addr()?;
+    let client = connect(scene, &listener)?;
+    await_backlog(scene, &listener)?;
+    drop(listener);
+    await_reset(scene, &client)?;
+    Ok(scene.caused(server_addr, client.local_addr()?).by(Actor::this_thread()?))
+}
+
+pub(crate) fn linger2(scene: &Scene) -> Result<Caused> {
+    let pair = Pair::open(scene, V4)?;
+    setsockopt(&pair.server, Linger2, &-1).context("set TCP_LINGER2")?;
+    // Were the FIN still unacknowledged, the ACK would cause the reset, not the close.
+    pair.server_to_fin_wait2(scene)?;
+    closed_here(scene, pair)
+}
+
+pub(crate) fn keepalive_timeout(scene: &Scene) -> Result<Caused> {
+    let pair = Pair::open(scene, V4)?;
+    go_deaf(&pair.client)?;
+    let second = Duration::from_secs(1);
+    let probes = TcpKeepalive::new().with_time(second).with_interval(second).with_retries(1);
+    SockRef::from(&pair.server).set_tcp_keepalive(&probes).context("set keepalive")?;
+    let error =
+        scene.deadline.until_some("the keepalive time-out", || Ok(pair.server.take_error()?))?;
+    ensure!(error.raw_os_error() == Some(libc::ETIMEDOUT), "expected a time-out, got {error}");
+    // A deaf client still speaks: its FIN would meet a closed port.
+    close_silently(pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr))
+}
+
+/// From here on the socket drops whatever reaches it, and so answers nothing.
+fn go_deaf(stream: &TcpStream) -> Result<()> {
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    SockRef::from(stream)
+        .attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])
+        .context("attach a filter that drops all")
+}
+
+pub(crate) fn ss_kill(scene: &Scene) -> Result<Caused> {
+    let pair = Pair::open(scene, V4)?;
+    let ss = Command::new("ss")
+        .args(["--kill", "--tcp", "--numeric", "sport", "="])
+        .arg(format!(":{}", scene.port))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("start ss (package iproute2)")?;
+    let pid = ss.id();
+    await_success(ss, "ss")?;
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor {
+        pid,
+        tid: pid,
+        comm: "ss".to_owned(),
+    }))
+}

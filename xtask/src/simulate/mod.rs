@@ -1,0 +1,29 @@
+//! Causes real resets, with real sockets, in a network namespace of its own.
+//!
+//! [`SCENARIOS`] drives everything: the command, its list and the tests. To add a scenario,
+//! write its function in the file of its kind and add a row to `table.rs`.
+
+mod active;
+mod actor;
+mod busy;
+mod command;
+mod deadline;
+mod flood;
+mod netns;
+mod options;
+mod packet;
+mod pair;
+mod passive;
+mod proc_net;
+mod process;
+mod scene;
+mod table;
+
+pub use actor::Actor;
+pub use busy::Busy;
+pub use command::{Args, run};
+pub use deadline::Deadline;
+pub use flood::{FLOOD_PORT, Flood, flood};
+pub use netns::{Namespace, SCENE_COMM};
+pub use scene::{Caused, Expect, Scenario, Scene, run_all};
+pub use table::SCENARIOS;

@@ -1,0 +1,76 @@
+//! Resets that answer a segment: `tcp_v4_send_reset`, `tcp_v6_send_reset`.
+
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::socket::setsockopt;
+use socket2::{Domain, Socket, Type};
+
+use super::options::Linger2;
+use super::packet::{Segment, flags, send_and_await_reset};
+use super::pair::{Pair, await_reset, listen};
+use super::{Caused, Scene};
+
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+pub(crate) fn closed_port_v4(scene: &Scene) -> Result<Caused> {
+    closed_port(scene, V4)
+}
+
+pub(crate) fn closed_port_v6(scene: &Scene) -> Result<Caused> {
+    closed_port(scene, V6)
+}
+
+fn closed_port(scene: &Scene, ip: IpAddr) -> Result<Caused> {
+    let closed = SocketAddr::new(ip, scene.port);
+    let client = Socket::new(Domain::for_address(closed), Type::STREAM, None)?;
+    // Bound first: a failed connect forgets the port that it chose itself.
+    client.bind(&SocketAddr::new(ip, 0).into())?;
+    let here = client.local_addr()?.as_socket().context("own address")?;
+    match client.connect_timeout(&closed.into(), scene.deadline.left()) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+        Err(error) => return Err(error).context("connect to a closed port"),
+        Ok(()) => bail!("port {} is open", scene.port),
+    }
+    Ok(scene.caused(closed, here))
+}
+
+pub(crate) fn data_after_close(scene: &Scene) -> Result<Caused> {
+    let pair = Pair::open(scene, V4)?;
+    // More than the 60 seconds of TIME_WAIT, or the kernel would replace the orphan by a
+    // TIME_WAIT socket (that is scenario `timewait`).
+    setsockopt(&pair.server, Linger2, &120).context("set TCP_LINGER2")?;
+    data_to_closed(scene, pair)
+}
+
+pub(crate) fn timewait(scene: &Scene) -> Result<Caused> {
+    data_to_closed(scene, Pair::open(scene, V4)?)
+}
+
+/// The server closes, the client has acknowledged that and sends data all the same.
+fn data_to_closed(scene: &Scene, mut pair: Pair) -> Result<Caused> {
+    pair.server_to_fin_wait2(scene)?;
+    drop(pair.server);
+    pair.client.write_all(b"x").context("send")?;
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr))
+}
+
+pub(crate) fn listener_bad_ack(scene: &Scene) -> Result<Caused> {
+    // Nobody is there: the reset must not meet a socket.
+    const FROM: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 20999);
+    let _listener = listen(scene, V4)?;
+    let listening = SocketAddrV4::new(Ipv4Addr::LOCALHOST, scene.port);
+    let stray = Segment {
+        src: FROM,
+        dst: listening,
+        seq: 1000,
+        ack: 2000,
+        flags: flags::ACK,
+        window: 1024,
+    };
+    send_and_await_reset(&stray, scene.deadline)?;
+    Ok(scene.caused(listening.into(), FROM.into()))
+}

@@ -1,0 +1,80 @@
+//! What the kernel says in /proc/net about the calling thread's network namespace.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+
+/// A socket's state, by the numbers of `include/net/tcp_states.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State(u8);
+
+impl State {
+    pub(crate) const FIN_WAIT2: State = State(5);
+}
+
+/// The state of the socket with these ends, none if there is no such socket.
+/// A TIME_WAIT socket that still waits for the peer's FIN is FIN_WAIT2 here too.
+pub(crate) fn state_of(local: SocketAddr, remote: SocketAddr) -> Result<Option<State>> {
+    let path = match local {
+        SocketAddr::V4(_) => "/proc/thread-self/net/tcp",
+        SocketAddr::V6(_) => "/proc/thread-self/net/tcp6",
+    };
+    let table = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    Ok(find_state(&table, local.port(), remote.port()))
+}
+
+/// Ports alone tell a scenario's sockets apart: all are on loopback.
+fn find_state(table: &str, local: u16, remote: u16) -> Option<State> {
+    table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let ours = port_of(fields.next()?)? == local && port_of(fields.next()?)? == remote;
+        let state = u8::from_str_radix(fields.next()?, 16).ok()?;
+        ours.then_some(State(state))
+    })
+}
+
+/// `0100007F:1F90` is port 8080.
+fn port_of(end: &str) -> Option<u16> {
+    u16::from_str_radix(end.rsplit_once(':')?.1, 16).ok()
+}
+
+/// `Tcp: OutRsts` of /proc/net/snmp.
+pub(crate) fn out_rsts() -> Result<u64> {
+    let path = "/proc/thread-self/net/snmp";
+    let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    find_out_rsts(&text).with_context(|| format!("{path} has no Tcp OutRsts"))
+}
+
+/// A line of names, then a line of values.
+fn find_out_rsts(snmp: &str) -> Option<u64> {
+    let mut tcp = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (names, values) = (tcp.next()?, tcp.next()?);
+    let column = names.split(' ').position(|name| name == "OutRsts")?;
+    values.split(' ').nth(column)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_rsts_is_found_by_name() {
+        let snmp = "Ip: Forwarding OutRsts\nIp: 1 7\nTcp: MaxConn OutSegs OutRsts InCsumErrors\n\
+                    Tcp: -1 70 42 0\nUdp: InDatagrams\nUdp: 9\n";
+        assert_eq!(find_out_rsts(snmp), Some(42));
+        assert_eq!(find_out_rsts("Tcp: MaxConn\nTcp: -1\n"), None);
+    }
+
+    #[test]
+    fn a_socket_is_found_by_its_ports() {
+        let table = "  sl  local_address rem_address   st\n\
+                     0: 0100007F:1F90 00000000:0000 0A 00000000:00000000\n\
+                     1: 0100007F:1F90 0100007F:D431 05 00000000:00000000\n";
+        assert_eq!(find_state(table, 8080, 0xD431), Some(State::FIN_WAIT2));
+        assert_eq!(find_state(table, 0xD431, 8080), None);
+        let six = "head\n 0: 00000000000000000000000001000000:1F90 \
+                   00000000000000000000000001000000:D431 01 0:0\n";
+        assert_eq!(find_state(six, 8080, 0xD431), Some(State(1)));
+    }
+}
