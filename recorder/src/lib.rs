@@ -32,6 +32,7 @@ pub mod probe;
 pub mod recorder;
 pub mod recover;
 pub mod ring;
+pub mod say;
 pub mod seal;
 pub mod segment;
 pub mod spool;

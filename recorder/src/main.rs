@@ -11,6 +11,7 @@ use tcprst_recorder::doctor;
 use tcprst_recorder::error::{Error, Result};
 use tcprst_recorder::print::Printer;
 use tcprst_recorder::recorder::Recorder;
+use tcprst_recorder::say;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tcprst-record: {error}");
+            say!("{error}");
             ExitCode::from(error.exit_code())
         }
     }
@@ -40,21 +41,25 @@ fn record(args: &Record) -> Result<()> {
     let recorder = Recorder::start(args.options(dir.clone()), args.print.map(Printer::new))?;
     let recovered = recorder.recovered();
     if recovered.segments > 0 {
-        eprintln!(
-            "tcprst-record: recovered {} resets in {} segments from a recorder that was killed",
-            recovered.rows, recovered.segments
+        say!(
+            "recovered {} resets in {} segments from a recorder that was killed",
+            recovered.rows,
+            recovered.segments
         );
     }
     for site in recorder.sites() {
         if site.hook.is_none() {
-            eprintln!("tcprst-record: {} is not seen: {}", site.site, site.detail);
+            say!("{} is not seen: {}", site.site, site.detail);
         }
     }
-    eprintln!("tcprst-record: recording to {}", dir.display());
+    say!("recording to {}", dir.display());
     let totals = recorder.run(&stop)?;
-    eprintln!(
-        "tcprst-record: {} resets seen, {} written, {} lost, {} segments",
-        totals.seen, totals.written, totals.lost, totals.segments
+    say!(
+        "{} resets seen, {} written, {} lost, {} segments",
+        totals.seen,
+        totals.written,
+        totals.lost,
+        totals.segments
     );
     Ok(())
 }

@@ -14,6 +14,7 @@ use tcprst_schema::wire::{CpuTotals, LostKey};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::error::{Error, Result};
+use crate::say;
 
 /// The kernel half as it is built and committed, so that a build needs no BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/prebuilt/tcprst.bpf.o");
@@ -76,7 +77,7 @@ pub fn load(layout: &KernelLayout, ring_bytes: u32) -> Result<Loaded> {
     let sites = attach_sites(&mut ebpf, layout);
     let programs = program_fds(&ebpf);
     if let Err(reason) = state_hook {
-        eprintln!("tcprst-record: the state before a reset is not seen: {reason}");
+        say!("the state before a reset is not seen: {reason}");
     }
     if sites.iter().all(|site| site.hook.is_none()) {
         return Err(Error::NoHook);

@@ -20,6 +20,7 @@ use crate::print::Printer;
 use crate::probe::{self, Counters, Loaded, Probe};
 use crate::recover::{self, Recovered};
 use crate::ring::{self, Drain};
+use crate::say;
 use crate::seal::SealPolicy;
 use crate::stacks::Stacks;
 use crate::store::{self, Store, Totals};
@@ -74,8 +75,8 @@ impl Recorder {
         let host = Host::read()?;
         let symbols = Symbols::read();
         if symbols.is_empty() {
-            eprintln!(
-                "tcprst-record: {} shows no addresses, so no cause can be named: \
+            say!(
+                "{} shows no addresses, so no cause can be named: \
                  set kernel.kptr_restrict to 0",
                 crate::symbols::KALLSYMS
             );

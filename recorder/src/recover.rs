@@ -13,6 +13,7 @@ use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, Table, spool_dir};
 use crate::account::Account;
 use crate::error::{Error, Result};
 use crate::parquet::PartialFile;
+use crate::say;
 use crate::spool::{self, Leftover};
 
 /// What recovery did, for the start message.
@@ -65,7 +66,7 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Option<u64>> {
             return Ok(None);
         }
         Err(error) => {
-            eprintln!("tcprst-record: kept {} as it is: {error}", path.display());
+            say!("kept {} as it is: {error}", path.display());
             return Ok(None);
         }
     };

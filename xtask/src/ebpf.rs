@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -13,11 +13,26 @@ use crate::workspace;
 /// Where the built object is committed.
 const PREBUILT: &str = "ebpf/prebuilt/tcprst.bpf.o";
 const TARGET: &str = "bpfel-unknown-none";
-/// bpf-linker and llvm-strip must be of the LLVM that this rustc is built with.
+/// bpf-linker and the LLVM tools must be of the LLVM that this rustc is built with.
 const LLVM: &str = "22";
 
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Build the object and put it under ebpf/prebuilt
+    Build,
+    /// Build the object and compare it with the committed one, byte for byte
+    Verify,
+}
+
+pub fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Build => build(),
+        Command::Verify => verify(),
+    }
+}
+
 /// Builds the object and puts it where it is committed.
-pub fn build() -> Result<()> {
+fn build() -> Result<()> {
     let object = compile()?;
     let target = workspace::root().join(PREBUILT);
     fs::write(&target, &object).with_context(|| format!("cannot write {}", target.display()))?;
@@ -26,7 +41,7 @@ pub fn build() -> Result<()> {
 }
 
 /// Builds the object and compares it with the committed one, byte for byte.
-pub fn verify() -> Result<()> {
+fn verify() -> Result<()> {
     let object = compile()?;
     let committed = workspace::root().join(PREBUILT);
     let expected =
@@ -44,7 +59,8 @@ pub fn verify() -> Result<()> {
 
 fn compile() -> Result<Vec<u8>> {
     let root = workspace::root();
-    let sysroot = PathBuf::from(output(Command::new("rustc").args(["--print", "sysroot"]))?);
+    let sysroot =
+        PathBuf::from(output(process::Command::new("rustc").args(["--print", "sysroot"]))?);
     let rust_src = sysroot.join("lib/rustlib/src/rust");
     ensure!(
         rust_src.join("library/core").is_dir(),
@@ -52,7 +68,7 @@ fn compile() -> Result<Vec<u8>> {
          or see CONTRIBUTING.md",
         rust_src.display()
     );
-    output(Command::new("bpf-linker").arg("--version")).context(
+    output(process::Command::new("bpf-linker").arg("--version")).context(
         "bpf-linker is missing: see CONTRIBUTING.md for the one command that installs it",
     )?;
 
@@ -60,15 +76,20 @@ fn compile() -> Result<Vec<u8>> {
     // Nothing of this machine may be in the object: two builds in two folders are alike.
     let mut flags = vec!["-Cdebuginfo=2".to_owned(), "-Clink-arg=--btf".to_owned()];
     let canonical = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    for (from, to) in [
+    let mut remaps = vec![
         (canonical(&root), "/tcprst"),
-        (canonical(&cargo_home()?), "/cargo"),
         (canonical(&rust_src), "/rust-src"),
         (rust_src.clone(), "/rust-src"),
-    ] {
+    ];
+    // Sources of dependencies lie in a folder that is named after the registry they came from.
+    let sources = canonical(&cargo_home()?).join("registry/src");
+    if let Ok(registries) = fs::read_dir(&sources) {
+        remaps.extend(registries.flatten().map(|registry| (registry.path(), "/cargo")));
+    }
+    for (from, to) in remaps {
         flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     }
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let status = process::Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root.join("ebpf"))
         .args(["build", "--release", "--locked", "-Z", "build-std=core", "--target", TARGET])
         .arg("--target-dir")
@@ -83,8 +104,28 @@ fn compile() -> Result<Vec<u8>> {
     let built = target_dir.join(TARGET).join("release/tcprst");
     let stripped = target_dir.join("tcprst.bpf.o");
     // DWARF goes; the BTF that the kernel reads stays.
-    output(Command::new(llvm_strip()?).arg("-g").arg(&built).arg("-o").arg(&stripped))?;
+    let mut objcopy = process::Command::new(llvm_tool("objcopy")?);
+    objcopy.arg("--strip-debug").args(renames(&built)?).arg(&built).arg(&stripped);
+    output(&mut objcopy)?;
     fs::read(&stripped).with_context(|| format!("cannot read {}", stripped.display()))
+}
+
+/// Names of functions that were not inlined hold a hash of the crate, and the folder that it
+/// was built in goes into that hash: it is taken out.
+fn renames(object: &Path) -> Result<Vec<String>> {
+    let symbols =
+        output(process::Command::new(llvm_tool("nm")?).arg("--format=just-symbols").arg(object))?;
+    Ok(symbols
+        .lines()
+        .filter_map(|symbol| Some(format!("--redefine-sym={symbol}={}", without_hash(symbol)?)))
+        .collect())
+}
+
+/// `_RNvNtCs1234_6tcprst4emit4fill` (the v0 mangling of rustc, RFC 2603) without `s1234_`.
+fn without_hash(symbol: &str) -> Option<String> {
+    let (before, rest) = symbol.strip_prefix("_R")?.split_once("Cs")?;
+    let (_, after) = rest.split_once('_')?;
+    Some(format!("_R{before}C{after}"))
 }
 
 fn cargo_home() -> Result<PathBuf> {
@@ -95,23 +136,38 @@ fn cargo_home() -> Result<PathBuf> {
     Ok(Path::new(&home).join(".cargo"))
 }
 
-fn llvm_strip() -> Result<OsString> {
+/// A tool of the LLVM that rustc is built with.
+fn llvm_tool(tool: &str) -> Result<OsString> {
     let prefix = env::var("LLVM_PREFIX").unwrap_or_else(|_| format!("/usr/lib/llvm-{LLVM}"));
-    let in_prefix = Path::new(&prefix).join("bin/llvm-strip");
+    let in_prefix = Path::new(&prefix).join(format!("bin/llvm-{tool}"));
     if in_prefix.exists() {
         return Ok(in_prefix.into());
     }
-    let name = format!("llvm-strip-{LLVM}");
-    output(Command::new(&name).arg("--version"))
+    let name = format!("llvm-{tool}-{LLVM}");
+    output(process::Command::new(&name).arg("--version"))
         .with_context(|| format!("{name} is missing: install the package llvm-{LLVM}"))?;
     Ok(name.into())
 }
 
 /// Standard output of a command that must succeed.
-fn output(command: &mut Command) -> Result<String> {
+fn output(command: &mut process::Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !output.status.success() {
         bail!("{command:?} failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_rust_symbols_lose_their_hash() {
+        assert_eq!(
+            without_hash("_RNvNtCsl1A5DVFCqDn_6tcprst4emit4fill").as_deref(),
+            Some("_RNvNtC6tcprst4emit4fill")
+        );
+        assert_eq!(without_hash("memcpy"), None);
+    }
 }

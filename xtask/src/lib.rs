@@ -3,6 +3,9 @@
 //! Each command is a module with a clap `Args` and a `run(Args) -> anyhow::Result<()>`;
 //! `main.rs` only chooses among them.
 
+pub mod demo;
+pub mod ebpf;
 pub mod exit;
 mod print;
 pub mod simulate;
+pub mod workspace;

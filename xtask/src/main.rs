@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{exit, simulate};
+use xtask::{demo, ebpf, exit, simulate};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of tcprst", version)]
@@ -14,12 +14,19 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Build the programs, record real resets and print who caused them: start here
+    Demo(demo::Args),
+    /// The kernel half: build it, or prove that the committed object is what the sources give
+    #[command(subcommand)]
+    Ebpf(ebpf::Command),
     /// Cause real TCP resets in a network namespace of its own
     Simulate(simulate::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Demo(args) => demo::run(args),
+        Command::Ebpf(command) => ebpf::run(&command),
         Command::Simulate(args) => simulate::run(args),
     };
     exit::code(done)
