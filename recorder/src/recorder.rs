@@ -73,6 +73,8 @@ impl Recorder {
         let lock = store::lock(&options.dir)?;
         let recovered = recover::recover(&options.dir)?;
         let host = Host::read()?;
+        let Loaded { probe, rings, counters } = probe::load(&layout, options.ring_bytes)?;
+        // After the load: our own programs, which lie on top of every stack, must be in it.
         let symbols = Symbols::read();
         if symbols.is_empty() {
             say!(
@@ -81,7 +83,6 @@ impl Recorder {
                 crate::symbols::KALLSYMS
             );
         }
-        let Loaded { probe, rings, counters } = probe::load(&layout, options.ring_bytes)?;
         let clock = Clock::now()?;
         let enricher = Enricher::new(&host.name, &names, Stacks::new(symbols));
         let losses = Losses::new(&host.name, &clock);
