@@ -89,9 +89,16 @@ fn essence(error: &DataFusionError) -> String {
         other => other.to_string(),
     };
     let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
+    // Wrong arguments of a function come as an internal error that asks for a bug report.
+    let text = text.split("This issue was likely caused by a bug").next().unwrap_or_default();
+    let text = text.trim_start_matches("Internal error: ");
     // Our own table names need no prefix that nobody wrote.
     let text = text.replace(&format!("{CATALOG}.public."), "");
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.starts_with("table '") && text.ends_with("' not found") {
+        text.push_str(" (there are resets, losses and files)");
+    }
+    text
 }
 
 #[cfg(test)]

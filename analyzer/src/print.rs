@@ -110,6 +110,7 @@ pub fn batch(format: Format, batch: &RecordBatch, out: &mut impl Write) -> Resul
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::sync::Arc;
 

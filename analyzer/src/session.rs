@@ -64,6 +64,14 @@ impl Session {
         format: Format,
         out: &mut impl Write,
     ) -> Result<(), Error> {
+        // Planning these would ask for details of what is refused anyway.
+        match statement {
+            Statement::CopyTo(_) => return Err(Error::ReadOnly { what: "Copy".into() }),
+            Statement::CreateExternalTable(_) => {
+                return Err(Error::ReadOnly { what: "CreateExternalTable".into() });
+            }
+            _ => {}
+        }
         let plan = self.context.state().statement_to_plan(statement).await?;
         refuse_writes(&plan)?;
         let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));

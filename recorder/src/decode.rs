@@ -34,6 +34,7 @@ impl Event {
 mod tests {
     use super::*;
     use tcprst_schema::wire::ShortEvent;
+    use zerocopy::FromZeros;
 
     #[test]
     fn only_the_frames_that_were_taken_are_kept() {

@@ -15,6 +15,7 @@ use crate::stacks::Stacks;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
+const TCP_CLOSE: u8 = 7;
 
 /// Turns events into rows.
 #[derive(Debug)]
@@ -92,10 +93,12 @@ impl Enricher {
 
     /// The state at the hook, or where that is CLOSE already, the one that it left for it.
     fn state_before(&self, header: &EventHeader) -> Option<Arc<str>> {
-        if header.flags & HAS_SOCKET == 0 {
-            return None;
-        }
-        let state = if header.closed_from != 0 { header.closed_from } else { header.sk_state };
+        let state = match header.sk_state {
+            _ if header.flags & HAS_SOCKET == 0 => return None,
+            // A closed socket sends nothing: where the change was not seen, nothing is known.
+            TCP_CLOSE => header.closed_from,
+            state => state,
+        };
         self.states.get(&state).cloned()
     }
 }
@@ -203,7 +206,7 @@ fn flow(header: &EventHeader) -> (End, End) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zerocopy::FromBytes;
+    use zerocopy::FromZeros;
 
     fn stack(frames: &[&str]) -> Stack {
         Stack { frames: frames.iter().map(|f| Arc::from(*f)).collect(), ..Stack::default() }

@@ -1,7 +1,7 @@
 //! What a killed recorder left behind becomes sealed segments.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
@@ -27,26 +27,30 @@ pub struct Recovered {
 pub fn recover(dir: &Path) -> Result<Recovered> {
     let folder = spool_dir(dir);
     let mut recovered = Recovered::default();
+    // The whole list first: sealing makes and renames files in this folder, and a listing that
+    // is still open may or may not show them.
     let entries = fs::read_dir(&folder).map_err(Error::io("read", &folder))?;
-    for entry in entries {
-        let path = entry.map_err(Error::io("read", &folder))?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(PARTIAL) {
-            remove(&path)?;
-        } else if path.extension().is_some_and(|extension| extension == SPOOL) {
-            let Some(segment) = SegmentName::of_file(&path) else {
+    let paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(Error::io("read", &folder))?;
+    let is_partial = |path: &&PathBuf| path.to_string_lossy().ends_with(PARTIAL);
+    for path in paths.iter().filter(is_partial) {
+        remove(path)?;
+    }
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == SPOOL)) {
+        let Some(segment) = SegmentName::of_file(path) else {
+            continue;
+        };
+        // Killed between the rename and the removal: the rows are safe.
+        if !segment.sealed(dir, Table::Resets).exists() {
+            let Some(rows) = seal(dir, &segment, path)? else {
                 continue;
             };
-            // Killed between the rename and the removal: the rows are safe.
-            if !segment.sealed(dir, Table::Resets).exists() {
-                let Some(rows) = seal(dir, &segment, &path)? else {
-                    continue;
-                };
-                recovered.rows += rows;
-                recovered.segments += 1;
-            }
-            remove(&path)?;
+            recovered.rows += rows;
+            recovered.segments += 1;
         }
+        remove(path)?;
     }
     Ok(recovered)
 }

@@ -6,9 +6,10 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SendError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use aya::maps::{MapData, RingBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::decode::Event;
@@ -20,6 +21,9 @@ use crate::probe::Rings;
 const CHUNK: usize = 512;
 /// Chunks in the channel. With [`CHUNK`] and 420 bytes an event: 7 MB at the most.
 const CHUNKS: usize = 32;
+/// Records taken from one ring before the next has its turn: under a flood on one CPU its ring
+/// never runs empty, and those of the others must not wait for that.
+const SWEEP: usize = 8 * CHUNK;
 /// Longest sleep. The kernel half wakes us when a ring passes its mark; below it, events wait
 /// this long.
 const NAP_MS: u16 = 100;
@@ -65,10 +69,15 @@ fn drain(mut rings: Rings, finish: &AtomicBool, sender: &SyncSender<Vec<Event>>)
     loop {
         // Before the sweep: what was put into the rings before the request is then in it.
         let last = finish.load(Ordering::Acquire);
+        let mut more = false;
         for ring in &mut rings {
-            if !sweep(ring, sender) {
-                return;
+            match sweep(ring, sender) {
+                Ok(taken) => more |= taken == SWEEP,
+                Err(SendError(_)) => return,
             }
+        }
+        if more {
+            continue;
         }
         if last {
             return;
@@ -80,20 +89,27 @@ fn drain(mut rings: Rings, finish: &AtomicBool, sender: &SyncSender<Vec<Event>>)
     }
 }
 
-/// Takes what one ring holds; false when nobody listens any more.
+/// Takes what one ring holds, up to [`SWEEP`] records, and says how many. Fails when nobody
+/// listens any more.
 fn sweep(
-    ring: &mut aya::maps::RingBuf<aya::maps::MapData>,
+    ring: &mut RingBuf<MapData>,
     sender: &SyncSender<Vec<Event>>,
-) -> bool {
+) -> Result<usize, SendError<Vec<Event>>> {
     let mut chunk = Vec::new();
-    while let Some(record) = ring.next() {
-        if let Some(event) = Event::decode(&record) {
-            chunk.push(event);
-        }
+    let mut taken = 0;
+    while taken < SWEEP
+        && let Some(record) = ring.next()
+    {
+        taken += 1;
+        // Shorter than a header cannot be: the kernel half reserves whole records only.
+        chunk.extend(Event::decode(&record));
         drop(record);
-        if chunk.len() == CHUNK && sender.send(std::mem::take(&mut chunk)).is_err() {
-            return false;
+        if chunk.len() == CHUNK {
+            sender.send(std::mem::take(&mut chunk))?;
         }
     }
-    chunk.is_empty() || sender.send(chunk).is_ok()
+    if !chunk.is_empty() {
+        sender.send(chunk)?;
+    }
+    Ok(taken)
 }

@@ -74,8 +74,16 @@ fn is_tracer(name: &str) -> bool {
         .any(|prefix| name.starts_with(prefix))
 }
 
+/// Whether a frame is only an address.
+fn is_nameless(name: &str) -> bool {
+    name.starts_with("0x")
+}
+
 fn fold(names: Vec<Arc<str>>) -> Stack {
-    let frames: Vec<Arc<str>> = names.into_iter().skip_while(|name| is_tracer(name)).collect();
+    // With net.core.bpf_jit_kallsyms = 0 our own program has no name.
+    let is_hidden = names.iter().all(|name| is_nameless(name));
+    let is_ours = |name: &Arc<str>| is_tracer(name) || (is_nameless(name) && !is_hidden);
+    let frames: Vec<Arc<str>> = names.into_iter().skip_while(is_ours).collect();
     let mut folded = String::new();
     for frame in frames.iter().rev() {
         if !folded.is_empty() {
@@ -115,6 +123,14 @@ mod tests {
             stack.folded.as_deref(),
             Some("bpf_iter_run_prog;bpf_prog_2_destroyer;tcp_abort;tcp_send_active_reset")
         );
+    }
+
+    #[test]
+    fn our_program_may_have_no_name() {
+        let stack = folded(&["0xffffffffc0001000", "bpf_trace_run3", "tcp_send_active_reset"]);
+        assert_eq!(stack.callee.as_deref(), Some("tcp_send_active_reset"));
+        let hidden = folded(&["0xffffffffc0001000", "0xffffffff81000100"]);
+        assert_eq!(hidden.folded.as_deref(), Some("0xffffffff81000100;0xffffffffc0001000"));
     }
 
     #[test]

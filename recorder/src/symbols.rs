@@ -32,6 +32,7 @@ impl Symbols {
     fn parse(text: &str) -> Self {
         let mut table = Vec::with_capacity(text.len() / 45);
         let mut image_end = 0;
+        let mut image_last = 0;
         for line in text.lines() {
             let mut words = line.split_ascii_whitespace();
             let (Some(address), Some(kind), Some(name)) =
@@ -45,6 +46,10 @@ impl Symbols {
             if name == "_etext" {
                 image_end = address;
             }
+            // Modules and BPF programs have theirs in brackets after the name.
+            if words.next().is_none() {
+                image_last = image_last.max(address + 1);
+            }
             // Functions only, and not the padding before them, which bears their name.
             if matches!(kind, "t" | "T" | "w" | "W") && !name.starts_with("__pfx_") {
                 table.push((address, without_suffix(name).into()));
@@ -53,6 +58,9 @@ impl Symbols {
         // The sort is stable: of several names for an address, the kernel's first stays first.
         table.sort_by_key(|(address, _)| *address);
         table.dedup_by_key(|(address, _)| *address);
+        // The image's functions beyond its text are those of its start: gone, they name nothing.
+        let beyond = |address: u64| image_end != 0 && address >= image_end && address < image_last;
+        table.retain(|(address, _)| !beyond(*address));
         Self { table, image_end, read_at: Instant::now() }
     }
 
@@ -74,8 +82,11 @@ impl Symbols {
     pub fn name(&self, address: u64) -> Arc<str> {
         let at = address.wrapping_sub(1);
         match self.table.partition_point(|(start, _)| *start <= at).checked_sub(1) {
-            Some(index) => Arc::clone(&self.table[index].1),
-            None => format!("{address:#x}").into(),
+            // A function of the image does not reach beyond it.
+            Some(index) if self.is_static(at) == self.is_static(self.table[index].0) => {
+                Arc::clone(&self.table[index].1)
+            }
+            _ => format!("{address:#x}").into(),
         }
     }
 
@@ -109,6 +120,7 @@ ffffffff810001f0 t __pfx_tcp_abort
 ffffffff81000200 t tcp_abort.isra.0
 ffffffff81000300 D data
 ffffffff81001000 T _etext
+ffffffff81002000 T _einittext
 ffffffffa0000000 t nf_send_reset\t[nf_reject_ipv4]
 ";
 
@@ -120,6 +132,8 @@ ffffffffa0000000 t nf_send_reset\t[nf_reject_ipv4]
         assert_eq!(&*symbols.name(0xffff_ffff_8100_0201), "tcp_abort", "a kprobe's address");
         assert_eq!(&*symbols.name(0xffff_ffff_a000_0010), "nf_send_reset");
         assert_eq!(&*symbols.name(0x10), "0x10");
+        let program = 0xffff_ffff_9000_0000;
+        assert_eq!(&*symbols.name(program), "0xffffffff90000000", "not _einittext");
     }
 
     #[test]

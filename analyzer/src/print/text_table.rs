@@ -12,6 +12,9 @@ use unicode_width::UnicodeWidthStr as _;
 /// a later cell that is wider moves its own row and no other.
 const WIDTH_ROWS: usize = 1000;
 
+/// Width of a column of a query plan.
+const PLAN_WIDTH: usize = 80;
+
 /// What a line end in a value means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cells {
@@ -86,6 +89,10 @@ impl TextTable {
                 *width = cell.lines().map(|line| line.width()).max().unwrap_or(0).max(*width);
             }
         }
+        if self.cells == Cells::Lines {
+            // Lines of a plan can have thousands of characters; nothing stands to their right.
+            widths.iter_mut().for_each(|width| *width = (*width).min(PLAN_WIDTH));
+        }
         self.line(text, &self.header, &widths);
         let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
         self.line(text, &rule, &widths);
@@ -136,6 +143,7 @@ fn escape(value: &str, cells: Cells) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use std::sync::Arc;
 
