@@ -1,12 +1,12 @@
 //! From what a hook has at hand to an event in the ring of this CPU, or to a counted loss.
 
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
-use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid,
-    bpf_get_current_task, bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_get_stack,
-    bpf_ktime_get_boot_ns, bpf_ringbuf_query,
-};
 use aya_ebpf::helpers::generated::bpf_get_current_comm;
+use aya_ebpf::helpers::{
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
+    bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_get_stack, bpf_ktime_get_boot_ns,
+    bpf_ringbuf_query,
+};
 use core::ffi::c_void;
 use tcprst_schema::wire::{
     CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, LOST_FRAMES, LongEvent,

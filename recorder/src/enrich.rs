@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use tcprst_schema::cause::{self, Facts};
+use tcprst_schema::cause::{self, Cause, Facts};
 use tcprst_schema::row::{Row, SocketOwner, Stack, Task};
 use tcprst_schema::wire::{EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, NO_REASON};
 
@@ -24,6 +24,17 @@ pub struct Enricher {
     reasons: HashMap<i32, Arc<str>>,
     states: HashMap<u8, Arc<str>>,
     stacks: Stacks,
+    last: Option<Classified>,
+}
+
+/// Facts and what they prove.
+#[derive(Debug)]
+struct Classified {
+    stack: Arc<Stack>,
+    reason: Option<Arc<str>>,
+    sk_state: Option<Arc<str>>,
+    answered_flags: Option<u8>,
+    cause: Option<&'static Cause>,
 }
 
 impl Enricher {
@@ -38,6 +49,7 @@ impl Enricher {
                 .filter_map(|(code, name)| Some((u8::try_from(*code).ok()?, share(name))))
                 .collect(),
             stacks,
+            last: None,
         }
     }
 
@@ -58,12 +70,7 @@ impl Enricher {
         let reason = reason_code.and_then(|code| self.reason(code));
         let sk_state = self.state_before(header);
         let answered_flags = (header.flags & FROM_PACKET != 0).then_some(header.answered_flags);
-        let cause = cause::classify(&Facts {
-            frames: &stack.frames,
-            reason: reason.as_deref(),
-            sk_state: sk_state.as_deref(),
-            answered_flags,
-        });
+        let cause = self.cause(&stack, &reason, &sk_state, answered_flags);
         let context = context(header, &stack);
         let task = (context == Some("task")).then(|| task(header));
         let (src, dst) = flow(header);
@@ -89,6 +96,38 @@ impl Enricher {
             task,
             socket: socket(header),
         }
+    }
+
+    /// In a storm one reset is like the other: the last answer is kept.
+    fn cause(
+        &mut self,
+        stack: &Arc<Stack>,
+        reason: &Option<Arc<str>>,
+        sk_state: &Option<Arc<str>>,
+        answered_flags: Option<u8>,
+    ) -> Option<&'static Cause> {
+        if let Some(last) = &self.last
+            && Arc::ptr_eq(&last.stack, stack)
+            && last.reason == *reason
+            && last.sk_state == *sk_state
+            && last.answered_flags == answered_flags
+        {
+            return last.cause;
+        }
+        let cause = cause::classify(&Facts {
+            frames: &stack.frames,
+            reason: reason.as_deref(),
+            sk_state: sk_state.as_deref(),
+            answered_flags,
+        });
+        self.last = Some(Classified {
+            stack: Arc::clone(stack),
+            reason: reason.clone(),
+            sk_state: sk_state.clone(),
+            answered_flags,
+            cause,
+        });
+        cause
     }
 
     /// The state at the hook, or where that is CLOSE already, the one that it left for it.
@@ -204,7 +243,7 @@ fn flow(header: &EventHeader) -> (End, End) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use zerocopy::FromZeros;
 
@@ -245,5 +284,45 @@ mod tests {
     fn a_command_name_may_be_any_bytes() {
         assert_eq!(text(b"ab\0c"), "ab");
         assert_eq!(text(&[0xff; 16]).chars().count(), 16);
+    }
+
+    /// A row in which everything is known.
+    pub(crate) fn full_row() -> Row {
+        let mut header = header(HAS_SOCKET | FULL_SOCKET | HAS_TASK | FROM_PACKET);
+        header.family = AF_INET;
+        header.sk_state = 1;
+        header.answered_flags = 2;
+        header.netns_inum = 1;
+        header.netns_cookie = 1;
+        header.mntns_inum = 1;
+        header.task_cgroup_id = 1;
+        header.socket_cgroup_id = 1;
+        Row {
+            time_us: 1,
+            boot_ns: 1,
+            cpu: 0,
+            seq: 1,
+            host: "host".into(),
+            direction: "sent",
+            netns_id: known(header.netns_inum),
+            netns_cookie: known(header.netns_cookie),
+            stack: Arc::new(Stack {
+                callee: Some("callee".into()),
+                caller: Some("caller".into()),
+                folded: Some("caller;callee".into()),
+                frames: vec!["callee".into(), "caller".into()],
+            }),
+            cause: cause::UNKNOWN,
+            blame: Some("app"),
+            reason: Some("NO_SOCKET".into()),
+            reason_code: Some(1),
+            sk_state: Some("ESTABLISHED".into()),
+            context: Some("task"),
+            answered_flags: Some(header.answered_flags),
+            src: flow(&header).0,
+            dst: flow(&header).1,
+            task: Some(task(&header)),
+            socket: socket(&header),
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{Flock, FlockArg};
 use tcprst_schema::columns::LOSS_COLUMNS;
 use tcprst_schema::footer::{Footer, SiteStatus};
-use tcprst_schema::paths::{SegmentName, Table, date_of, spool_dir};
+use tcprst_schema::paths::{SegmentName, Table, spool_dir};
 use tcprst_schema::row::{LossRow, Row};
 use tcprst_schema::wire::CpuTotals;
 use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
@@ -111,7 +111,7 @@ impl Store {
     /// so that the folder's `date=` is true for each row.
     pub fn append(&mut self, rows: &[(Row, u64)], clock: &Clock) -> Result<()> {
         for (row, lost_before) in rows {
-            let other_day = |open: &Segment| open.name().date() != date_of(row.time_us);
+            let other_day = |open: &Segment| !open.name().is_of_day(row.time_us);
             if self.open.as_ref().is_some_and(other_day) {
                 self.seal(clock)?;
             }

@@ -61,9 +61,19 @@ impl SegmentName {
         self.seq
     }
 
+    /// Whether a row of that time belongs to the segment's day.
+    pub fn is_of_day(&self, time_us: i64) -> bool {
+        // Compared as numbers: this is asked for each row.
+        const DAY_US: i64 = 86_400_000_000;
+        self.first_time_us.div_euclid(DAY_US) == time_us.div_euclid(DAY_US)
+    }
+
     /// The day that the segment belongs to: all its rows are of it.
     pub fn date(&self) -> String {
-        date_of(self.first_time_us)
+        DateTime::<Utc>::from_timestamp_micros(self.first_time_us)
+            .unwrap_or_default()
+            .format("%F")
+            .to_string()
     }
 
     /// Path of the sealed file of a table.
@@ -90,11 +100,6 @@ impl SegmentName {
         let digits = name[end..].bytes().take_while(u8::is_ascii_digit).count();
         name[..end + digits].parse().ok()
     }
-}
-
-/// The UTC day of a time, as in `date=`.
-pub fn date_of(time_us: i64) -> String {
-    DateTime::<Utc>::from_timestamp_micros(time_us).unwrap_or_default().format("%F").to_string()
 }
 
 /// The folder of what is being written.
@@ -147,6 +152,8 @@ mod tests {
             assert_eq!(SegmentName::of_file(&path).as_ref(), Some(&name), "{}", path.display());
         }
         assert!(name.sealed(dir, Table::Resets).starts_with("d/resets/date=2026-11-21"));
+        assert!(name.is_of_day(1_795_305_599_999_999), "the last microsecond of the day");
+        assert!(!name.is_of_day(1_795_305_600_000_000));
     }
 
     #[test]

@@ -111,7 +111,9 @@ impl Recorder {
             eprintln!("{line}");
             if line.contains("recording to") {
                 // What it says later is passed on as it comes.
-                thread::spawn(move || lines.map_while(std::result::Result::ok).for_each(|l| eprintln!("{l}")));
+                thread::spawn(move || {
+                    lines.map_while(std::result::Result::ok).for_each(|l| eprintln!("{l}"))
+                });
                 return Ok(recorder);
             }
         }

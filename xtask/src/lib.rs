@@ -3,6 +3,7 @@
 //! Each command is a module with a clap `Args` and a `run(Args) -> anyhow::Result<()>`;
 //! `main.rs` only chooses among them.
 
+pub mod bench;
 pub mod demo;
 pub mod ebpf;
 pub mod exit;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{demo, ebpf, exit, simulate};
+use xtask::{bench, demo, ebpf, exit, simulate};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of tcprst", version)]
@@ -14,6 +14,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// What the recorder costs, beside the tools that it replaces
+    Bench(bench::Args),
     /// Build the programs, record real resets and print who caused them: start here
     Demo(demo::Args),
     /// The kernel half: build it, or prove that the committed object is what the sources give
@@ -25,6 +27,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Bench(args) => bench::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Ebpf(command) => ebpf::run(&command),
         Command::Simulate(args) => simulate::run(args),

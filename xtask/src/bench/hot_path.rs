@@ -1,0 +1,164 @@
+//! The promise "nothing on the hot path": while connections come and go and carry data, and
+//! nothing is reset, no program of ours runs but the one that follows changes of state.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+
+use super::programs::{self, Program, RunStatistics};
+use super::running::{Running, rows};
+use super::tool::Tool;
+use crate::simulate::Namespace;
+
+/// The one program that runs without a reset: a few times in the life of a connection.
+const PER_STATE_CHANGE: &str = "inet_sock_set_state";
+/// Connections that carry one byte, then one that carries all the rest.
+const SHORT_CONNECTIONS: usize = 1000;
+const MOST_BYTES: u64 = 1 << 30;
+const MOST_TIME: Duration = Duration::from_secs(5);
+
+/// What happened while nothing was reset.
+#[derive(Debug)]
+pub(crate) struct HotPath {
+    moved: Moved,
+    /// Our programs' runs in that time.
+    programs: Vec<Program>,
+    /// Resets that others on this machine caused meanwhile: the programs run for them.
+    resets_elsewhere: u64,
+}
+
+#[derive(Debug)]
+struct Moved {
+    connections: usize,
+    bytes: u64,
+    packets: u64,
+    elapsed: Duration,
+}
+
+pub(crate) fn measure(ns: &Namespace) -> Result<HotPath> {
+    let _statistics = RunStatistics::enable()?;
+    let mut recorder = Running::start(Tool::Tcprst, ns)?;
+    let before = programs::of_process(recorder.pid())?;
+    let resets = ns.out_rsts()?;
+    let moved = ns.run(transfer)?;
+    ensure!(ns.out_rsts()? == resets, "the transfer caused resets, so it proves nothing");
+    let mut after = programs::of_process(recorder.pid())?;
+    for (id, program) in &mut after {
+        let start = before.get(id).cloned().unwrap_or_default();
+        program.runs -= start.runs;
+        program.nanoseconds -= start.nanoseconds;
+    }
+    recorder.stop(ns)?;
+    let resets_elsewhere = rows(&recorder.recording(), ns, "<>")?;
+    Ok(HotPath { moved, programs: after.into_values().collect(), resets_elsewhere })
+}
+
+impl HotPath {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let Moved { connections, bytes, packets, elapsed } = &self.moved;
+        let mut lines = vec![format!(
+            "With no resets: {connections} connections, {:.0} MiB, {packets} packets in {:.2} s; \
+             resets elsewhere on this machine: {}",
+            *bytes as f64 / f64::from(1 << 20),
+            elapsed.as_secs_f64(),
+            self.resets_elsewhere
+        )];
+        lines.extend(self.programs.iter().map(|program| {
+            let name = program.tracepoint.as_deref().unwrap_or("a program without a tracepoint");
+            let mut line = format!("  {name}: {} runs", program.runs);
+            if program.runs > 0 {
+                let each = program.nanoseconds as f64 / program.runs as f64;
+                line += &format!(", {each:.0} ns each");
+            }
+            if is_per_state_change(program) {
+                let share = program.runs as f64 / *connections as f64;
+                line += &format!(", {share:.1} a connection (both ends)");
+            }
+            line
+        }));
+        lines
+    }
+
+    /// Fails if the promise is broken.
+    pub(crate) fn verdict(&self) -> Result<()> {
+        let per_state_change = self.programs.iter().filter(|program| is_per_state_change(program));
+        ensure!(
+            per_state_change.map(|program| program.runs).sum::<u64>() > 0,
+            "no program ran at all, so the zeros prove nothing"
+        );
+        for program in self.programs.iter().filter(|program| !is_per_state_change(program)) {
+            ensure!(
+                program.runs <= self.resets_elsewhere,
+                "promise broken: {:?} ran {} times with {} resets",
+                program.tracepoint,
+                program.runs,
+                self.resets_elsewhere
+            );
+        }
+        Ok(())
+    }
+}
+
+fn is_per_state_change(program: &Program) -> bool {
+    program.tracepoint.as_deref() == Some(PER_STATE_CHANGE)
+}
+
+/// Clean connections over loopback: each end reads the other's FIN before it closes.
+fn transfer() -> Result<Moved> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let connections = SHORT_CONNECTIONS + 1;
+    let packets = packets()?;
+    let start = Instant::now();
+    let bytes = thread::scope(|scope| {
+        let server = scope.spawn(|| serve(&listener, connections));
+        for _ in 0..SHORT_CONNECTIONS {
+            say(address, |stream| stream.write_all(&[0]))?;
+        }
+        say(address, send_much)?;
+        server.join().unwrap_or_else(|_| Err(anyhow!("the server panicked")))
+    })?;
+    let elapsed = start.elapsed();
+    Ok(Moved { connections, bytes, packets: self::packets()? - packets, elapsed })
+}
+
+/// Takes so many connections, one after another; returns how many bytes came.
+fn serve(listener: &TcpListener, connections: usize) -> Result<u64> {
+    let mut bytes = 0;
+    for stream in listener.incoming().take(connections) {
+        bytes += io::copy(&mut stream?, &mut io::sink())?;
+    }
+    Ok(bytes)
+}
+
+fn say(to: SocketAddr, what: impl FnOnce(&mut TcpStream) -> io::Result<()>) -> Result<()> {
+    let mut stream = TcpStream::connect(to)?;
+    what(&mut stream)?;
+    stream.shutdown(Shutdown::Write)?;
+    stream.read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn send_much(stream: &mut TcpStream) -> io::Result<()> {
+    let chunk = vec![0; 64 << 10];
+    let start = Instant::now();
+    let mut sent = 0;
+    while sent < MOST_BYTES && start.elapsed() < MOST_TIME {
+        stream.write_all(&chunk)?;
+        sent += chunk.len() as u64;
+    }
+    Ok(())
+}
+
+/// Packets that loopback has received, in the calling thread's namespace.
+fn packets() -> Result<u64> {
+    const PATH: &str = "/proc/thread-self/net/dev";
+    let table = fs::read_to_string(PATH).with_context(|| format!("read {PATH}"))?;
+    let counts = table.lines().find_map(|line| line.trim_start().strip_prefix("lo:"));
+    let packets = counts.and_then(|counts| counts.split_ascii_whitespace().nth(1)?.parse().ok());
+    packets.with_context(|| format!("no loopback in {PATH}"))
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask bench`: what the recorder costs, beside the tools that it replaces.
+//!
+//! Every number is measured in the same run, on the same machine, with the same resets.
+//! Timings are printed and never asserted; only "nothing on the hot path" can fail.
+
+mod attach;
+mod conditions;
+mod hot_path;
+mod pace;
+mod programs;
+mod record;
+mod running;
+mod stats;
+mod table;
+mod tool;
+mod usage;
+
+use std::num::{NonZeroU32, NonZeroU64};
+
+use anyhow::Result;
+use clap::Subcommand;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Compare tcprst-record with tcpdump and bpftrace on the same resets
+    Record(RecordArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RecordArgs {
+    /// Resets in each flood
+    #[arg(long, value_name = "N", default_value = "300000")]
+    resets: NonZeroU64,
+    /// Measure everything this often, and print medians
+    #[arg(long, value_name = "R", default_value = "3")]
+    rounds: NonZeroU32,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    match args.bench {
+        Bench::Record(args) => record::run(&args),
+    }
+}

@@ -1,0 +1,233 @@
+//! A tool at work, and what it has to show in the end.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+
+use super::attach;
+use super::programs;
+use super::tool::{PCAP, Tool};
+use super::usage::Cpu;
+use crate::simulate::{Deadline, Namespace};
+use crate::workspace;
+
+/// bpftrace compiles first, on a machine that may be busy.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// Programs that stay this long are attached.
+const ATTACH_TIME: Duration = Duration::from_millis(300);
+
+/// A tool that sees every reset in the namespace until it is stopped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    tool: Tool,
+    child: Child,
+    dir: TempDir,
+    /// What starting it cost, which is no matter of resets.
+    start_cpu: Cpu,
+}
+
+/// What a tool recorded of the namespace's resets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) kept: u64,
+    /// By its own account.
+    pub(crate) lost: u64,
+    /// On disk; none for bpftrace, which writes none.
+    pub(crate) bytes: Option<u64>,
+    /// From its start on, until its end.
+    pub(crate) cpu: Cpu,
+}
+
+impl Outcome {
+    /// Whether nothing is missing: neither by the tool's account nor by ours.
+    pub(crate) fn is_complete(&self, resets: u64) -> bool {
+        self.lost == 0 && self.kept >= resets
+    }
+}
+
+impl Running {
+    pub(crate) fn start(tool: Tool, ns: &Namespace) -> Result<Self> {
+        let dir = tempfile::tempdir().context("make a folder")?;
+        // tcpdump writes as a user of its own.
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o777))?;
+        let mut command = tool.command(dir.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(File::create(dir.path().join("stdout"))?)
+            .stderr(File::create(dir.path().join("stderr"))?);
+        let child = match tool {
+            Tool::Tcprst => spawn(command),
+            Tool::Tcpdump => ns.run(|| spawn(command)),
+            Tool::Bpftrace => spawn_bpftrace(command),
+        }
+        .with_context(|| format!("start {}", tool.name()))?;
+        let mut running = Self { tool, child, dir, start_cpu: Cpu::default() };
+        running.await_ready()?;
+        running.start_cpu = Cpu::of_process(running.pid())?;
+        Ok(running)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where tcprst-record records to.
+    pub(crate) fn recording(&self) -> std::path::PathBuf {
+        self.dir.path().join("recording")
+    }
+
+    fn await_ready(&mut self) -> Result<()> {
+        let what = format!("{} to be ready", self.tool.name());
+        Deadline::after(START_LIMIT).until(&what, || {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("{} ended ({status}): {}", self.tool.name(), self.said("stderr")?.trim());
+            }
+            match self.tool {
+                Tool::Tcprst => Ok(self.said("stderr")?.contains("recording to")),
+                Tool::Tcpdump => Ok(self.said("stderr")?.contains("listening on")),
+                // It says "Attaching" before it does, and loads others for a moment to see
+                // what the kernel can do.
+                Tool::Bpftrace => {
+                    let before = programs::of_process(self.pid())?;
+                    thread::sleep(ATTACH_TIME);
+                    let after = programs::of_process(self.pid())?;
+                    Ok(!before.is_empty() && before.keys().eq(after.keys()))
+                }
+            }
+        })
+    }
+
+    fn said(&self, stream: &str) -> Result<String> {
+        let path = self.dir.path().join(stream);
+        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Ends it as its users do, by Ctrl-C, and takes stock.
+    pub(crate) fn stop(&mut self, ns: &Namespace) -> Result<Outcome> {
+        thread::sleep(self.tool.settling_time());
+        let ended = Cpu::of_ended_children()?;
+        kill(Pid::from_raw(self.pid().try_into()?), Signal::SIGINT).context("send SIGINT")?;
+        let status = self.child.wait()?;
+        let cpu = Cpu::of_ended_children()? - ended - self.start_cpu;
+        let stderr = self.said("stderr")?;
+        ensure!(status.success(), "{} ended ({status}): {}", self.tool.name(), stderr.trim());
+        let (kept, lost, bytes) = match self.tool {
+            Tool::Tcprst => recorded(&self.recording(), ns)?,
+            Tool::Tcpdump => {
+                let (captured, dropped) = tcpdump_counts(&stderr)
+                    .with_context(|| format!("no counts in what tcpdump said: {stderr}"))?;
+                (captured, dropped, Some(self.dir.path().join(PCAP).metadata()?.len()))
+            }
+            Tool::Bpftrace => (bpftrace_counts(&self.said("stdout")?), 0, None),
+        };
+        Ok(Outcome { kept, lost, bytes, cpu })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // An error means that it is gone already, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(mut command: Command) -> Result<Child> {
+    Ok(command.spawn()?)
+}
+
+/// Starts bpftrace from a thread that has, and is, what bpftrace needs around it.
+fn spawn_bpftrace(command: Command) -> Result<Child> {
+    let start = || {
+        attach::provide_tracefs()?;
+        if !attach::may_lock_memory() {
+            attach::pretend_memlock()?;
+        }
+        spawn(command)
+    };
+    thread::scope(|scope| {
+        scope.spawn(start).join().unwrap_or_else(|_| Err(anyhow!("the thread panicked")))
+    })
+}
+
+/// Rows of the namespace, resets lost on the whole machine, and bytes on disk.
+fn recorded(dir: &Path, ns: &Namespace) -> Result<(u64, u64, Option<u64>)> {
+    let [lost, bytes] =
+        query(dir, "select sum(lost) as a, sum(bytes) as b from files", ["a", "b"])?;
+    Ok((rows(dir, ns, "=")?, lost, Some(bytes)))
+}
+
+/// Rows whose namespace is (`=`) or is not (`<>`) `ns`.
+pub(crate) fn rows(dir: &Path, ns: &Namespace, compare: &str) -> Result<u64> {
+    let cookie = ns.cookie();
+    let sql = format!("select count(*) as n from resets where netns_cookie {compare} {cookie}");
+    let [count] = query(dir, &sql, ["n"])?;
+    Ok(count)
+}
+
+/// Numbers in the one row that a query gives, by name; null is 0.
+fn query<const N: usize>(dir: &Path, sql: &str, names: [&str; N]) -> Result<[u64; N]> {
+    let program = workspace::bin_dir().join("tcprst-analyze");
+    let output = Command::new(&program)
+        .arg("--data")
+        .arg(dir)
+        .args(["--format", "json", sql])
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("start {}", program.display()))?;
+    ensure!(output.status.success(), "{sql}: tcprst-analyze: {}", output.status);
+    let [row]: [serde_json::Value; 1] = from_json(&output.stdout)?;
+    Ok(names.map(|name| row[name].as_u64().unwrap_or(0)))
+}
+
+fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    serde_json::from_slice(bytes)
+        .with_context(|| format!("unexpected answer: {}", String::from_utf8_lossy(bytes)))
+}
+
+/// Packets captured, and dropped by the kernel.
+fn tcpdump_counts(said: &str) -> Option<(u64, u64)> {
+    let count = |what: [&str; 2]| {
+        said.lines().find_map(|line| {
+            let line = line.trim();
+            what.iter().find_map(|what| line.strip_suffix(what)?.trim().parse().ok())
+        })
+    };
+    Some((
+        count(["packet captured", "packets captured"])?,
+        count(["packet dropped by kernel", "packets dropped by kernel"])?,
+    ))
+}
+
+/// The sum over all stacks: each ends in a line `]: COUNT`. Resets of the whole machine, since
+/// the one-liner tells no namespaces apart.
+fn bpftrace_counts(said: &str) -> u64 {
+    said.lines().filter_map(|line| line.strip_prefix("]: ")?.trim().parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_peers_say_is_understood() {
+        let tcpdump = "tcpdump: listening on lo, link-type EN10MB (Ethernet)\n\
+                       1 packet captured\n24 packets received by filter\n\
+                       7 packets dropped by kernel\n";
+        assert_eq!(tcpdump_counts(tcpdump), Some((1, 7)));
+        assert_eq!(tcpdump_counts("0 packets captured\n"), None);
+        let bpftrace = "Attaching 1 probe...\n\n\n@[\n    tcp_v4_send_reset+1655\n\
+                        ]: 12\n@[\n    tcp_v4_send_reset+1655\n    tcp_v4_rcv+2242\n]: 988\n";
+        assert_eq!(bpftrace_counts(bpftrace), 1000);
+    }
+}
