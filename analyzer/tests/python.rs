@@ -88,7 +88,8 @@ struct Recorder {
 impl Recorder {
     fn start(out: &Path) -> Self {
         let mut child = Command::new(program("tcprst-record"))
-            .args(["--rotate-interval", "1s", "--out"])
+            // Short, so that the two seconds of the slowest scenario make several segments for certain.
+            .args(["--rotate-interval", "200ms", "--flush-interval", "100ms", "--out"])
             .arg(out)
             .stderr(Stdio::piped())
             .spawn()

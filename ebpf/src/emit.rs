@@ -39,14 +39,18 @@ pub(crate) fn emit(reset: Reset) {
     let Some(totals) = TOTALS.get_ptr_mut(0) else {
         return;
     };
-    // SAFETY: the entry of this CPU, which nothing else writes while the program runs: the
-    // kernel refuses to run it inside itself since 6.1 (`recursion_misses`, which the recorder
-    // adds to the losses). Before, a reset in an interrupt in these few instructions is missed.
-    unsafe { (*totals).seen += 1 };
+    // SAFETY: the entry of this CPU. A tracepoint's program is alone with it: the kernel refuses
+    // to run it inside itself since 6.1 (`recursion_misses`, which the recorder adds to the
+    // losses). The three programs of fentry and kprobe share it, and one may interrupt another
+    // in these two lines; then a number stands twice and the next is missing.
+    let seq = unsafe {
+        (*totals).seen += 1;
+        (*totals).seen
+    };
     if reset.reason as u32 == layout!(no_socket_reason) {
-        emit_as::<ShortEvent>(reset, totals);
+        emit_as::<ShortEvent>(reset, seq, totals);
     } else {
-        emit_as::<LongEvent>(reset, totals);
+        emit_as::<LongEvent>(reset, seq, totals);
     }
 }
 
@@ -75,7 +79,7 @@ impl Record for LongEvent {
 }
 
 #[inline(always)]
-fn emit_as<R: Record>(reset: Reset, totals: *mut CpuTotals) {
+fn emit_as<R: Record>(reset: Reset, seq: u64, totals: *mut CpuTotals) {
     // SAFETY: no arguments, always allowed.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let Some(ring) = RINGS.get(cpu) else {
@@ -89,7 +93,7 @@ fn emit_as<R: Record>(reset: Reset, totals: *mut CpuTotals) {
     // SAFETY: the record was reserved whole, the header is its first member, and every field
     // of it is written below before the record is submitted.
     unsafe {
-        (*header).seq = (*totals).seen;
+        (*header).seq = seq;
         (*header).lost = (*totals).lost;
         (*header).cpu = cpu;
         (*header).site = reset.site;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use btf_rs::{Btf, BtfType, Type};
-use tcprst_schema::layout::{KernelLayout, MEMBERS, Offsets};
+use tcprst_schema::layout::{KernelLayout, MEMBERS, NO_SUCH_REASON, Offsets};
 
 use crate::error::{Error, Result};
 
@@ -192,7 +192,8 @@ impl Kernel {
             tracepoint_reason: u32::from(self.tracepoint_arguments("tcp_send_reset") == Some(3)),
             active_reason_arg: self.parameter_position("tcp_send_active_reset", "reason"),
             passive_reason_arg: self.parameter_position("tcp_v4_send_reset", "reason"),
-            no_socket_reason: no_socket.map_or(u32::MAX, |(number, _)| number.cast_unsigned()),
+            no_socket_reason: no_socket
+                .map_or(NO_SUCH_REASON, |(number, _)| number.cast_unsigned()),
             stack_bytes: stack_depth * 8,
             wake_bytes,
         })

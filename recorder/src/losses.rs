@@ -1,14 +1,20 @@
 //! What was lost, by what the lost resets had in common.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use tcprst_schema::columns::LOSS_COLUMNS;
+use tcprst_schema::footer::Footer;
+use tcprst_schema::paths::{SegmentName, Table};
 use tcprst_schema::row::LossRow;
 use tcprst_schema::wire::{LostKey, NO_REASON};
 
+use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::enrich::Enricher;
 use crate::error::Result;
+use crate::parquet::PartialFile;
 use crate::probe::Counters;
 
 /// Keys in the kernel's table from which on the reported ones are taken out: three quarters
@@ -87,21 +93,7 @@ impl Losses {
     }
 
     fn row(&self, stage: &'static str, count: u64, clock: &Clock) -> LossRow {
-        LossRow {
-            from_us: self.reported_at_us,
-            to_us: clock.now_us(),
-            host: Arc::clone(&self.host),
-            stage,
-            count,
-            netns_id: None,
-            netns_cookie: None,
-            callee: None,
-            caller: None,
-            reason: None,
-            reason_code: None,
-            family: None,
-            src_port: None,
-        }
+        unkeyed(&self.host, stage, count, self.reported_at_us, clock.now_us())
     }
 
     fn keyed_row(
@@ -129,4 +121,40 @@ impl Losses {
             ..self.row("ring", count, clock)
         }
     }
+}
+
+/// Losses of which only the number is known.
+pub fn unkeyed(
+    host: &Arc<str>,
+    stage: &'static str,
+    count: u64,
+    from_us: i64,
+    to_us: i64,
+) -> LossRow {
+    LossRow {
+        from_us,
+        to_us,
+        host: Arc::clone(host),
+        stage,
+        count,
+        netns_id: None,
+        netns_cookie: None,
+        callee: None,
+        caller: None,
+        reason: None,
+        reason_code: None,
+        family: None,
+        src_port: None,
+    }
+}
+
+/// Writes a file of the table `losses`. Its own account is empty: what was lost stands in the
+/// footers of `resets`, and must not be counted twice.
+pub fn write(dir: &Path, name: &SegmentName, rows: &[LossRow], footer: Footer) -> Result<()> {
+    let mut batch = Batch::new(LOSS_COLUMNS);
+    rows.iter().for_each(|row| batch.append(row));
+    let mut file = PartialFile::create(name.partial(dir, Table::Losses), LOSS_COLUMNS)?;
+    file.append(&batch.finish()?)?;
+    let footer = Footer { seen: 0, lost: 0, written: rows.len() as u64, ..footer };
+    file.seal(&footer, &name.sealed(dir, Table::Losses))
 }

@@ -38,7 +38,8 @@ fn record(args: &Record) -> Result<()> {
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|source| Error::System("catch signals", source))?;
     }
-    let recorder = Recorder::start(args.options(dir.clone()), args.print.map(Printer::new))?;
+    let printer = args.print.map(Printer::new).transpose()?;
+    let recorder = Recorder::start(args.options(dir.clone()), printer)?;
     let recovered = recorder.recovered();
     if recovered.segments > 0 {
         say!(

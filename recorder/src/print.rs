@@ -1,11 +1,17 @@
 //! `--print`: resets on stdout as they come.
 
-use std::io::{self, StdoutLock, Write};
+use std::io::{self, BufWriter, Write};
+use std::iter;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use serde_json::{Map, Value as Json};
 use tcprst_schema::columns::{COLUMNS, Kind, Value};
 use tcprst_schema::row::Row;
+
+use crate::error::{Error, Result};
 
 /// How resets are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -16,45 +22,78 @@ pub enum PrintFormat {
     Json,
 }
 
-/// Prints rows. When nobody reads any more (`| head`), the recording goes on without.
+/// Lines that wait for a slow reader: some seconds of a storm.
+const WAITING: usize = 16 * 1024;
+/// How long the end of a recording waits for a reader to take the rest.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Prints rows in a thread of its own: a reader that stops (`| less`) or goes away (`| head`)
+/// must not hold up the recording. What it does not take in time is not printed, and counted.
 #[derive(Debug)]
 pub struct Printer {
     format: PrintFormat,
-    out: Option<StdoutLock<'static>>,
+    lines: Option<SyncSender<String>>,
+    thread: Option<JoinHandle<()>>,
+    skipped: u64,
 }
 
 impl Printer {
-    pub fn new(format: PrintFormat) -> Self {
-        let mut printer = Self { format, out: Some(io::stdout().lock()) };
+    pub fn new(format: PrintFormat) -> Result<Self> {
+        let (sender, receiver) = sync_channel(WAITING);
+        let thread = thread::Builder::new()
+            .name("print".to_owned())
+            .spawn(move || write_lines(&receiver))
+            .map_err(|source| Error::System("start the print thread", source))?;
+        let mut printer = Self { format, lines: Some(sender), thread: Some(thread), skipped: 0 };
         if format == PrintFormat::Table {
-            printer.write(&format!(
+            printer.send(format!(
                 "{:<27} {:<20} {:<24} {:<24} {:>47}    {}\n",
                 "TIME", "CAUSE", "CALLER", "REASON", "SOURCE", "DESTINATION"
             ));
         }
-        printer
+        Ok(printer)
     }
 
     pub fn print(&mut self, row: &Row) {
-        if self.out.is_none() {
+        if self.lines.is_some() {
+            self.send(match self.format {
+                PrintFormat::Table => table_line(row),
+                PrintFormat::Json => json_line(row),
+            });
+        }
+    }
+
+    fn send(&mut self, line: String) {
+        match self.lines.as_ref().map(|lines| lines.try_send(line)) {
+            Some(Err(TrySendError::Full(_))) => self.skipped += 1,
+            Some(Err(TrySendError::Disconnected(_))) => self.lines = None,
+            Some(Ok(())) | None => {}
+        }
+    }
+
+    /// Lets the reader take the rest, for a moment, and says how many resets were not printed.
+    pub fn close(mut self) -> u64 {
+        self.lines = None;
+        let asked = Instant::now();
+        while self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+            && asked.elapsed() < PATIENCE
+        {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.skipped
+    }
+}
+
+fn write_lines(lines: &Receiver<String>) {
+    let mut out = BufWriter::new(io::stdout().lock());
+    while let Ok(first) = lines.recv() {
+        // Everything that waits goes out in one write.
+        let written = iter::once(first)
+            .chain(lines.try_iter())
+            .try_for_each(|line| out.write_all(line.as_bytes()))
+            .and_then(|()| out.flush());
+        if written.is_err() {
             return;
-        }
-        let line = match self.format {
-            PrintFormat::Table => table_line(row),
-            PrintFormat::Json => json_line(row),
-        };
-        self.write(&line);
-    }
-
-    pub fn flush(&mut self) {
-        if self.out.as_mut().is_some_and(|out| out.flush().is_err()) {
-            self.out = None;
-        }
-    }
-
-    fn write(&mut self, text: &str) {
-        if self.out.as_mut().is_some_and(|out| out.write_all(text.as_bytes()).is_err()) {
-            self.out = None;
         }
     }
 }

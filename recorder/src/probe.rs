@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use aya::maps::{ArrayOfMaps, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
-use aya::programs::{FEntry, KProbe, Program, RawTracePoint};
+use aya::programs::{FEntry, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use tcprst_schema::footer::SiteStatus;
@@ -203,12 +203,24 @@ fn attach_program(program: &mut Program, hook: &Hook) -> Result<(), Box<dyn std:
     Ok(())
 }
 
-/// The innermost error in one line: aya wraps the kernel's answer in several layers, and the
-/// verifier's has pages.
+/// The innermost error in one line: aya wraps the kernel's answer in several layers. Of the
+/// verifier's pages, the last line says why.
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let root = std::iter::successors(Some(error), |error| error.source()).last();
-    let text = root.map(ToString::to_string).unwrap_or_default();
-    text.lines().next().unwrap_or_default().to_owned()
+    let mut root = error;
+    loop {
+        if let Some(ProgramError::LoadError { io_error, verifier_log }) = root.downcast_ref() {
+            let log = verifier_log.to_string();
+            let is_verdict = |line: &&str| !line.is_empty() && !line.starts_with("processed ");
+            return match log.lines().rev().map(str::trim).find(is_verdict) {
+                Some(verdict) => format!("{io_error}: {verdict}"),
+                None => io_error.to_string(),
+            };
+        }
+        match root.source() {
+            Some(source) => root = source,
+            None => return root.to_string().lines().next().unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 fn program_fds(ebpf: &Ebpf) -> Vec<OwnedFd> {

@@ -169,9 +169,6 @@ impl Recorder {
         if self.store.flush(&clock)? {
             self.report_losses(&clock)?;
         }
-        if let Some(printer) = &mut self.printer {
-            printer.flush();
-        }
         Ok(())
     }
 
@@ -193,6 +190,9 @@ impl Recorder {
         self.store.take_totals(&self.counters.totals()?);
         self.report_losses(&clock)?;
         self.store.close(&clock)?;
+        if let Some(skipped @ 1..) = self.printer.take().map(Printer::close) {
+            say!("{skipped} resets were recorded but not printed: stdout was not read in time");
+        }
         Ok(self.store.totals())
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use tcprst_schema::arrow::spool_schema;
 use tcprst_schema::columns::COLUMNS;
@@ -12,6 +12,7 @@ use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, Table, spool_dir};
 
 use crate::account::Account;
 use crate::error::{Error, Result};
+use crate::losses;
 use crate::parquet::PartialFile;
 use crate::say;
 use crate::spool::{self, Leftover};
@@ -43,37 +44,48 @@ pub fn recover(dir: &Path) -> Result<Recovered> {
             continue;
         };
         // Killed between the rename and the removal: the rows are safe.
-        if !segment.sealed(dir, Table::Resets).exists() {
-            let Some(rows) = seal(dir, &segment, path)? else {
-                continue;
-            };
-            recovered.rows += rows;
-            recovered.segments += 1;
+        let is_sealed = segment.sealed(dir, Table::Resets).exists();
+        // Killed before the first sync: there never was a row.
+        let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
+        if !is_sealed && !is_empty {
+            match seal(dir, &segment, path) {
+                Ok(rows) => {
+                    recovered.rows += rows;
+                    recovered.segments += 1;
+                }
+                // A damaged spool must not keep the recorder from starting, now and ever again.
+                Err(error) if is_damage(&error) => {
+                    set_aside(path, &error)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
         }
         remove(path)?;
     }
     Ok(recovered)
 }
 
+/// Whether the spool is at fault, and not the disk.
+fn is_damage(error: &Error) -> bool {
+    matches!(error, Error::Spool { .. } | Error::Batch(_) | Error::Missing(_) | Error::Footer(_))
+}
+
+fn set_aside(path: &Path, error: &Error) -> Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    fs::rename(path, &aside).map_err(Error::io("rename to", &aside))?;
+    say!("{error}: set aside as {}", Path::new(&aside).display());
+    Ok(())
+}
+
 fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).map_err(Error::io("remove", path))
 }
 
-/// Seals one spool and says how many rows it had; `None` where it cannot be read, and then it
-/// stays where it is.
-fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Option<u64>> {
-    let Leftover { footer, batches } = match spool::read(path) {
-        Ok(leftover) => leftover,
-        // Killed before the first sync: there never was a row.
-        Err(_) if fs::metadata(path).is_ok_and(|file| file.len() == 0) => {
-            remove(path)?;
-            return Ok(None);
-        }
-        Err(error) => {
-            say!("kept {} as it is: {error}", path.display());
-            return Ok(None);
-        }
-    };
+/// Seals one spool and says how many rows it had.
+fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
+    let Leftover { footer, batches } = spool::read(path)?;
     let mut account = Account::from_base(&footer.account);
     let mut last_us = footer.recorded_from_us;
     let mut written = 0;
@@ -96,17 +108,29 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Option<u64>> {
         recovered: true,
         ..footer
     };
+    if footer.lost > 0 {
+        // By what they had in common died with the recorder's maps.
+        let host = footer.host.as_str().into();
+        let (from, to) = (footer.recorded_from_us, footer.recorded_to_us);
+        let row = losses::unkeyed(&host, "ring", footer.lost, from, to);
+        losses::write(dir, segment, &[row], footer.clone())?;
+    }
     file.seal(&footer, &segment.sealed(dir, Table::Resets))?;
-    Ok(Some(written))
+    Ok(written)
 }
 
 /// CPU, number and time of each row.
 fn numbers(batch: &RecordBatch) -> Result<impl Iterator<Item = (u32, u64, i64)>> {
-    let column =
-        |name: &'static str| batch.column_by_name(name).cloned().ok_or(Error::Missing(name));
-    let cpu = column("cpu")?.as_primitive::<Int32Type>().clone();
-    let seq = column("seq")?.as_primitive::<Int64Type>().clone();
-    let time = column("time")?.as_primitive::<TimestampMicrosecondType>().clone();
+    fn column<T: ArrowPrimitiveType>(
+        batch: &RecordBatch,
+        name: &'static str,
+    ) -> Result<PrimitiveArray<T>> {
+        let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt());
+        column.cloned().ok_or(Error::Missing(name))
+    }
+    let cpu = column::<Int32Type>(batch, "cpu")?;
+    let seq = column::<Int64Type>(batch, "seq")?;
+    let time = column::<TimestampMicrosecondType>(batch, "time")?;
     Ok((0..cpu.len()).map(move |row| {
         (cpu.value(row).cast_unsigned(), seq.value(row).cast_unsigned(), time.value(row))
     }))

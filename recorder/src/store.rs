@@ -5,20 +5,19 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
-use tcprst_schema::columns::LOSS_COLUMNS;
 use tcprst_schema::footer::{Footer, SiteStatus};
-use tcprst_schema::paths::{SegmentName, Table, spool_dir};
+use tcprst_schema::paths::{SegmentName, spool_dir};
 use tcprst_schema::row::{LossRow, Row};
 use tcprst_schema::wire::CpuTotals;
 use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 
 use crate::account::{Account, Sums};
-use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::kernel::Names;
-use crate::parquet::{PartialFile, create_dir};
+use crate::losses;
+use crate::parquet::create_dir;
 use crate::seal::SealPolicy;
 use crate::segment::Segment;
 
@@ -219,11 +218,6 @@ impl Store {
         };
         let name = SegmentName::new(&self.host.name, first.from_us, self.next_seq);
         self.next_seq += 1;
-        let mut batch = Batch::new(LOSS_COLUMNS);
-        rows.iter().for_each(|row| batch.append(row));
-        let mut file = PartialFile::create(name.partial(&self.dir, Table::Losses), LOSS_COLUMNS)?;
-        file.append(&batch.finish()?)?;
-        let footer = Footer { seen: 0, lost: 0, ..self.footer(rows.len() as u64, clock) };
-        file.seal(&footer, &name.sealed(&self.dir, Table::Losses))
+        losses::write(&self.dir, &name, rows, self.footer(0, clock))
     }
 }

@@ -98,7 +98,7 @@ fn time_rotates() {
     require_root();
     let options = ["--rotate-interval", "1s", "--flush-interval", "100ms"];
     let resets = rotated(&options, 8, 10, Duration::from_millis(500));
-    assert!((3..=6).contains(&resets.len()), "{} segments in 4 s", resets.len());
+    assert!((2..=6).contains(&resets.len()), "{} segments in 4 s", resets.len());
 }
 
 #[test]

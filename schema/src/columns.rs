@@ -231,7 +231,7 @@ pub const LOSS_COLUMNS: &[Column<LossRow>] = columns! { LossRow:
     "host" Text required Dictionary(FEW) |r| text(Some(&r.host)),
         "Name of the host.";
     "stage" Text required Dictionary(FEW) |r| text(Some(r.stage)),
-        "Where they were lost: `ring` (a ring buffer was full), `recursion` (the kernel refused to run the program inside itself), `crash` (after the last flush of a recorder that was killed).";
+        "Where they were lost: `ring` (a ring buffer was full), `recursion` (the kernel refused to run the program inside itself).";
     "count" Int64 required Dictionary(FEW) |r| Value::id(Some(r.count)),
         "How many.";
     "netns_id" Int64 null Dictionary(FEW) |r| Value::int(r.netns_id),

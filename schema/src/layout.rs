@@ -5,8 +5,15 @@
 
 use zerocopy::{Immutable, IntoBytes};
 
+use crate::wire::NO_REASON;
+
 /// Offset of a member that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
+
+/// Number of a reason that the running kernel does not have. No event bears it, and it is not
+/// [`NO_REASON`]: an event without a reason must not be taken for one with this.
+pub const NO_SUCH_REASON: u32 = i32::MIN.cast_unsigned();
+const _: () = assert!(NO_SUCH_REASON != NO_REASON.cast_unsigned());
 
 /// A member of a kernel structure, as the recorder looks it up.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +87,10 @@ members! {
     task_nsproxy optional "task_struct" "nsproxy";
     nsproxy_mnt_ns optional "nsproxy" "mnt_ns";
     mnt_ns_inum optional "mnt_namespace" "ns.inum";
+    // x86-64: where a function finds its first three arguments.
+    regs_arg0 optional "pt_regs" "di";
+    regs_arg1 optional "pt_regs" "si";
+    regs_arg2 optional "pt_regs" "dx";
 }
 
 /// The global `LAYOUT` of the object.
@@ -93,7 +104,7 @@ pub struct KernelLayout {
     pub active_reason_arg: u32,
     /// Position of `reason` in `tcp_v4_send_reset` and `tcp_v6_send_reset`; 0 where none.
     pub passive_reason_arg: u32,
-    /// Number of the reason `NO_SOCKET`, which proves its caller; `u32::MAX` where none.
+    /// Number of the reason `NO_SOCKET`, which proves its caller; [`NO_SUCH_REASON`] where none.
     pub no_socket_reason: u32,
     /// Bytes of stack to take for a [`crate::wire::LongEvent`].
     pub stack_bytes: u32,
@@ -108,7 +119,7 @@ impl KernelLayout {
         tracepoint_reason: 0,
         active_reason_arg: 0,
         passive_reason_arg: 0,
-        no_socket_reason: u32::MAX,
+        no_socket_reason: NO_SUCH_REASON,
         stack_bytes: 8,
         wake_bytes: 0,
     };

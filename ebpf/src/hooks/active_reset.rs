@@ -7,7 +7,7 @@ use aya_ebpf::programs::{FEntryContext, ProbeContext};
 use tcprst_schema::hook::Site;
 use tcprst_schema::wire::NO_REASON;
 
-use super::fentry_arg;
+use super::{fentry_arg, kprobe_arg};
 use crate::emit::{Reset, emit};
 use crate::kernel::layout;
 
@@ -30,14 +30,13 @@ pub fn fentry_active(ctx: FEntryContext) -> u32 {
 #[kprobe]
 pub fn kprobe_active(ctx: ProbeContext) -> u32 {
     let reason = match layout!(active_reason_arg) {
-        1 => ctx.arg(1).unwrap_or(NO_REASON),
-        2 => ctx.arg(2).unwrap_or(NO_REASON),
-        _ => NO_REASON,
+        0 => NO_REASON,
+        position => kprobe_arg(&ctx, position) as i32,
     };
     emit(Reset {
         ctx: ctx.as_ptr(),
         site: Site::Active as u8,
-        sk: ctx.arg(0).unwrap_or(0),
+        sk: kprobe_arg(&ctx, 0),
         skb: 0,
         reason,
     });

@@ -7,7 +7,7 @@ mod set_state;
 
 use aya_ebpf::EbpfContext;
 
-use crate::kernel::{Address, read};
+use crate::kernel::{Address, layout, read};
 
 /// Argument `index` of an fentry program.
 ///
@@ -17,4 +17,19 @@ use crate::kernel::{Address, read};
 #[inline(always)]
 fn fentry_arg(ctx: &impl EbpfContext, index: u32) -> Address {
     read(ctx.as_ptr() as Address, index * 8).unwrap_or(0)
+}
+
+/// Argument `index` of a kprobe program, up to the third.
+///
+/// Read as memory as well: the compiler makes one access through a computed pointer of two
+/// branches that read different registers, and the verifier refuses that for the context
+/// ("dereference of modified ctx ptr").
+#[inline(always)]
+fn kprobe_arg(ctx: &impl EbpfContext, index: u32) -> Address {
+    let offset = match index {
+        0 => layout!(offsets.regs_arg0),
+        1 => layout!(offsets.regs_arg1),
+        _ => layout!(offsets.regs_arg2),
+    };
+    read(ctx.as_ptr() as Address, offset).unwrap_or(0)
 }

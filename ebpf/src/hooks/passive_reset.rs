@@ -8,7 +8,7 @@ use core::ffi::c_void;
 use tcprst_schema::hook::Site;
 use tcprst_schema::wire::NO_REASON;
 
-use super::fentry_arg;
+use super::{fentry_arg, kprobe_arg};
 use crate::emit::{Reset, emit};
 use crate::kernel::{Address, layout};
 use crate::packet;
@@ -34,11 +34,10 @@ fn fentry_answer(ctx: &FEntryContext, site: Site) -> u32 {
 #[inline(always)]
 fn kprobe_answer(ctx: &ProbeContext, site: Site) -> u32 {
     let reason = match layout!(passive_reason_arg) {
-        2 => ctx.arg(2).unwrap_or(NO_REASON),
-        _ => NO_REASON,
+        0 => NO_REASON,
+        position => kprobe_arg(ctx, position) as i32,
     };
-    let (sk, skb) = (ctx.arg(0).unwrap_or(0), ctx.arg(1).unwrap_or(0));
-    answer(ctx.as_ptr(), site, sk, skb, reason)
+    answer(ctx.as_ptr(), site, kprobe_arg(ctx, 0), kprobe_arg(ctx, 1), reason)
 }
 
 #[fentry]

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::getsockopt;
@@ -34,7 +35,11 @@ impl Namespace {
             let inode = handle.metadata()?.ino();
             loopback_up().context("bring loopback up")?;
             let probe = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-            let cookie = getsockopt(&probe, NetnsCookie).context("ask for the netns cookie")?;
+            let cookie = match getsockopt(&probe, NetnsCookie) {
+                // Before 5.14 the kernel does not tell.
+                Err(Errno::ENOPROTOOPT) => 0,
+                cookie => cookie.context("ask for the netns cookie")?,
+            };
             Ok(Self { handle, inode, cookie })
         })
     }
@@ -44,7 +49,7 @@ impl Namespace {
         self.inode
     }
 
-    /// The kernel's number of the namespace, unique since boot.
+    /// The kernel's number of the namespace, unique since boot; 0 where it does not tell.
     pub fn cookie(&self) -> u64 {
         self.cookie
     }

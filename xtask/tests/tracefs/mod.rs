@@ -121,7 +121,10 @@ fn stack<'a>(cpu: &str, following: impl Iterator<Item = &'a str>) -> Vec<String>
         .map_while(|line| line.strip_prefix(" => "))
         // `.part.0` and its like are the compiler's, not the function's name.
         .map(|frame| frame.split('.').next().unwrap_or(frame).to_owned())
-        .skip_while(|frame| frame.starts_with("trace_event_raw_event_"))
+        // The tracer's own; the second is there while somebody else uses the tracepoint too.
+        .skip_while(|frame| {
+            frame.starts_with("trace_event_raw_event_") || frame.starts_with("__traceiter_")
+        })
         .collect()
 }
 
