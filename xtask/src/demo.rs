@@ -48,7 +48,9 @@ pub fn run(args: Args) -> Result<()> {
     thread::sleep(Duration::from_millis(300));
     recorder.stop()?;
     print::line(&format!("{} resets caused in a network namespace of their own.\n", caused.len()))?;
-    print::line(&format!("$ tcprst-analyze --data {} \"{QUESTION}\"", out.display()))?;
+    let here = env::current_dir().unwrap_or_default();
+    let shown = out.strip_prefix(here).unwrap_or(&out);
+    print::line(&format!("$ tcprst-analyze --data {} \"{QUESTION}\"", shown.display()))?;
     let status = Command::new(program("tcprst-analyze")?)
         .arg("--data")
         .arg(&out)

@@ -1,14 +1,11 @@
 //! Resets at a given pace, and the greatest pace that a tool holds.
 
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use socket2::{Domain, SockAddr, Socket, Type};
+use anyhow::Result;
 
-use crate::simulate::{FLOOD_PORT, Flood, Namespace};
+use crate::simulate::{ClosedDoor, Flood, Namespace};
 
 /// Resets come in bursts of as many as fall due in this time.
 const TICK: Duration = Duration::from_millis(1);
@@ -23,8 +20,7 @@ pub(crate) fn paced(ns: &Namespace, rate: f64, length: Duration) -> Result<Flood
 }
 
 fn knock(rate: f64, length: Duration) -> Result<(u64, Duration)> {
-    let closed = SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, FLOOD_PORT)));
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let door = ClosedDoor::new()?;
     let start = Instant::now();
     let mut anchor = start;
     // Since the anchor, and in all.
@@ -32,11 +28,7 @@ fn knock(rate: f64, length: Duration) -> Result<(u64, Duration)> {
     while start.elapsed() < length {
         let due = (anchor.elapsed().as_secs_f64() * rate) as u64;
         for _ in done..due {
-            match socket.connect(&closed) {
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-                Err(error) => return Err(error).context("connect to a closed port"),
-                Ok(()) => bail!("port {FLOOD_PORT} is open"),
-            }
+            door.knock()?;
         }
         sum += due - done;
         done = due;

@@ -54,17 +54,32 @@ pub fn flood(ns: &Namespace, count: u64, threads: u64) -> Result<Flood> {
     Ok(Flood { requested: count, resets: ns.out_rsts()? - before, threads, elapsed })
 }
 
-/// Connects `count` times to the closed port. Over loopback the reset is there before
-/// `connect` returns, and one socket serves for all.
 fn knock(count: u64) -> Result<()> {
-    let closed = SockAddr::from(SocketAddr::from((Ipv4Addr::LOCALHOST, FLOOD_PORT)));
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-    for _ in 0..count {
-        match socket.connect(&closed) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-            Err(error) => return Err(error).context("connect to a closed port"),
+    let door = ClosedDoor::new()?;
+    (0..count).try_for_each(|_| door.knock())
+}
+
+/// The closed port of a flood. Over loopback the reset is there before `connect` returns, and
+/// one socket serves for all.
+pub(crate) struct ClosedDoor {
+    socket: Socket,
+    address: SockAddr,
+}
+
+impl ClosedDoor {
+    /// To be made on a thread inside the namespace.
+    pub(crate) fn new() -> Result<Self> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, FLOOD_PORT));
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        Ok(Self { socket, address: address.into() })
+    }
+
+    /// Causes one reset.
+    pub(crate) fn knock(&self) -> Result<()> {
+        match self.socket.connect(&self.address) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(()),
+            Err(error) => Err(error).context("connect to a closed port"),
             Ok(()) => bail!("port {FLOOD_PORT} is open"),
         }
     }
-    Ok(())
 }

@@ -23,6 +23,7 @@ pub use actor::Actor;
 pub use busy::Busy;
 pub use command::{Args, run};
 pub use deadline::Deadline;
+pub(crate) use flood::ClosedDoor;
 pub use flood::{FLOOD_PORT, Flood, flood};
 pub use netns::{Namespace, SCENE_COMM};
 pub use scene::{Caused, Expect, Scenario, Scene, run_all};
