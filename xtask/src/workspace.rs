@@ -14,7 +14,8 @@ pub fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Folder of the release binaries: there is one profile for all.
+/// Folder of the release binaries, where this one lies too: there is one profile for all.
 pub fn bin_dir() -> PathBuf {
-    target_dir().join("release")
+    let me = env::current_exe().unwrap_or_default();
+    me.parent().unwrap_or(Path::new(".")).to_owned()
 }

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Caused, Flood, Namespace, SCENARIOS, flood, run_all};
+use super::{Flood, Namespace, Outcome, flood, play, scenarios};
 use crate::{exit, print};
 
 #[derive(Debug, clap::Args)]
@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(SCENARIOS.iter().map(|scenario| scenario.name))
+    PossibleValuesParser::new(scenarios().map(|scenario| scenario.name))
 }
 
 /// What `--json` prints.
@@ -40,8 +40,16 @@ struct Report {
     netns_cookie: u64,
     /// The resets sent in the namespace, by the kernel's own count.
     out_rsts: u64,
-    caused: Vec<Caused>,
+    played: Vec<Played>,
     flood: Option<Flood>,
+}
+
+/// A scenario and what came of it.
+#[derive(Debug, Serialize)]
+struct Played {
+    scenario: &'static str,
+    #[serde(flatten)]
+    outcome: Outcome,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -51,16 +59,20 @@ pub fn run(args: Args) -> Result<()> {
     exit::require_root("a network namespace of one's own needs root")?;
     let ns = Namespace::new()?;
     let names: Vec<&str> = args.scenarios.iter().map(String::as_str).collect();
-    let caused = match (&names[..], args.flood) {
+    let played = match (&names[..], args.flood) {
         ([], Some(_)) => vec![],
-        (names, _) => run_all(&ns, names)?,
+        (names, _) => play(&ns, names)?,
     };
+    let played = played
+        .into_iter()
+        .map(|(scenario, outcome)| Played { scenario: scenario.name, outcome })
+        .collect();
     let flood = args.flood.map(|count| flood(&ns, count, args.threads.get())).transpose()?;
     let report = Report {
         netns_id: ns.inode(),
         netns_cookie: ns.cookie(),
         out_rsts: ns.out_rsts()?,
-        caused,
+        played,
         flood,
     };
     match args.json {
@@ -71,16 +83,18 @@ pub fn run(args: Args) -> Result<()> {
 
 fn list(as_json: bool) -> Result<()> {
     if as_json {
-        return print::line(&serde_json::to_string(&json!({ "scenarios": SCENARIOS }))?);
+        return print::line(&serde_json::to_string(
+            &json!({ "scenarios": scenarios().collect::<Vec<_>>() }),
+        )?);
     }
-    for scenario in SCENARIOS {
+    for scenario in scenarios() {
         let expect = &scenario.expect;
         print::line(&format!("{}: {}", scenario.name, scenario.about))?;
         print::line(&format!(
             "    {} < {}, {}, {} -> {} ({})",
             expect.callee,
-            expect.caller,
-            expect.reason,
+            expect.caller.join(" or "),
+            expect.reason.unwrap_or("no reason"),
             expect.sk_state.unwrap_or("no socket"),
             expect.cause,
             expect.blame,
@@ -94,16 +108,23 @@ fn print_table(report: &Report) -> Result<()> {
         "network namespace {} (cookie {}): {} resets sent",
         report.netns_id, report.netns_cookie, report.out_rsts
     ))?;
-    if !report.caused.is_empty() {
+    if !report.played.is_empty() {
         print::line(&row(["SCENARIO", "FROM", "TO", "ACTOR"]))?;
     }
-    for reset in &report.caused {
+    for Played { scenario, outcome } in &report.played {
+        let reset = match outcome {
+            Outcome::Caused(reset) => reset,
+            Outcome::Impossible(why) => {
+                print::line(&row([scenario, "-", "-", why]))?;
+                continue;
+            }
+        };
         let actor = match (&reset.comm, reset.pid) {
             (Some(comm), Some(pid)) => format!("{comm} ({pid})"),
             _ => "-".to_owned(),
         };
         print::line(&row([
-            &reset.scenario,
+            scenario,
             &std::net::SocketAddr::new(reset.src_addr, reset.src_port).to_string(),
             &std::net::SocketAddr::new(reset.dst_addr, reset.dst_port).to_string(),
             &actor,

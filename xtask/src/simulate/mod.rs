@@ -1,7 +1,7 @@
 //! Causes real resets, with real sockets, in a network namespace of its own.
 //!
-//! [`SCENARIOS`] drives everything: the command, its list and the tests. To add a scenario,
-//! write its function in the file of its kind and add a row to `table.rs`.
+//! [`scenarios`] drives everything: the command, its list and the tests. To add a scenario,
+//! write its function in the file of its kind and add a row to that of `table/`.
 
 mod active;
 mod actor;
@@ -26,5 +26,5 @@ pub use deadline::Deadline;
 pub(crate) use flood::ClosedDoor;
 pub use flood::{FLOOD_PORT, Flood, flood};
 pub use netns::{Namespace, SCENE_COMM};
-pub use scene::{Caused, Expect, Scenario, Scene, run_all};
-pub use table::SCENARIOS;
+pub use scene::{Caused, Expect, Impossible, Outcome, Scenario, Scene, Seen, play, run_all};
+pub use table::scenarios;

@@ -4,15 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Actor, Deadline, Namespace, SCENARIOS};
+use super::{Actor, Deadline, Namespace, scenarios};
 
 /// No scenario needs more than three seconds on an idle machine.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// One way to cause exactly one reset.
+/// One way to cause exactly one reset, or what looks like one.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Scenario {
     pub name: &'static str,
@@ -26,22 +26,59 @@ pub struct Scenario {
     pub run: fn(&Scene) -> Result<Caused>,
 }
 
+/// Where a reset can be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Seen {
+    /// This kernel builds it: recorded once with the direction `sent`.
+    Sent,
+    /// The other side's end of one: recorded with the direction `received` (`--received`).
+    Received,
+    /// No RST but an ICMP error: recorded with the direction `icmp` (`--icmp`).
+    Icmp,
+    /// A program makes the packet itself: only the audit sees it, as `crafted`.
+    Crafted,
+    /// It only passes through: only the audit sees it, as `forwarded`.
+    Forwarded,
+    /// The kernel says nothing at all.
+    Nothing,
+}
+
 /// What the recorder must say about the reset, as text in the recorder's own terms.
-/// `reason` and `sk_state` are those of kernels from 6.12 on.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Expect {
+    pub seen: Seen,
+    /// Kernel function that builds the RST; empty where only the wire shows it.
     pub callee: &'static str,
-    pub caller: &'static str,
-    pub reason: &'static str,
+    /// Its caller; several where kernels differ (compilers inline). Empty as above.
+    pub caller: &'static [&'static str],
+    /// The reason that kernels from 6.12 on give; none where this way has none.
+    pub reason: Option<&'static str>,
     /// The state before the reset; none where there is no socket.
     pub sk_state: Option<&'static str>,
     pub family: &'static str,
+    /// `task`, `packet` or `timer`; empty where only the wire shows it.
     pub context: &'static str,
     pub cause: &'static str,
     pub blame: &'static str,
     /// Whether the reset is a task's own act: then `pid` and `comm` are [`Caused`]'s.
     /// Where it is not, the recorder must leave them null.
     pub task: bool,
+}
+
+/// Why a scenario cannot be played on this kernel, in one sentence: a scenario fails with this
+/// where the kernel lacks what it needs, and with anything else where it went wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Impossible(pub String);
+
+/// What came of playing a scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    Caused(Caused),
+    /// The kernel cannot produce it: [`Impossible`].
+    Impossible(String),
 }
 
 /// A reset that was caused; addresses and ports as on the RST packet.
@@ -95,17 +132,22 @@ impl Scene {
 
 impl Scenario {
     pub fn find(name: &str) -> Result<&'static Scenario> {
-        SCENARIOS
-            .iter()
+        scenarios()
             .find(|scenario| scenario.name == name)
             .ok_or_else(|| anyhow!("no scenario is called {name:?}"))
     }
 
     /// Plays the scenario in the calling thread's network namespace.
-    fn play(&self) -> Result<Caused> {
+    fn play(&self) -> Result<Outcome> {
         let scene =
             Scene { name: self.name, port: self.port, deadline: Deadline::after(TIME_LIMIT) };
-        (self.run)(&scene).with_context(|| format!("scenario {}", self.name))
+        match (self.run)(&scene) {
+            Ok(caused) => Ok(Outcome::Caused(caused)),
+            Err(error) => match error.downcast_ref() {
+                Some(Impossible(why)) => Ok(Outcome::Impossible(why.clone())),
+                None => Err(error.context(format!("scenario {}", self.name))),
+            },
+        }
     }
 }
 
@@ -117,12 +159,25 @@ pub(crate) fn stage() -> MutexGuard<'static, ()> {
     STAGE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Plays the named scenarios one after another, all of them if none is named.
-pub fn run_all(ns: &Namespace, names: &[&str]) -> Result<Vec<Caused>> {
+/// Plays the named scenarios one after another, all of them if none is named. Those that this
+/// kernel cannot produce say so.
+pub fn play(ns: &Namespace, names: &[&str]) -> Result<Vec<(&'static Scenario, Outcome)>> {
     let chosen: Vec<&Scenario> = match names {
-        [] => SCENARIOS.iter().collect(),
+        [] => scenarios().collect(),
         _ => names.iter().map(|name| Scenario::find(name)).collect::<Result<_>>()?,
     };
     let _alone = stage();
-    ns.run(|| chosen.iter().map(|scenario| scenario.play()).collect())
+    ns.run(|| chosen.iter().map(|scenario| Ok((*scenario, scenario.play()?))).collect())
+}
+
+/// The same where all of them must be possible.
+pub fn run_all(ns: &Namespace, names: &[&str]) -> Result<Vec<Caused>> {
+    let played = play(ns, names)?;
+    played
+        .into_iter()
+        .map(|(scenario, outcome)| match outcome {
+            Outcome::Caused(caused) => Ok(caused),
+            Outcome::Impossible(why) => bail!("scenario {}: {why}", scenario.name),
+        })
+        .collect()
 }
