@@ -37,11 +37,11 @@ impl Ghost {
     }
 
     /// A segment from here, to be filled in.
-    pub(crate) fn segment(&self, to: SocketAddr, flags: u8) -> Segment {
+    pub(crate) fn segment<'b>(&self, to: SocketAddr, flags: u8) -> Segment<'b> {
         Segment::new(self.addr, to, flags)
     }
 
-    pub(crate) fn send(&self, segment: &Segment) -> Result<()> {
+    pub(crate) fn send(&self, segment: &Segment<'_>) -> Result<()> {
         self.wire.send(segment)
     }
 
@@ -52,12 +52,22 @@ impl Ghost {
 
     /// Asks for a connection; returns the SYN-ACK that came.
     pub(crate) fn knock(&mut self, scene: &Scene, at: SocketAddr) -> Result<Heard> {
-        self.send(&Segment { seq: FIRST, ..self.segment(at, flags::SYN) })?;
+        self.knock_with(scene, at, &[])
+    }
+
+    /// The same with TCP options.
+    pub(crate) fn knock_with(
+        &mut self,
+        scene: &Scene,
+        at: SocketAddr,
+        options: &[u8],
+    ) -> Result<Heard> {
+        self.send(&Segment { seq: FIRST, options, ..Segment::new(self.addr, at, flags::SYN) })?;
         self.hear(scene, at, flags::SYN | flags::ACK).context("the SYN-ACK")
     }
 
     /// Sends the segment and waits for the reset that answers it.
-    pub(crate) fn provoke(&mut self, scene: &Scene, segment: &Segment) -> Result<()> {
+    pub(crate) fn provoke(&mut self, scene: &Scene, segment: &Segment<'_>) -> Result<()> {
         self.send(segment)?;
         self.hear(scene, segment.dst, flags::RST).context("the reset")?;
         Ok(())

@@ -5,12 +5,14 @@
 
 mod active;
 mod actor;
+mod bpf_destroy;
 mod busy;
 mod command;
 mod deadline;
 mod flood;
 mod ghost;
 mod handshake;
+mod mptcp;
 mod netns;
 mod options;
 mod orphan;

@@ -21,7 +21,7 @@ pub(crate) mod flags {
 
 /// A segment; both ends are of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Segment {
+pub(crate) struct Segment<'b> {
     pub(crate) src: SocketAddr,
     pub(crate) dst: SocketAddr,
     pub(crate) seq: u32,
@@ -29,11 +29,11 @@ pub(crate) struct Segment {
     pub(crate) flags: u8,
     pub(crate) window: u16,
     /// Padded to four bytes by whoever writes them.
-    pub(crate) options: &'static [u8],
-    pub(crate) data: &'static [u8],
+    pub(crate) options: &'b [u8],
+    pub(crate) data: &'b [u8],
 }
 
-impl Segment {
+impl Segment<'_> {
     /// A segment without options and data.
     pub(crate) fn new(src: impl Into<SocketAddr>, dst: impl Into<SocketAddr>, flags: u8) -> Self {
         let (src, dst) = (src.into(), dst.into());
@@ -76,13 +76,14 @@ fn checksum(src: IpAddr, dst: IpAddr, segment: &[u8]) -> u16 {
 }
 
 /// A segment's header, as a raw socket heard it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heard {
     pub(crate) src_port: u16,
     pub(crate) dst_port: u16,
     pub(crate) seq: u32,
     pub(crate) ack: u32,
     pub(crate) flags: u8,
+    pub(crate) options: Vec<u8>,
 }
 
 impl Heard {
@@ -95,6 +96,7 @@ impl Heard {
             seq: long(4)?,
             ack: long(8)?,
             flags: *tcp.get(13)?,
+            options: tcp.get(HEADER..usize::from(tcp[12] >> 4) * 4)?.to_vec(),
         })
     }
 
@@ -116,7 +118,7 @@ impl Wire {
         Ok(Self(Socket::new(domain, Type::RAW, Some(Protocol::TCP)).context("open a raw socket")?))
     }
 
-    pub(crate) fn send(&self, segment: &Segment) -> Result<()> {
+    pub(crate) fn send(&self, segment: &Segment<'_>) -> Result<()> {
         let bytes = segment.bytes();
         let to = SockAddr::from(SocketAddr::new(segment.dst.ip(), 0));
         let sent = self.0.send_to(&bytes, &to).context("send a raw segment")?;
@@ -154,7 +156,7 @@ fn after_ip_header(packet: &[u8]) -> &[u8] {
 }
 
 /// Sends `segment` and waits until a reset comes back the same way.
-pub(crate) fn send_and_await_reset(segment: &Segment, deadline: Deadline) -> Result<()> {
+pub(crate) fn send_and_await_reset(segment: &Segment<'_>, deadline: Deadline) -> Result<()> {
     let mut wire = Wire::open(segment.src.ip())?;
     wire.send(segment)?;
     wire.hear(segment.dst, segment.src, flags::RST, deadline).context("the reset")?;
@@ -174,7 +176,7 @@ mod tests {
         0x34, 0x07, 0x50, 0x14, 0x00, 0x00, 0x57, 0x87, 0x00, 0x00,
     ];
 
-    fn same_segment() -> Segment {
+    fn same_segment() -> Segment<'static> {
         let end = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         Segment {
             ack: 0x2f6a_3407,

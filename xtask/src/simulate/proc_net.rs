@@ -71,6 +71,11 @@ pub(crate) fn extended(name: &str) -> Result<u64> {
     counter("/proc/thread-self/net/netstat", "TcpExt: ", name)
 }
 
+/// A counter of the line `MPTcpExt` of /proc/net/netstat.
+pub(crate) fn multipath(name: &str) -> Result<u64> {
+    counter("/proc/thread-self/net/netstat", "MPTcpExt: ", name)
+}
+
 fn counter(path: &str, line: &str, name: &str) -> Result<u64> {
     let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
     find_counter(&text, line, name).with_context(|| format!("{path} has no {line}{name}"))

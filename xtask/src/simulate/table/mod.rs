@@ -1,6 +1,7 @@
 //! Every scenario and what is to be expected of it, one row each, in the file of its kind.
 
 mod handshake;
+mod mptcp;
 mod netfilter;
 mod tcp;
 mod wire;
@@ -9,7 +10,7 @@ use super::scene::Scenario;
 
 /// All of them.
 pub fn scenarios() -> impl Iterator<Item = &'static Scenario> + Clone {
-    [tcp::SCENARIOS, handshake::SCENARIOS, netfilter::SCENARIOS, wire::SCENARIOS]
+    [tcp::SCENARIOS, handshake::SCENARIOS, mptcp::SCENARIOS, netfilter::SCENARIOS, wire::SCENARIOS]
         .into_iter()
         .flatten()
 }

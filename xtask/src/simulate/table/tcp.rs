@@ -5,6 +5,7 @@ use super::super::active::{
     keepalive_timeout_v6, killed_unread, linger0_close_v4, linger0_close_v6, linger2,
     listener_closed, listener_shutdown, ss_kill, ss_kill_listener, user_timeout,
 };
+use super::super::bpf_destroy::bpf_destroy;
 use super::super::orphan::{linger2_fin_acked, orphan_fin2, orphan_limit, orphan_limit_timer};
 use super::super::passive::{
     closed_port_v4, closed_port_v6, data_after_close_v4, data_after_close_v6, listener_bad_ack_v4,
@@ -251,11 +252,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "linger2_fin_acked",
         about: "The peer acknowledges the FIN of a closed connection whose TCP_LINGER2 is negative.",
         port: 21019,
-        expect: Expect {
-            reason: Some("TCP_ABORT_ON_LINGER"),
-            cause: "app_linger2",
-            ..DATA_TO_CLOSED
-        },
+        expect: Expect { cause: "app_linger2", ..DATA_TO_CLOSED },
         run: linger2_fin_acked,
     },
     Scenario {
@@ -365,5 +362,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             ..LISTENER_BAD_ACK
         },
         run: listener_bad_ack_v6,
+    },
+    Scenario {
+        name: "bpf_destroy",
+        about: "A BPF program destroys the socket by bpf_sock_destroy.",
+        port: 21038,
+        expect: Expect {
+            caller: &["tcp_abort"],
+            reason: Some("TCP_STATE"),
+            cause: "op_bpf_destroy",
+            blame: "op",
+            ..ACTIVE
+        },
+        run: bpf_destroy,
     },
 ];
