@@ -8,6 +8,8 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::Deadline;
 
+/// The IPv4 header without options.
+const IP_HEADER: usize = 20;
 /// The TCP header without options.
 const HEADER: usize = 20;
 
@@ -43,6 +45,21 @@ impl Segment {
         header[16..18].copy_from_slice(&sum.to_be_bytes());
         header
     }
+
+    /// The segment with an IPv4 header before it. The kernel fills in that one's length,
+    /// identity and checksum (raw(7), IP_HDRINCL).
+    fn packet(&self) -> [u8; IP_HEADER + HEADER] {
+        const TIME_TO_LIVE: u8 = 64;
+        const TCP: u8 = 6;
+        let mut packet = [0; IP_HEADER + HEADER];
+        packet[0] = 4 << 4 | (IP_HEADER as u8 / 4);
+        packet[8] = TIME_TO_LIVE;
+        packet[9] = TCP;
+        packet[12..16].copy_from_slice(&self.src.ip().octets());
+        packet[16..20].copy_from_slice(&self.dst.ip().octets());
+        packet[IP_HEADER..].copy_from_slice(&self.bytes());
+        packet
+    }
 }
 
 /// The Internet checksum (RFC 1071) of a segment and its IPv4 pseudo header.
@@ -56,6 +73,27 @@ fn checksum(src: SocketAddrV4, dst: SocketAddrV4, segment: &[u8]) -> u16 {
         total = (total >> 16) + (total & 0xffff);
     }
     !(total as u16)
+}
+
+/// Sends `segment` as it is, from whatever address it claims to come.
+pub(crate) fn send_spoofed(segment: &Segment) -> Result<()> {
+    let raw =
+        Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP)).context("open a raw socket")?;
+    raw.set_header_included_v4(true).context("set IP_HDRINCL")?;
+    let packet = segment.packet();
+    let sent = raw.send_to(&packet, &SockAddr::from(segment.dst)).context("send")?;
+    ensure!(sent == packet.len(), "sent only {sent} bytes");
+    Ok(())
+}
+
+/// Sends `segment`, whose source is an address of this namespace.
+pub(crate) fn send(segment: &Segment) -> Result<()> {
+    let raw =
+        Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP)).context("open a raw socket")?;
+    let to = SockAddr::from(SocketAddrV4::new(*segment.dst.ip(), 0));
+    let sent = raw.send_to(&segment.bytes(), &to).context("send")?;
+    ensure!(sent == HEADER, "sent only {sent} bytes");
+    Ok(())
 }
 
 /// Sends `segment` and waits until a reset comes back the same way.
