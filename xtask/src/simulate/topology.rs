@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use anyhow::{Context, Result};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
-use nix::unistd::{getpid, gettid};
 
 use super::pair::{Pair, connect, listen};
 use super::passive::refused;
@@ -55,25 +54,22 @@ impl Topology {
                 Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 2),
             ),
         };
-        topology.link()?;
-        ip(&format!(
-            "link set {TO_CLIENT} up\n\
-             link set {TO_SERVER} up\n\
-             address add 192.0.2.1/24 dev {TO_CLIENT}\n\
-             address add 198.51.100.1/24 dev {TO_SERVER}\n\
-             address add 2001:db8:1::1/64 dev {TO_CLIENT} nodad\n\
-             address add 2001:db8:2::1/64 dev {TO_SERVER} nodad\n"
-        ))
-        .context("set the router up")?;
-        let routes = |gateways: [&str; 2]| {
-            ip(&gateways.map(|gateway| format!("route add default via {gateway}\n")).concat())
-        };
-        topology.client.run(|| routes(["192.0.2.1", "2001:db8:1::1"])).context("client")?;
-        topology.server.run(|| routes(["198.51.100.1", "2001:db8:2::1"])).context("server")?;
+        topology
+            .middle(&format!(
+                "address add 192.0.2.1/24 dev {TO_CLIENT}\n\
+                 address add 198.51.100.1/24 dev {TO_SERVER}\n\
+                 address add 2001:db8:1::1/64 dev {TO_CLIENT} nodad\n\
+                 address add 2001:db8:2::1/64 dev {TO_SERVER} nodad\n"
+            ))
+            .context("set the router up")?;
         for switch in FORWARDING {
             fs::write(switch, "1").with_context(|| format!("write {switch}"))?;
         }
-        topology.await_links(scene)?;
+        topology.ends(
+            scene,
+            "route add default via 192.0.2.1\nroute add default via 2001:db8:1::1\n",
+            "route add default via 198.51.100.1\nroute add default via 2001:db8:2::1\n",
+        )?;
         Ok(topology)
     }
 
@@ -88,44 +84,49 @@ impl Topology {
                 Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 3),
             ),
         };
-        topology.link()?;
-        ip(&format!("link set {TO_CLIENT} up\nlink set {TO_SERVER} up\n"))
-            .context("set the bridge's ports up")?;
-        // A port that already has a carrier forwards as soon as it is in the bridge.
-        topology.await_links(scene)?;
         // The address is for iptables, which needs a route to the client for its reset.
-        ip(&format!(
-            "link add {BRIDGE} type bridge stp_state 0 mcast_snooping 0\n\
-             address add 192.0.2.1/24 dev {BRIDGE}\n\
-             link set {BRIDGE} up\n\
-             link set {TO_CLIENT} master {BRIDGE}\n\
-             link set {TO_SERVER} master {BRIDGE}\n"
-        ))
-        .context("set the bridge up")?;
+        topology
+            .middle(&format!(
+                "link add {BRIDGE} type bridge stp_state 0 mcast_snooping 0\n\
+                 address add 192.0.2.1/24 dev {BRIDGE}\n\
+                 link set {BRIDGE} up\n\
+                 link set {TO_CLIENT} master {BRIDGE}\n\
+                 link set {TO_SERVER} master {BRIDGE}\n"
+            ))
+            .context("set the bridge up")?;
+        topology.ends(scene, "", "")?;
         Ok(topology)
     }
 
-    /// A cable from each of the others to the scene's namespace; the scene's ends are down.
-    fn link(&self) -> Result<()> {
-        let here = format!("/proc/{}/task/{}/ns/net", getpid(), gettid());
-        let plug = |(v4, v6): (Ipv4Addr, Ipv6Addr), far_end: &str| {
-            ip(&format!(
-                "link add eth0 type veth peer name {far_end} netns {here}\n\
-                 address add {v4}/24 dev eth0\n\
-                 address add {v6}/64 dev eth0 nodad\n\
-                 link set eth0 up\n"
-            ))
+    /// A cable from here to each of the others; our ends are up and set up by `commands`.
+    fn middle(&self, commands: &str) -> Result<()> {
+        let cable = |ours: &str, theirs: &Namespace| {
+            format!(
+                "link add {ours} type veth peer name eth0 netns {}\nlink set {ours} up\n",
+                theirs.path()
+            )
         };
-        self.client.run(|| plug(self.client_ips, TO_CLIENT)).context("plug the client in")?;
-        self.server.run(|| plug(self.server_ips, TO_SERVER)).context("plug the server in")
+        let (client, server) = (cable(TO_CLIENT, &self.client), cable(TO_SERVER, &self.server));
+        ip(&format!("{client}{server}{commands}"))
     }
 
-    /// Before this a packet would be lost, and be sent again only after a second.
-    fn await_links(&self, scene: &Scene) -> Result<()> {
+    /// The others' ends of the cables. They must come up after ours: whoever is first gets its
+    /// carrier, and is told at once to start; the kernel takes up to a second to tell the
+    /// second, which can send all the same. A bridge waits for being told.
+    fn ends(&self, scene: &Scene, client: &str, server: &str) -> Result<()> {
+        let up = |(v4, v6): (Ipv4Addr, Ipv6Addr), routes: &str| {
+            ip(&format!(
+                "link set eth0 up\n\
+                 address add {v4}/24 dev eth0\n\
+                 address add {v6}/64 dev eth0 nodad\n\
+                 {routes}"
+            ))
+        };
+        self.client.run(|| up(self.client_ips, client)).context("set the client up")?;
+        self.server.run(|| up(self.server_ips, server)).context("set the server up")?;
+        // Before this a packet would be lost, and be sent again only after a second.
         await_running(scene, TO_CLIENT)?;
-        await_running(scene, TO_SERVER)?;
-        self.client.run(|| await_running(scene, "eth0"))?;
-        self.server.run(|| await_running(scene, "eth0"))
+        await_running(scene, TO_SERVER)
     }
 
     fn client_ip(&self, family: Family) -> IpAddr {
