@@ -52,9 +52,12 @@ impl Drop for NftRule {
     }
 }
 
-/// Whether nft complains of the rule itself, which it quotes, or of all of the family.
+/// Whether nft complains of the word `reject`, which it then underlines, or of the whole family.
 fn lacks_reject(complaint: &str) -> bool {
-    complaint.contains("No such file or directory") && complaint.contains("reject")
+    let lines: Vec<&str> = complaint.lines().collect();
+    let underlined = lines.windows(2).find_map(|pair| pair[0].get(pair[1].find('^')?..));
+    complaint.contains("No such file or directory")
+        && underlined.is_some_and(|text| text.starts_with("reject"))
         || complaint.contains("Operation not supported")
         || complaint.contains("Protocol not supported")
 }
@@ -126,10 +129,14 @@ mod tests {
 
     #[test]
     fn a_kernel_without_reject_is_told_from_a_wrong_rule() {
-        let lacking = "nft: exit status: 1: /dev/stdin:3:38-43: Error: Could not process rule: \
-                       No such file or directory\nadd rule bridge tcprst c tcp dport 5 reject";
-        let wrong = "nft: exit status: 1: /dev/stdin:2:1-9: Error: Could not process rule: \
-                     No such file or directory\nadd chain netdev tcprst c";
+        let lacking = "nft: exit status: 1: /dev/stdin:3:21-26: Error: Could not process rule: \
+                       No such file or directory\n\
+                       add rule bridge t c reject with tcp reset\n\
+                       \x20                   ^^^^^^";
+        let wrong = "nft: exit status: 1: /dev/stdin:3:21-29: Error: Could not process rule: \
+                     No such file or directory\n\
+                     add rule bridge t c tcp dport 5 reject\n\
+                     \x20                   ^^^^^^^^^";
         assert!(lacks_reject(lacking));
         assert!(!lacks_reject(wrong));
     }

@@ -99,10 +99,12 @@ impl Topology {
     }
 
     /// A cable from here to each of the others; our ends are up and set up by `commands`.
+    /// No end gets an address by itself, so that none talks (to routers) unasked.
     fn middle(&self, commands: &str) -> Result<()> {
         let cable = |ours: &str, theirs: &Namespace| {
             format!(
-                "link add {ours} type veth peer name eth0 netns {}\nlink set {ours} up\n",
+                "link add {ours} type veth peer name eth0 netns {}\n\
+                 link set {ours} addrgenmode none up\n",
                 theirs.path()
             )
         };
@@ -116,7 +118,7 @@ impl Topology {
     fn ends(&self, scene: &Scene, client: &str, server: &str) -> Result<()> {
         let up = |(v4, v6): (Ipv4Addr, Ipv6Addr), routes: &str| {
             ip(&format!(
-                "link set eth0 up\n\
+                "link set eth0 addrgenmode none up\n\
                  address add {v4}/24 dev eth0\n\
                  address add {v6}/64 dev eth0 nodad\n\
                  {routes}"

@@ -12,7 +12,8 @@ use super::super::wire::{
 const ICMP: Expect = Expect {
     seen: Seen::Icmp,
     callee: "__icmp_send",
-    caller: &["nf_send_unreach"],
+    // nf_send_unreach ends with a jump, and so is no frame where that is optimised.
+    caller: &["nf_send_unreach", "reject_tg"],
     reason: None,
     sk_state: None,
     family: "ipv4",
@@ -60,7 +61,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         port: 21071,
         expect: Expect {
             callee: "icmp6_send",
-            caller: &["nf_send_unreach6"],
+            caller: &["nf_send_unreach6", "nft_reject_ipv6_eval"],
             family: "ipv6",
             ..ICMP
         },
