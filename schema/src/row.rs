@@ -87,6 +87,27 @@ pub struct LossRow {
     pub src_port: Option<u16>,
 }
 
+/// One row of `ledger`: RST packets that left, compared with what was recorded.
+#[derive(Clone, Debug)]
+pub struct LedgerRow {
+    /// Interval of the account, microseconds since the epoch, UTC.
+    pub from_us: i64,
+    pub to_us: i64,
+    pub host: Arc<str>,
+    pub netns_id: Option<u32>,
+    pub netns_cookie: Option<u64>,
+    /// What is counted: see the column's documentation.
+    pub entry: &'static str,
+    pub count: u64,
+    pub cause: Option<&'static str>,
+    pub blame: Option<&'static str>,
+    pub src: Option<(IpAddr, u16)>,
+    pub dst: Option<(IpAddr, u16)>,
+    pub device: Option<Arc<str>>,
+    pub in_device: Option<Arc<str>>,
+    pub ttl: Option<u8>,
+}
+
 /// Text of the TCP flags byte (RFC 9293, 3.1; RFC 3168 for the two ECN bits), lowest bit first.
 pub fn tcp_flags_text(flags: u8) -> String {
     bits_text(flags, &["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"])
