@@ -7,6 +7,8 @@ pub mod bench;
 pub mod demo;
 pub mod ebpf;
 pub mod exit;
+pub mod matrix;
 mod print;
 pub mod simulate;
+pub mod vm;
 pub mod workspace;

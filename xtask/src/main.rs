@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, ebpf, exit, simulate};
+use xtask::{bench, demo, ebpf, exit, simulate, vm};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of tcprst", version)]
@@ -23,6 +23,11 @@ enum Command {
     Ebpf(ebpf::Command),
     /// Cause real TCP resets in a network namespace of its own
     Simulate(simulate::Args),
+    /// Test on the newest kernel of each line, in guests of qemu, and on the host
+    Vm(vm::Args),
+    /// What `vm` runs inside its guests
+    #[command(hide = true)]
+    Guest,
 }
 
 fn main() -> ExitCode {
@@ -31,6 +36,8 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Ebpf(command) => ebpf::run(&command),
         Command::Simulate(args) => simulate::run(args),
+        Command::Vm(args) => vm::run(args),
+        Command::Guest => vm::run_guest(),
     };
     exit::code(done)
 }
