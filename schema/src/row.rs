@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::wire::{SK_FLAG_NAMES, TCP_FLAG_NAMES};
+
 /// The names that a stack resolves to; one value is shared by all events with that stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stack {
@@ -110,12 +112,12 @@ pub struct LedgerRow {
 
 /// Text of the TCP flags byte (RFC 9293, 3.1; RFC 3168 for the two ECN bits), lowest bit first.
 pub fn tcp_flags_text(flags: u8) -> String {
-    bits_text(flags, &["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"])
+    bits_text(flags, TCP_FLAG_NAMES)
 }
 
 /// Text of a socket's flags ([`crate::wire::SK_ORPHAN`] and its like); empty where none is set.
 pub fn sk_flags_text(flags: u8) -> String {
-    bits_text(flags, &["", "ORPHAN", "LINGER2"])
+    bits_text(flags, SK_FLAG_NAMES)
 }
 
 /// The names of the bits that are set, lowest first, `|` between; a bit without a name is silent.
@@ -143,7 +145,7 @@ pub fn family_text(address: IpAddr) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
+    use crate::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN, bits_of_text};
 
     #[test]
     fn flags_are_named_from_the_lowest_bit() {
@@ -152,5 +154,8 @@ mod tests {
         assert_eq!(tcp_flags_text(0), "");
         assert_eq!(sk_flags_text(SK_KNOWN | SK_ORPHAN | SK_LINGER2), "ORPHAN|LINGER2");
         assert_eq!(sk_flags_text(SK_KNOWN), "");
+        assert_eq!(bits_of_text("PSH|ACK", TCP_FLAG_NAMES), 0x18);
+        assert_eq!(bits_of_text("", TCP_FLAG_NAMES), 0);
+        assert_eq!(bits_of_text("ORPHAN|NEWER", SK_FLAG_NAMES), SK_ORPHAN);
     }
 }

@@ -8,6 +8,8 @@ pub mod demo;
 pub mod docs;
 pub mod ebpf;
 pub mod exit;
+pub mod matrix;
 mod print;
 pub mod simulate;
+pub mod vm;
 pub mod workspace;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, docs, ebpf, exit, simulate};
+use xtask::{bench, demo, docs, ebpf, exit, simulate, vm};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of tcprst", version)]
@@ -25,6 +25,11 @@ enum Command {
     Ebpf(ebpf::Command),
     /// Cause real TCP resets in a network namespace of its own
     Simulate(simulate::Args),
+    /// Test on the newest kernel of each line, in guests of qemu, and on the host
+    Vm(vm::Args),
+    /// What `vm` runs inside its guests
+    #[command(hide = true)]
+    Guest,
 }
 
 fn main() -> ExitCode {
@@ -34,6 +39,8 @@ fn main() -> ExitCode {
         Command::Docs(args) => docs::run(args),
         Command::Ebpf(command) => ebpf::run(&command),
         Command::Simulate(args) => simulate::run(args),
+        Command::Vm(args) => vm::run(args),
+        Command::Guest => vm::run_guest(),
     };
     exit::code(done)
 }

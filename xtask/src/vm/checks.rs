@@ -1,0 +1,144 @@
+//! What is tested on each kernel. The same code runs in the guests and on the host.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::ValueEnum;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use serde::{Deserialize, Serialize};
+
+use super::message::{Finding, Message};
+use super::reload;
+use crate::matrix::{self, Doctor};
+
+/// A test by the name that `--test` gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub(crate) enum Test {
+    /// Every scenario is recorded once with its cause, and the ledger balances
+    Causes,
+    /// doctor tells of every site
+    Doctor,
+    /// Without BTF: exit code 4 and one line
+    NoBtf,
+    /// A netfilter module that is loaded after the start, and again after it was unloaded
+    Modules,
+}
+
+impl Test {
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// Needs a kernel into which no netfilter module was loaded yet, and that may lose them.
+    pub(crate) fn wants_no_modules(self) -> bool {
+        self == Test::Modules
+    }
+}
+
+/// What a test works with.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) recorder: PathBuf,
+    /// A folder for recordings.
+    pub(crate) work: PathBuf,
+    /// The scenarios of `causes`; all of them if none is named.
+    pub(crate) scenarios: Vec<String>,
+}
+
+/// Runs a test and tells `tell` what came of it.
+pub(crate) fn run(
+    test: Test,
+    bench: &Bench,
+    tell: &mut dyn FnMut(Message) -> Result<()>,
+) -> Result<()> {
+    let done = match test {
+        Test::Causes => causes(bench, tell),
+        Test::Doctor => doctor(bench, tell),
+        Test::NoBtf => no_btf(bench),
+        Test::Modules => reload::run(bench),
+    };
+    let finding = match done {
+        Ok(details) => Finding { test, passed: details.is_empty(), details },
+        Err(error) => Finding { test, passed: false, details: vec![format!("{error:#}")] },
+    };
+    tell(Message::Finding(finding))
+}
+
+/// What is wrong, one line each.
+type Faults = Vec<String>;
+
+fn causes(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Result<Faults> {
+    let names: Vec<&str> = bench.scenarios.iter().map(String::as_str).collect();
+    let played = matrix::record(&bench.recorder, &bench.work.join("causes"), &names)?;
+    let column = played.judge()?;
+    let faults = column.faults();
+    for line in &played.recorded.said {
+        eprintln!("{line}");
+    }
+    tell(Message::Column(column))?;
+    Ok(faults)
+}
+
+fn doctor(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Result<Faults> {
+    let doctor = Doctor::ask(&bench.recorder)?;
+    let mut faults = vec![];
+    if !doctor.symbols {
+        faults.push("the kernel's symbols are hidden".to_owned());
+    }
+    for site in &doctor.sites {
+        if site.detail.is_empty() {
+            faults.push(format!("{}: doctor does not say why", site.site));
+        }
+        // TCP's own functions are in every kernel.
+        if site.hook.is_none() && site.site.starts_with("tcp_") && site.site.ends_with("_reset") {
+            faults.push(format!("{} is not seen: {}", site.site, site.detail));
+        }
+    }
+    tell(Message::Doctor(doctor))?;
+    Ok(faults)
+}
+
+/// The recorder where the kernel shows no BTF: in a mount namespace with nothing in its folder.
+fn no_btf(bench: &Bench) -> Result<Faults> {
+    let out = bench.work.join("no_btf");
+    let mut faults = vec![];
+    let out = out.to_str().context("a folder's name")?;
+    // Should it record all the same, it ends by itself.
+    for arguments in [&["doctor"][..], &["--out", out, "--duration", "5s"]] {
+        let mut command = Command::new(&bench.recorder);
+        command.args(arguments).stdin(Stdio::null());
+        // A mount namespace belongs to a thread, and a child inherits that of the thread that
+        // starts it.
+        let done = thread::spawn(move || {
+            hide("/sys/kernel/btf")?;
+            command.output().context("run the recorder")
+        })
+        .join()
+        .map_err(|_| anyhow!("a thread panicked"))??;
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        if done.status.code() != Some(4) {
+            faults.push(format!("{arguments:?}: {} instead of exit code 4", done.status));
+        }
+        if said.lines().count() != 1 || !said.contains("BTF") {
+            faults.push(format!("{arguments:?}: not one line on BTF: {said:?}"));
+        }
+    }
+    Ok(faults)
+}
+
+/// Puts nothing over a folder, for the calling thread alone.
+fn hide(folder: &str) -> Result<()> {
+    const NOTHING: Option<&Path> = None;
+    ensure!(fs::exists(folder)?, "no {folder} to hide");
+    unshare(CloneFlags::CLONE_NEWNS).context("make a mount namespace")?;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(NOTHING, "/", NOTHING, private, NOTHING).context("keep mounts to oneself")?;
+    mount(Some("none"), folder, Some("tmpfs"), MsFlags::empty(), NOTHING)
+        .with_context(|| format!("mount over {folder}"))
+}

@@ -1,0 +1,263 @@
+//! `cargo xtask vm`: the same tests on the newest kernel of each line, in guests of qemu, and on
+//! the host itself.
+
+mod apt;
+mod boot;
+mod checks;
+mod docs;
+mod fetch;
+mod guest;
+mod initrd;
+mod kernels;
+mod message;
+mod modules;
+mod reload;
+mod report;
+
+use std::env;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::ValueEnum;
+use clap::builder::PossibleValuesParser;
+use nix::sys::utsname::uname;
+
+use self::boot::Guest;
+use self::checks::{Bench, Test};
+use self::fetch::Kernel;
+use self::kernels::{HOST, LINES};
+use self::report::Examined;
+use crate::simulate::scenarios;
+use crate::{exit, workspace};
+
+pub use guest::run as run_guest;
+
+/// A boot with all scenarios takes a minute or two.
+const BOOT_LIMIT: u64 = 480;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The kernel lines to test, `host` for this machine's own; all of them if none is named
+    #[arg(long = "kernel", value_name = "LINE", value_parser = PossibleValuesParser::new(kernels::names()))]
+    kernels: Vec<String>,
+    /// The tests to run; all of them if none is named
+    #[arg(long = "test", value_name = "NAME")]
+    tests: Vec<Test>,
+    /// The scenarios to play; all of them if none is named
+    #[arg(long = "scenario", value_name = "NAME",
+          value_parser = PossibleValuesParser::new(scenarios().map(|scenario| scenario.name)))]
+    scenarios: Vec<String>,
+    /// Where kernels are kept [default: tcprst/vm in $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Guests that run at the same time
+    #[arg(long, value_name = "N", default_value = "1")]
+    jobs: NonZeroUsize,
+    /// A boot that takes longer has failed
+    #[arg(long, value_name = "SECONDS", default_value_t = BOOT_LIMIT)]
+    boot_limit: u64,
+    /// Write docs/kernels.md, which takes every kernel, test and scenario
+    #[arg(long, conflicts_with_all = ["kernels", "tests", "scenarios"])]
+    write_docs: bool,
+    /// The programs are built already
+    #[arg(long, hide = true)]
+    built: bool,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let wanted = |name: &str| args.kernels.is_empty() || args.kernels.iter().any(|k| k == name);
+    if wanted(HOST) {
+        exit::require_root(
+            "recording on the host needs root: without it, name the guests by --kernel",
+        )?;
+    }
+    if !args.built {
+        build()?;
+    }
+    let tests = match &args.tests[..] {
+        [] => Test::value_variants().to_vec(),
+        tests => tests.to_vec(),
+    };
+    let lines: Vec<_> = LINES.iter().filter(|line| wanted(line.name)).collect();
+    let lab = Lab::new(&args, tests, lines.is_empty())?;
+    let cache = args.cache.clone().map_or_else(fetch::default_cache, Ok)?;
+    let kernels: Vec<Kernel> =
+        lines.iter().map(|line| fetch::newest(line, &cache)).collect::<Result<_>>()?;
+
+    // The host first: it takes seconds.
+    let mut examined = vec![];
+    let host = wanted(HOST).then(|| lab.examine_host()).transpose()?;
+    examined.extend(lab.examine_guests(&kernels, args.jobs.get())?);
+    examined.extend(host);
+    report::print(&examined)?;
+    if args.write_docs {
+        docs::write(&examined, &workspace::root().join("docs/kernels.md"))?;
+    }
+    let failed: Vec<&str> =
+        examined.iter().filter(|kernel| !kernel.passed()).map(|kernel| kernel.line).collect();
+    ensure!(failed.is_empty(), "failed on {}", failed.join(", "));
+    Ok(())
+}
+
+/// Only the recorder: this program runs already.
+fn build() -> Result<()> {
+    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(workspace::root())
+        .args(["build", "--release", "--locked", "--bin", "tcprst-record"])
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "the recorder does not build");
+    Ok(())
+}
+
+/// What all kernels share.
+#[derive(Debug)]
+struct Lab {
+    tests: Vec<Test>,
+    scenarios: Vec<String>,
+    recorder: PathBuf,
+    /// Initrd archives of tools and of our programs; none without guests.
+    archives: Option<(PathBuf, PathBuf)>,
+    work: tempfile::TempDir,
+    /// Consoles and results stay here.
+    logs: PathBuf,
+    limit: Duration,
+}
+
+impl Lab {
+    fn new(args: &Args, tests: Vec<Test>, no_guests: bool) -> Result<Self> {
+        let recorder = workspace::bin_dir().join("tcprst-record");
+        ensure!(
+            recorder.is_file(),
+            "{} is missing: run `cargo build --release`",
+            recorder.display()
+        );
+        let work = tempfile::tempdir().context("make a folder")?;
+        let logs = workspace::target_dir().join("vm");
+        fs::create_dir_all(&logs).with_context(|| format!("make {}", logs.display()))?;
+        let archives = match no_guests {
+            true => None,
+            false => {
+                let me = env::current_exe().context("cannot find this program")?;
+                let programs = [me, recorder.clone()];
+                Some((initrd::base(work.path())?, initrd::programs(&programs, work.path())?))
+            }
+        };
+        let limit = Duration::from_secs(args.boot_limit);
+        Ok(Self { tests, scenarios: args.scenarios.clone(), recorder, archives, work, logs, limit })
+    }
+
+    /// The tests on this machine, without those that would load and unload its modules.
+    fn examine_host(&self) -> Result<Examined> {
+        let start = Instant::now();
+        let work = self.work.path().join(HOST);
+        fs::create_dir_all(&work)?;
+        let bench =
+            Bench { recorder: self.recorder.clone(), work, scenarios: self.scenarios.clone() };
+        let release = uname().context("uname")?.release().to_string_lossy().into_owned();
+        let mut examined = Examined::new(HOST, &release, None);
+        for test in self.tests.iter().filter(|test| !test.wants_no_modules()) {
+            eprintln!("{HOST}: {release}: {}", test.name());
+            checks::run(*test, &bench, &mut |message| {
+                examined.take(message);
+                Ok(())
+            })?;
+        }
+        examined.took = start.elapsed();
+        Ok(examined)
+    }
+
+    /// The tests on each kernel, `jobs` kernels at a time; in the order of the kernels.
+    fn examine_guests(&self, kernels: &[Kernel], jobs: usize) -> Result<Vec<Examined>> {
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(vec![]);
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..jobs.min(kernels.len()))
+                .map(|_| {
+                    scope.spawn(|| {
+                        while let Some((index, kernel)) = {
+                            let index = next.fetch_add(1, Ordering::Relaxed);
+                            kernels.get(index).map(|kernel| (index, kernel))
+                        } {
+                            let examined = self.examine_guest(kernel)?;
+                            if let Ok(mut done) = done.lock() {
+                                done.push((index, examined));
+                            }
+                        }
+                        anyhow::Ok(())
+                    })
+                })
+                .collect();
+            workers
+                .into_iter()
+                .try_for_each(|worker| worker.join().map_err(|_| anyhow!("a worker panicked"))?)
+        })?;
+        let mut done = done.into_inner().map_err(|_| anyhow!("a worker panicked"))?;
+        done.sort_by_key(|(index, _)| *index);
+        Ok(done.into_iter().map(|(_, examined)| examined).collect())
+    }
+
+    fn examine_guest(&self, kernel: &Kernel) -> Result<Examined> {
+        let work = self.work.path().join(kernel.line);
+        fs::create_dir_all(work.join("depmod"))?;
+        let modules = modules::of(kernel, &work.join("depmod"))?;
+        let mut examined = Examined::new(kernel.line, &kernel.release, Some(&kernel.version));
+        examined.absent = modules.absent.clone();
+        let initrd = work.join("initrd");
+        let (base, programs) = self.archives.as_ref().context("no initrd")?;
+        initrd::join(&[base, &initrd::modules(&modules, &work)?, programs], &initrd)?;
+        let (apart, together): (Vec<Test>, Vec<Test>) =
+            self.tests.iter().partition(|test| test.wants_no_modules());
+        for (boot, tests) in [("", together), ("-modules", apart)] {
+            if !tests.is_empty() {
+                self.boot(kernel, boot, &tests, &initrd, &mut examined)?;
+            }
+        }
+        Ok(examined)
+    }
+
+    fn boot(
+        &self,
+        kernel: &Kernel,
+        boot: &str,
+        tests: &[Test],
+        initrd: &Path,
+        examined: &mut Examined,
+    ) -> Result<()> {
+        let names: Vec<_> = tests.iter().map(|test| test.name()).collect();
+        eprintln!("{}: {}: {}", kernel.line, kernel.release, names.join(", "));
+        let name = format!("{}{boot}", kernel.line);
+        let guest = Guest {
+            name: &name,
+            image: &kernel.image,
+            initrd,
+            arguments: &guest::arguments(tests, &self.scenarios),
+            limit: self.limit,
+            logs: &self.logs,
+        };
+        let booted = guest.boot()?;
+        for message in message::parse(&booted.results)? {
+            examined.take(message);
+        }
+        if let Some(why) = booted.retried {
+            examined.notes.push(format!("booted twice: {why}"));
+        }
+        examined.took += booted.took;
+        for test in tests {
+            ensure!(
+                examined.finding(*test).is_some(),
+                "{name}: no word on the test {}. The end of its console:\n{}",
+                test.name(),
+                guest.tail()
+            );
+        }
+        Ok(())
+    }
+}
