@@ -1,7 +1,7 @@
 //! Resets that one's own side decides on: `tcp_send_active_reset`.
 
 use std::io::{ErrorKind, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -76,13 +76,13 @@ pub(crate) fn disconnect(scene: &Scene) -> Result<Caused> {
 }
 
 /// `connect` with AF_UNSPEC ends the connection and keeps the socket.
-fn connect_to_nowhere(stream: &TcpStream) -> Result<()> {
+pub(super) fn connect_to_nowhere<'s>(stream: impl Into<SockRef<'s>>) -> Result<()> {
     let nothing = SockAddrStorage::zeroed();
     let length = nothing.size_of();
     // SAFETY: `length` is the storage's own size, and all zeros are a valid address of the
     // family AF_UNSPEC, which is 0.
     let nowhere = unsafe { SockAddr::new(nothing, length) };
-    SockRef::from(stream).connect(&nowhere).context("connect to AF_UNSPEC")
+    stream.into().connect(&nowhere).context("connect to AF_UNSPEC")
 }
 
 pub(crate) fn listener_closed(scene: &Scene) -> Result<Caused> {

@@ -2,6 +2,7 @@
 //! scenario's own choice.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
@@ -80,11 +81,11 @@ fn provoke_by_wrong_ack(
 
 pub(crate) fn syn_cookie_bad(scene: &Scene) -> Result<Caused> {
     const FAILED: &str = "SyncookiesFailed";
+    if !Path::new("/proc/sys/net/ipv4/tcp_syncookies").exists() {
+        bail!(Impossible("the kernel was built without SYN cookies".to_owned()));
+    }
     // 2: always, as under a flood of SYNs.
-    let _always = match Sysctl::set("ipv4/tcp_syncookies", "2") {
-        Ok(set) => set,
-        Err(_) => bail!(Impossible("the kernel was built without SYN cookies".to_owned())),
-    };
+    let _always = Sysctl::set("ipv4/tcp_syncookies", "2")?;
     let failed = proc_net::extended(FAILED)?;
     let listener = listen(scene, V4)?;
     let at = listener.local_addr()?;

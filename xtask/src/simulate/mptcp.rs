@@ -1,11 +1,15 @@
 //! Multipath TCP: its own ways to reset a connection.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::Write;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::libc;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::active::connect_to_nowhere;
 use super::ghost::{FIRST, Ghost};
 use super::packet::{Segment, flags};
 use super::pair::await_reset;
@@ -19,8 +23,11 @@ const KIND: u8 = 30;
 
 fn socket() -> Result<Socket> {
     match Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EPROTONOSUPPORT)) => {
+        Err(error) if error.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
             bail!(Impossible("the kernel was built without Multipath TCP".to_owned()))
+        }
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+            bail!(Impossible("Multipath TCP is off (net.mptcp.enabled)".to_owned()))
         }
         made => made.context("make a Multipath TCP socket"),
     }
@@ -45,18 +52,51 @@ fn accept(listener: &Socket) -> Result<Socket> {
     Ok(server)
 }
 
+/// Both ends of a connection: the server's, the client's, their addresses.
+struct Pair {
+    server: Socket,
+    client: TcpStream,
+    at: SocketAddr,
+    here: SocketAddr,
+}
+
+impl Pair {
+    fn open(scene: &Scene) -> Result<Self> {
+        let (listener, at) = listener(scene)?;
+        let client = socket()?;
+        client.connect_timeout(&at.into(), scene.deadline.left()).context("connect")?;
+        let server = accept(&listener)?;
+        let client = TcpStream::from(client);
+        Ok(Self { server, here: client.local_addr()?, client, at })
+    }
+
+    /// This thread closes the server's end, and the client sees a reset.
+    fn close_and_await_reset(self, scene: &Scene) -> Result<Caused> {
+        drop(self.server);
+        await_reset(scene, &self.client)?;
+        Ok(scene.caused(self.at, self.here).by(Actor::this_thread()?))
+    }
+}
+
 pub(crate) fn fastclose(scene: &Scene) -> Result<Caused> {
-    let (listener, at) = listener(scene)?;
-    let client = socket()?;
-    client.connect_timeout(&at.into(), scene.deadline.left()).context("connect")?;
-    let server = accept(&listener)?;
-    client.send(b"x").context("send")?;
-    server.set_read_timeout(Some(scene.deadline.left()))?;
-    ensure!(server.peek(&mut [std::mem::MaybeUninit::uninit()])? == 1, "no byte came");
-    let here = client.local_addr()?.as_socket().context("own address")?;
-    drop(server);
-    await_reset(scene, &client.into())?;
-    Ok(scene.caused(at, here).by(Actor::this_thread()?))
+    let mut pair = Pair::open(scene)?;
+    pair.client.write_all(b"x").context("send")?;
+    pair.server.set_read_timeout(Some(scene.deadline.left()))?;
+    ensure!(pair.server.peek(&mut [MaybeUninit::uninit()])? == 1, "no byte came");
+    pair.close_and_await_reset(scene)
+}
+
+pub(crate) fn linger0(scene: &Scene) -> Result<Caused> {
+    let pair = Pair::open(scene)?;
+    pair.server.set_linger(Some(Duration::ZERO)).context("set SO_LINGER")?;
+    pair.close_and_await_reset(scene)
+}
+
+pub(crate) fn disconnect(scene: &Scene) -> Result<Caused> {
+    let pair = Pair::open(scene)?;
+    connect_to_nowhere(&pair.server)?;
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.at, pair.here).by(Actor::this_thread()?))
 }
 
 pub(crate) fn fastclose_received(scene: &Scene) -> Result<Caused> {

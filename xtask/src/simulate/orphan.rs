@@ -1,6 +1,7 @@
 //! Sockets that their program has closed, and that are not done yet.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::socket::setsockopt;
@@ -9,7 +10,7 @@ use super::options::Linger2;
 use super::packet::{Wire, flags};
 use super::pair::{Pair, await_reset, close_silently, go_deaf, hear_again};
 use super::sysctl::{NoOrphans, Sysctl};
-use super::{Actor, Caused, Scene};
+use super::{Actor, Caused, Scene, proc_net};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -56,8 +57,13 @@ pub(crate) fn orphan_limit_timer(scene: &Scene) -> Result<Caused> {
     go_deaf(&pair.client)?;
     let mut wire = Wire::open(V4)?;
     drop(pair.server);
+    // The FIN is not acknowledged: 200 ms later the timer sends it again, and looks at the
+    // limit. The limit is everybody's, so it is lowered only when the timer is about to fire.
+    scene.deadline.until("the end of the retransmission timer", || {
+        let left = proc_net::timer_left(pair.server_addr, pair.client_addr)?;
+        Ok(left.is_some_and(|left| left <= Duration::from_millis(20)))
+    })?;
     {
-        // The FIN is not acknowledged: 200 ms later the timer looks at the limit.
         let _limit = NoOrphans::allowed()?;
         wire.hear(pair.server_addr, pair.client_addr, flags::RST, scene.deadline)?;
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -44,6 +45,24 @@ pub(crate) fn state_of(local: SocketAddr, remote: SocketAddr) -> Result<Option<S
     };
     let table = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
     Ok(find_state(&table, local.port(), remote.port()))
+}
+
+/// How long until the timer of an IPv4 socket fires; none without such a socket or timer.
+pub(crate) fn timer_left(local: SocketAddr, remote: SocketAddr) -> Result<Option<Duration>> {
+    let path = "/proc/thread-self/net/tcp";
+    let table = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+    Ok(find_timer(&table, local.port(), remote.port()))
+}
+
+/// The column `tr tm->when`: which timer (0: none), and hundredths of a second.
+fn find_timer(table: &str, local: u16, remote: u16) -> Option<Duration> {
+    table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let ours = port_of(fields.next()?)? == local && port_of(fields.next()?)? == remote;
+        let (timer, left) = fields.nth(2)?.split_once(':')?;
+        let left = u64::from_str_radix(left, 16).ok()?;
+        (ours && timer != "00").then_some(Duration::from_millis(left * 10))
+    })
 }
 
 /// Ports alone tell a scenario's sockets apart: all are on loopback.
@@ -108,12 +127,19 @@ mod tests {
                      1: 0100007F:1F90 0100007F:D431 05 00000000:00000000\n";
         assert_eq!(find_state(table, 8080, 0xD431), Some(State::FIN_WAIT2));
         assert_eq!(find_state(table, 0xD431, 8080), None);
-        assert_eq!(
-            find_accept_queue(&table.replace("0A 00000000:00000000", "0A 00000000:0000000C"), 8080),
-            Some(12)
-        );
         let six = "head\n 0: 00000000000000000000000001000000:1F90 \
                    00000000000000000000000001000000:D431 01 0:0\n";
         assert_eq!(find_state(six, 8080, 0xD431), Some(State(1)));
+    }
+
+    #[test]
+    fn queue_and_timer_are_found_in_their_columns() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n\
+                     0: 0100007F:1F90 00000000:0000 0A 00000000:0000000C 00:00000000\n\
+                     1: 0100007F:1F90 0100007F:D431 04 00000001:00000000 01:00000013\n";
+        assert_eq!(find_accept_queue(table, 8080), Some(12));
+        assert_eq!(find_accept_queue(table, 8081), None);
+        assert_eq!(find_timer(table, 8080, 0xD431), Some(Duration::from_millis(190)));
+        assert_eq!(find_timer(table, 8080, 0), None);
     }
 }

@@ -1,21 +1,38 @@
 //! Resets of Multipath TCP.
 
-use super::super::mptcp::{fastclose, fastclose_received, join_refused};
+use super::super::mptcp::{disconnect, fastclose, fastclose_received, join_refused, linger0};
 use super::super::scene::{Expect, Scenario};
 use super::tcp::{ACTIVE, PASSIVE};
+
+/// A program ends a connection at once, whatever is still on its way.
+const FASTCLOSE: Expect = Expect {
+    caller: &["mptcp_do_fastclose"],
+    reason: Some("TCP_ABORT_ON_CLOSE"),
+    cause: "mptcp_fastclose",
+    ..ACTIVE
+};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "mptcp_fastclose",
         about: "A program closes a Multipath TCP connection without having read all that came.",
         port: 21039,
-        expect: Expect {
-            caller: &["mptcp_do_fastclose"],
-            reason: Some("MPTCP_RST_EMPTCP"),
-            cause: "mptcp_fastclose",
-            ..ACTIVE
-        },
+        expect: FASTCLOSE,
         run: fastclose,
+    },
+    Scenario {
+        name: "mptcp_linger0",
+        about: "A program closes a Multipath TCP connection whose SO_LINGER is on with no time.",
+        port: 21042,
+        expect: FASTCLOSE,
+        run: linger0,
+    },
+    Scenario {
+        name: "mptcp_disconnect",
+        about: "A program connects a connected Multipath TCP socket to AF_UNSPEC.",
+        port: 21043,
+        expect: FASTCLOSE,
+        run: disconnect,
     },
     Scenario {
         name: "mptcp_fastclose_received",
@@ -23,7 +40,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         port: 21040,
         expect: Expect {
             caller: &["mptcp_check_fastclose", "mptcp_worker"],
-            reason: Some("MPTCP_RST_EMPTCP"),
+            reason: Some("MPTCP_RST_EUNSPEC"),
             cause: "mptcp_fastclose_received",
             blame: "peer",
             task: false,

@@ -283,7 +283,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "orphan_limit_timer",
-        about: "An orphan sends its FIN again while there are too many: the host's limit (tcp_max_orphans) is none for a fifth of a second.",
+        about: "An orphan sends its FIN again while there are too many: the host's limit (tcp_max_orphans) is none for a few hundredths of a second.",
         port: 21023,
         expect: Expect {
             caller: &["tcp_out_of_resources", "tcp_write_timeout"],
