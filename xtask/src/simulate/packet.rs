@@ -226,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn our_packet_is_the_kernels_but_for_what_that_fills_in() {
+        let packet = same_segment().packet();
+        assert_eq!(packet[0], CAPTURED[0]);
+        assert_eq!(packet[8..10], CAPTURED[8..10]);
+        assert_eq!(packet[12..], CAPTURED[12..]);
+    }
+
+    #[test]
     fn a_reset_is_matched_in_its_direction_only() {
         let sent = same_segment();
         let heard = Heard::of(after_ip_header(&CAPTURED)).expect("a whole header");
