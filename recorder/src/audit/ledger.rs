@@ -3,9 +3,11 @@
 //! A packet and an event of one flow explain each other, in whatever order they come; what is
 //! still alone after [`SETTLE`] is a difference. A difference is only called by a name where
 //! nothing else can be behind it: as many crafted RSTs as events were lost are `unknown`, as
-//! many unsent ones as packets were dropped are `missed`.
+//! many unsent ones as packets were dropped are `missed`. So are a packet and an event that
+//! share one end: address translation on the way out may have changed the other.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::packet::Flow;
@@ -268,7 +270,10 @@ impl Ledger {
     pub(super) fn report(&mut self, now: Instant) -> Vec<Entry> {
         let sums = std::mem::take(&mut self.sums);
         self.excuses.push_back((now, std::mem::take(&mut self.excuse)));
-        let excuses = Excuses::sum(self.excuses.iter().map(|(_, excuse)| excuse));
+        let mut excuses = Excuses::sum(self.excuses.iter().map(|(_, excuse)| excuse));
+        for ((flow, difference), found) in &self.found {
+            excuses.add_ends(*difference, flow, found.count);
+        }
         self.excuses.retain(|(at, _)| now.saturating_duration_since(*at) < EXCUSED);
 
         let mut entries = Vec::new();
@@ -308,6 +313,15 @@ impl Ledger {
 struct Excuses {
     sum: Excuse,
     lost_by_ports: u64,
+    /// Differences by the ends of their flows.
+    ends: HashMap<(Difference, End), u64>,
+}
+
+/// One end of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum End {
+    Source((IpAddr, u16)),
+    Destination((IpAddr, u16)),
 }
 
 impl Excuses {
@@ -324,6 +338,19 @@ impl Excuses {
         all
     }
 
+    fn add_ends(&mut self, difference: Difference, flow: &Flow, count: u64) {
+        for end in [End::Source(flow.src), End::Destination(flow.dst)] {
+            *self.ends.entry((difference, end)).or_default() += count;
+        }
+    }
+
+    /// Differences of the other side that may be a flow's own, with one end translated.
+    fn translated(&self, other: Difference, flow: Option<Flow>) -> u64 {
+        let ends = flow.map(|flow| [End::Source(flow.src), End::Destination(flow.dst)]);
+        let of_end = |end| self.ends.get(&(other, end)).copied().unwrap_or(0);
+        ends.into_iter().flatten().map(of_end).sum()
+    }
+
     /// How many of a flow's differences are called what.
     fn name(
         &self,
@@ -338,9 +365,13 @@ impl Excuses {
                     Some(flow) => self.sum.lost_by_port.get(&flow.src.1).copied().unwrap_or(0),
                     None => self.lost_by_ports,
                 };
-                (entry::CRAFTED, entry::UNKNOWN, self.sum.lost + of_port)
+                let translated = self.translated(Difference::Unsent, flow);
+                (entry::CRAFTED, entry::UNKNOWN, self.sum.lost + of_port + translated)
             }
-            Difference::Unsent => (entry::UNSENT, entry::MISSED, self.sum.missed),
+            Difference::Unsent => {
+                let translated = self.translated(Difference::Unexplained, flow);
+                (entry::UNSENT, entry::MISSED, self.sum.missed + translated)
+            }
         };
         let excused = count.min(excused);
         [(certain, count - excused), (doubtful, excused)]
@@ -422,11 +453,23 @@ mod tests {
         test.leaves(80, false);
         test.leaves(80, false);
         test.recorded(80, false);
-        test.recorded(81, false);
+        let other = rst(81, 0).key.flow;
+        let other = Flow { dst: (other.dst.0, 4001), ..other };
+        test.ledger.event(other, false, test.now);
         assert_eq!(test.report(), counts([("seen", 1), ("recorded", 1)]), "the rest is open");
         test.ledger.sweep(test.now + SETTLE / 2);
         assert_eq!(test.ledger.alone, 2);
         let settled = [("seen", 1), ("recorded", 1), ("crafted", 1), ("unsent", 1)];
+        assert_eq!(test.settled(), counts(settled));
+    }
+
+    #[test]
+    fn what_a_translation_may_explain_has_no_name() {
+        let mut test = Test::new();
+        test.leaves(80, false);
+        // The destination is the same.
+        test.recorded(81, false);
+        let settled = [("seen", 1), ("recorded", 1), ("unknown", 1), ("missed", 1)];
         assert_eq!(test.settled(), counts(settled));
     }
 

@@ -16,7 +16,9 @@
 //!
 //! What it cannot know:
 //! - Where addresses are translated on the way out, the packet has another flow than its event:
-//!   one `unsent` and one `crafted`; a forwarded packet that is translated is `crafted`.
+//!   where one end is the same, one `missed` and one `unknown`, else one `unsent` and one
+//!   `crafted`. A forwarded packet is known through a translation by its numbers, which
+//!   not even a translation changes.
 //! - A native XDP program sends (`XDP_TX`, redirects) and drops below the packet socket, IPsec
 //!   hides the RST in another packet, and behind IPv6 extension headers it is not looked for.
 //! - A RST with the same flow as a recorded one is told apart by number only.
@@ -220,7 +222,7 @@ impl Audit {
         let recorded = seen - crafted - forwarded - unknown;
         let doubt = match unknown {
             0 => String::new(),
-            unknown => format!(", {unknown} unknown because events were lost"),
+            unknown => format!(", {unknown} unknown (lost events, or translated addresses)"),
         };
         let first = format!(
             "audit: {seen} RSTs left this namespace: {recorded} recorded, {crafted} crafted, \
