@@ -11,7 +11,8 @@
 //! socket    a filter in the kernel passes RSTs only; packet: bytes -> flow, key, TTL
 //! capture   the thread that reads it
 //! sightings several devices, one packet; came in before it left
-//! ledger    packets against events; what losses may explain is not called by a name
+//! ledger    packets against events
+//! excuse    what losses may explain is not called by a name
 //! ```
 //!
 //! What it cannot know:
@@ -25,6 +26,7 @@
 //! - What a recorder that is killed had not yet written of its ledger is gone with it.
 
 mod capture;
+mod excuse;
 mod ledger;
 mod packet;
 mod sightings;
@@ -41,7 +43,8 @@ use tcprst_schema::row::{LedgerRow, LossRow, Row};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use capture::Capture;
-use ledger::{Entry, entry};
+use excuse::entry;
+use ledger::Entry;
 use packet::Flow;
 use socket::Tap;
 
