@@ -298,6 +298,37 @@ fn a_reset_that_passes_through_is_forwarded() {
 }
 
 #[test]
+fn translated_addresses_make_nothing_crafted() {
+    require_root();
+    let _alone = alone();
+    let router = Namespace::new().expect("a network namespace");
+    let client = child_of(&router, "left", "10.84.0.2/24", "10.84.0.1");
+    let server = child_of(&router, "right", "10.85.0.2/24", "10.85.0.1");
+    shell(
+        &router,
+        "ip addr add 10.84.0.1/24 dev left; ip addr add 10.85.0.1/24 dev right; \
+         echo 1 >/proc/sys/net/ipv4/ip_forward; nft add table ip t; \
+         nft 'add chain ip t post { type nat hook postrouting priority 100; }'; \
+         nft add rule ip t post oifname right masquerade; \
+         nft 'add chain ip t pre { type nat hook prerouting priority -100; }'; \
+         nft add rule ip t pre ip daddr 10.84.0.9 dnat to 10.85.0.2; ip addr add 10.84.0.9/24 dev left",
+    );
+    let audited = Audited::start(&router);
+    // One end is translated, then both.
+    assert_eq!(knock(&client, "10.85.0.2:5555"), ErrorKind::ConnectionRefused);
+    assert_eq!(knock(&client, "10.84.0.9:5556"), ErrorKind::ConnectionRefused);
+    let ledger = audited.stop();
+    drop(server);
+    ledger.is(&[("forwarded", 2), ("seen", 2)]);
+    for (at_client, port) in [("10.85.0.2", 5555), ("10.84.0.9", 5556)] {
+        let of_port = |flow: &&Json| flow["src_port"] == port;
+        let flow = ledger.flows.iter().find(of_port).expect("a flow");
+        assert_eq!(flow["src_addr"], at_client);
+        assert_eq!((&flow["in_device"], &flow["device"]), (&json!("right"), &json!("left")));
+    }
+}
+
+#[test]
 fn a_reset_that_a_rule_drops_is_unsent() {
     require_root();
     let _alone = alone();

@@ -272,7 +272,7 @@ pub const LEDGER_COLUMNS: &[Column<LedgerRow>] = columns! { LedgerRow:
     "netns_cookie" Int64 null Dictionary(FEW) |r| Value::id(r.netns_cookie),
         "Cookie of that namespace; null before 5.14.";
     "entry" Text required Dictionary(FEW) |r| text(Some(r.entry)),
-        "What is counted. Packets: `seen` (RSTs that left), of which `crafted`, `forwarded` and `unknown` (perhaps a lost event's) were not recorded. Events: `recorded`, of which `unsent` (no RST left) and `missed` (perhaps one that the audit did not get). `seen - crafted - forwarded - unknown = recorded - unsent - missed`. Beside these: `lost` (events that may be this namespace's), `dropped` (packets that the audit's socket had no room for), `overflow` (packets and events that found no room in the comparison).";
+        "What is counted. Packets: `seen` (RSTs that left), of which `crafted`, `forwarded` and `unknown` (perhaps a lost event's, or one whose addresses were translated) were not recorded. Events: `recorded`, of which `unsent` (no RST left) and `missed` (perhaps one that the audit did not get). `seen - crafted - forwarded - unknown = recorded - unsent - missed`. Beside these: `lost` (events that may be this namespace's), `dropped` (packets that the audit's socket had no room for), `overflow` (packets and events that found no room in the comparison).";
     "count" Int64 required Dictionary(FEW) |r| Value::id(Some(r.count)),
         "How many. The sums of `seen`, `recorded`, `lost`, `dropped` and `overflow` have no flow; the others have a row for each flow, and one without for what had no room.";
     "cause" Text null Dictionary(FEW) |r| text(r.cause),

@@ -3,11 +3,13 @@
 //! A packet and an event of one flow explain each other, in whatever order they come; what is
 //! still alone after [`SETTLE`] is a difference. A difference is only called by a name where
 //! nothing else can be behind it: as many crafted RSTs as events were lost are `unknown`, as
-//! many unsent ones as packets were dropped are `missed`.
+//! many unsent ones as packets were dropped are `missed`. So are a packet and an event that
+//! share one end: address translation on the way out may have changed the other.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::excuse::{Difference, Excuse, Excuses, entry};
 use super::packet::Flow;
 use super::sightings::{Left, Sightings};
 use super::socket::Sighting;
@@ -51,27 +53,10 @@ struct Waiting {
     events: VecDeque<Event>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Difference {
-    Forwarded,
-    Unexplained,
-    Unsent,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Found {
     count: u64,
     place: Option<Place>,
-}
-
-/// What makes the comparison incomplete.
-#[derive(Clone, Debug, Default)]
-struct Excuse {
-    /// Lost events, by the source port of the RST where it is known.
-    lost_by_port: HashMap<u16, u64>,
-    lost: u64,
-    /// Packets that were not taken.
-    missed: u64,
 }
 
 /// One line of an account.
@@ -81,20 +66,6 @@ pub(super) struct Entry {
     pub(super) count: u64,
     pub(super) flow: Option<Flow>,
     pub(super) place: Option<Place>,
-}
-
-/// The names of entries.
-pub(super) mod entry {
-    pub(in crate::audit) const SEEN: &str = "seen";
-    pub(in crate::audit) const RECORDED: &str = "recorded";
-    pub(in crate::audit) const CRAFTED: &str = "crafted";
-    pub(in crate::audit) const FORWARDED: &str = "forwarded";
-    pub(in crate::audit) const UNKNOWN: &str = "unknown";
-    pub(in crate::audit) const UNSENT: &str = "unsent";
-    pub(in crate::audit) const MISSED: &str = "missed";
-    pub(in crate::audit) const LOST: &str = "lost";
-    pub(in crate::audit) const DROPPED: &str = "dropped";
-    pub(in crate::audit) const OVERFLOW: &str = "overflow";
 }
 
 /// Sums since the last report.
@@ -268,7 +239,10 @@ impl Ledger {
     pub(super) fn report(&mut self, now: Instant) -> Vec<Entry> {
         let sums = std::mem::take(&mut self.sums);
         self.excuses.push_back((now, std::mem::take(&mut self.excuse)));
-        let excuses = Excuses::sum(self.excuses.iter().map(|(_, excuse)| excuse));
+        let mut excuses = Excuses::sum(self.excuses.iter().map(|(_, excuse)| excuse));
+        for ((flow, difference), found) in &self.found {
+            excuses.add_ends(*difference, flow, found.count);
+        }
         self.excuses.retain(|(at, _)| now.saturating_duration_since(*at) < EXCUSED);
 
         let mut entries = Vec::new();
@@ -300,50 +274,6 @@ impl Ledger {
             entry.count > 0 || [entry::SEEN, entry::RECORDED].contains(&entry.name)
         });
         entries
-    }
-}
-
-/// All that may be behind the differences of one report.
-#[derive(Debug, Default)]
-struct Excuses {
-    sum: Excuse,
-    lost_by_ports: u64,
-}
-
-impl Excuses {
-    fn sum<'a>(excuses: impl Iterator<Item = &'a Excuse>) -> Self {
-        let mut all = Self::default();
-        for excuse in excuses {
-            all.sum.lost += excuse.lost;
-            all.sum.missed += excuse.missed;
-            for (port, count) in &excuse.lost_by_port {
-                *all.sum.lost_by_port.entry(*port).or_default() += count;
-                all.lost_by_ports += count;
-            }
-        }
-        all
-    }
-
-    /// How many of a flow's differences are called what.
-    fn name(
-        &self,
-        difference: Difference,
-        flow: Option<Flow>,
-        count: u64,
-    ) -> [(&'static str, u64); 2] {
-        let (certain, doubtful, excused) = match difference {
-            Difference::Forwarded => (entry::FORWARDED, entry::UNKNOWN, 0),
-            Difference::Unexplained => {
-                let of_port = match flow {
-                    Some(flow) => self.sum.lost_by_port.get(&flow.src.1).copied().unwrap_or(0),
-                    None => self.lost_by_ports,
-                };
-                (entry::CRAFTED, entry::UNKNOWN, self.sum.lost + of_port)
-            }
-            Difference::Unsent => (entry::UNSENT, entry::MISSED, self.sum.missed),
-        };
-        let excused = count.min(excused);
-        [(certain, count - excused), (doubtful, excused)]
     }
 }
 
@@ -422,11 +352,23 @@ mod tests {
         test.leaves(80, false);
         test.leaves(80, false);
         test.recorded(80, false);
-        test.recorded(81, false);
+        let other = rst(81, 0).key.flow;
+        let other = Flow { dst: (other.dst.0, 4001), ..other };
+        test.ledger.event(other, false, test.now);
         assert_eq!(test.report(), counts([("seen", 1), ("recorded", 1)]), "the rest is open");
         test.ledger.sweep(test.now + SETTLE / 2);
         assert_eq!(test.ledger.alone, 2);
         let settled = [("seen", 1), ("recorded", 1), ("crafted", 1), ("unsent", 1)];
+        assert_eq!(test.settled(), counts(settled));
+    }
+
+    #[test]
+    fn what_a_translation_may_explain_has_no_name() {
+        let mut test = Test::new();
+        test.leaves(80, false);
+        // The destination is the same.
+        test.recorded(81, false);
+        let settled = [("seen", 1), ("recorded", 1), ("unknown", 1), ("missed", 1)];
         assert_eq!(test.settled(), counts(settled));
     }
 

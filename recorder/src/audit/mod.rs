@@ -11,18 +11,22 @@
 //! socket    a filter in the kernel passes RSTs only; packet: bytes -> flow, key, TTL
 //! capture   the thread that reads it
 //! sightings several devices, one packet; came in before it left
-//! ledger    packets against events; what losses may explain is not called by a name
+//! ledger    packets against events
+//! excuse    what losses may explain is not called by a name
 //! ```
 //!
 //! What it cannot know:
 //! - Where addresses are translated on the way out, the packet has another flow than its event:
-//!   one `unsent` and one `crafted`; a forwarded packet that is translated is `crafted`.
+//!   where one end is the same, one `missed` and one `unknown`, else one `unsent` and one
+//!   `crafted`. A forwarded packet is known through a translation by its numbers, which
+//!   not even a translation changes.
 //! - A native XDP program sends (`XDP_TX`, redirects) and drops below the packet socket, IPsec
 //!   hides the RST in another packet, and behind IPv6 extension headers it is not looked for.
 //! - A RST with the same flow as a recorded one is told apart by number only.
 //! - What a recorder that is killed had not yet written of its ledger is gone with it.
 
 mod capture;
+mod excuse;
 mod ledger;
 mod packet;
 mod sightings;
@@ -39,7 +43,8 @@ use tcprst_schema::row::{LedgerRow, LossRow, Row};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use capture::Capture;
-use ledger::{Entry, entry};
+use excuse::entry;
+use ledger::Entry;
 use packet::Flow;
 use socket::Tap;
 
@@ -220,7 +225,7 @@ impl Audit {
         let recorded = seen - crafted - forwarded - unknown;
         let doubt = match unknown {
             0 => String::new(),
-            unknown => format!(", {unknown} unknown because events were lost"),
+            unknown => format!(", {unknown} unknown (lost events, or translated addresses)"),
         };
         let first = format!(
             "audit: {seen} RSTs left this namespace: {recorded} recorded, {crafted} crafted, \

@@ -3,11 +3,15 @@
 //! A packet may be seen at several devices (a bridge and its port, a VLAN and its device, a
 //! router's two sides). Packets with the same [`Key`] are as many as the device that saw most
 //! of them has seen.
+//!
+//! Address translation changes the flow of a packet that passes through, but neither its numbers
+//! nor its flags. A number that is not zero is 32 bits of chance: that two packets share them
+//! within seconds, one coming in and the other leaving, proves that they are the same.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::packet::Key;
+use super::packet::{Flow, Key};
 
 /// Keys in memory: with 200 bytes each, 13 MB.
 const MOST: usize = 64 * 1024;
@@ -52,10 +56,19 @@ pub(super) struct Left {
     pub(super) in_device: Option<u32>,
 }
 
+/// What no router changes.
+type Numbers = (u32, u32, u8);
+
+fn numbers(key: &Key) -> Numbers {
+    (key.seq, key.ack, key.flags)
+}
+
 /// The sightings of the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
     passages: HashMap<Key, Passage>,
+    /// Packets that came in and have not left yet, for those that leave with another flow.
+    under_way: HashMap<Numbers, (Flow, u32)>,
     /// In the order of their first sighting.
     order: VecDeque<(Instant, Key)>,
 }
@@ -67,7 +80,10 @@ impl Sightings {
         // One that left before and is still on its way through this namespace (the other end of
         // a veth pair) has not come from anywhere.
         if passage.left.most <= passage.came.most {
-            passage.came.add(device);
+            let is_new = passage.came.add(device);
+            if is_new && (key.seq, key.ack) != (0, 0) {
+                self.under_way.insert(numbers(&key), (key.flow, device));
+            }
         }
     }
 
@@ -75,9 +91,23 @@ impl Sightings {
     /// seen it leave.
     pub(super) fn left(&mut self, key: Key, device: u32, now: Instant) -> Option<Left> {
         let passage = self.passage(key, now);
-        passage.left.add(device).then(|| Left {
-            in_device: (passage.came.most >= passage.left.most)
-                .then_some(passage.came.devices[0].0),
+        if !passage.left.add(device) {
+            return None;
+        }
+        if passage.came.most >= passage.left.most {
+            let in_device = passage.came.devices[0].0;
+            self.under_way.remove(&numbers(&key));
+            return Some(Left { in_device: Some(in_device) });
+        }
+        Some(Left { in_device: self.translated(&key) })
+    }
+
+    /// The device through which a packet came in that leaves with another flow.
+    fn translated(&mut self, key: &Key) -> Option<u32> {
+        let (flow, device) = *self.under_way.get(&numbers(key))?;
+        (flow != key.flow).then(|| {
+            self.under_way.remove(&numbers(key));
+            device
         })
     }
 
@@ -95,6 +125,9 @@ impl Sightings {
             && (now.saturating_duration_since(*at) > UNDER_WAY || self.order.len() >= MOST)
         {
             self.passages.remove(key);
+            if self.under_way.get(&numbers(key)).is_some_and(|(flow, _)| *flow == key.flow) {
+                self.under_way.remove(&numbers(key));
+            }
             self.order.pop_front();
         }
     }
@@ -142,12 +175,31 @@ mod tests {
     }
 
     #[test]
+    fn a_translated_packet_is_known_by_its_numbers() {
+        let (mut sightings, now) = (Sightings::default(), Instant::now());
+        let inside = Key { ack: 0, ..rst(80, 1).key };
+        let outside = Key { ack: 0, ..rst(81, 1).key };
+        sightings.came(inside, 1, now);
+        assert_eq!(sightings.left(outside, 2, now), Some(Left { in_device: Some(1) }));
+        assert_eq!(sightings.left(Key { ack: 0, ..rst(82, 1).key }, 2, now), OWN, "only once");
+
+        let turned = |key: Key| Key { flow: Flow { src: key.flow.dst, dst: key.flow.src }, ..key };
+        sightings.came(Key { ack: 0, ..rst(80, 2).key }, 1, now);
+        let left = sightings.left(turned(Key { ack: 0, ..rst(80, 2).key }), 2, now);
+        assert_eq!(left, Some(Left { in_device: Some(1) }), "both ends");
+        // Without numbers nothing is proven.
+        sightings.came(Key { ack: 0, ..rst(80, 0).key }, 1, now);
+        assert_eq!(sightings.left(Key { ack: 0, ..rst(81, 0).key }, 2, now), OWN);
+    }
+
+    #[test]
     fn memory_is_bounded_in_number_and_time() {
         let (mut sightings, now) = (Sightings::default(), Instant::now());
         for seq in 0..2 * MOST as u32 {
             sightings.came(rst(80, seq).key, 1, now);
         }
         assert!(sightings.passages.len() <= MOST && sightings.order.len() <= MOST);
+        assert!(sightings.under_way.len() <= MOST);
         let later = now + UNDER_WAY * 2;
         assert_eq!(sightings.left(rst(80, 2 * MOST as u32 - 1).key, 2, later), OWN);
         assert_eq!(sightings.passages.len(), 1);

@@ -1,0 +1,108 @@
+//! What a difference is called, and what else may be behind it.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use super::packet::Flow;
+
+/// The names of entries.
+pub(super) mod entry {
+    pub(in crate::audit) const SEEN: &str = "seen";
+    pub(in crate::audit) const RECORDED: &str = "recorded";
+    pub(in crate::audit) const CRAFTED: &str = "crafted";
+    pub(in crate::audit) const FORWARDED: &str = "forwarded";
+    pub(in crate::audit) const UNKNOWN: &str = "unknown";
+    pub(in crate::audit) const UNSENT: &str = "unsent";
+    pub(in crate::audit) const MISSED: &str = "missed";
+    pub(in crate::audit) const LOST: &str = "lost";
+    pub(in crate::audit) const DROPPED: &str = "dropped";
+    pub(in crate::audit) const OVERFLOW: &str = "overflow";
+}
+
+/// What is left over of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Difference {
+    Forwarded,
+    Unexplained,
+    Unsent,
+}
+
+/// What makes the comparison incomplete.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Excuse {
+    /// Lost events, by the source port of the RST where it is known.
+    pub(super) lost_by_port: HashMap<u16, u64>,
+    pub(super) lost: u64,
+    /// Packets that were not taken.
+    pub(super) missed: u64,
+}
+
+/// All that may be behind the differences of one report.
+#[derive(Debug, Default)]
+pub(super) struct Excuses {
+    sum: Excuse,
+    lost_by_ports: u64,
+    /// Differences by the ends of their flows.
+    ends: HashMap<(Difference, End), u64>,
+}
+
+/// One end of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum End {
+    Source((IpAddr, u16)),
+    Destination((IpAddr, u16)),
+}
+
+impl Excuses {
+    pub(super) fn sum<'a>(excuses: impl Iterator<Item = &'a Excuse>) -> Self {
+        let mut all = Self::default();
+        for excuse in excuses {
+            all.sum.lost += excuse.lost;
+            all.sum.missed += excuse.missed;
+            for (port, count) in &excuse.lost_by_port {
+                *all.sum.lost_by_port.entry(*port).or_default() += count;
+                all.lost_by_ports += count;
+            }
+        }
+        all
+    }
+
+    pub(super) fn add_ends(&mut self, difference: Difference, flow: &Flow, count: u64) {
+        for end in [End::Source(flow.src), End::Destination(flow.dst)] {
+            *self.ends.entry((difference, end)).or_default() += count;
+        }
+    }
+
+    /// Differences of the other side that may be a flow's own, with one end translated.
+    fn translated(&self, other: Difference, flow: Option<Flow>) -> u64 {
+        let ends = flow.map(|flow| [End::Source(flow.src), End::Destination(flow.dst)]);
+        let of_end = |end| self.ends.get(&(other, end)).copied().unwrap_or(0);
+        ends.into_iter().flatten().map(of_end).sum()
+    }
+
+    /// How many of a flow's differences are called what.
+    pub(super) fn name(
+        &self,
+        difference: Difference,
+        flow: Option<Flow>,
+        count: u64,
+    ) -> [(&'static str, u64); 2] {
+        let (certain, doubtful, excused) = match difference {
+            Difference::Forwarded => (entry::FORWARDED, entry::UNKNOWN, 0),
+            Difference::Unexplained => {
+                let of_port = match flow {
+                    Some(flow) => self.sum.lost_by_port.get(&flow.src.1).copied().unwrap_or(0),
+                    None => self.lost_by_ports,
+                };
+                let translated = self.translated(Difference::Unsent, flow);
+                (entry::CRAFTED, entry::UNKNOWN, self.sum.lost + of_port + translated)
+            }
+            Difference::Unsent => {
+                let translated = self.translated(Difference::Unexplained, flow);
+                (entry::UNSENT, entry::MISSED, self.sum.missed + translated)
+            }
+        };
+        let excused = count.min(excused);
+        [(certain, count - excused), (doubtful, excused)]
+    }
+}
