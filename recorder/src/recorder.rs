@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tcprst_schema::hook::Direction;
 use tcprst_schema::row::Row;
 
 use crate::clock::Clock;
@@ -45,6 +46,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Stop by itself after this.
     pub duration: Option<Duration>,
+    /// Which resets: those sent, and what was asked for beside them.
+    pub directions: Vec<Direction>,
 }
 
 /// A recorder that has started.
@@ -73,7 +76,8 @@ impl Recorder {
         let lock = store::lock(&options.dir)?;
         let recovered = recover::recover(&options.dir)?;
         let host = Host::read()?;
-        let Loaded { probe, rings, counters } = probe::load(&layout, options.ring_bytes)?;
+        let Loaded { probe, rings, counters } =
+            probe::load(&layout, options.ring_bytes, &options.directions, &host.kernel)?;
         // After the load: our own programs, which lie on top of every stack, must be in it.
         let symbols = Symbols::read();
         if symbols.is_empty() {
