@@ -8,9 +8,11 @@ use aya_ebpf::helpers::{
     bpf_ringbuf_query,
 };
 use core::ffi::c_void;
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use tcprst_schema::hook::Site;
 use tcprst_schema::wire::{
     CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, LOST_FRAMES, LongEvent,
-    LostKey, MAX_FRAMES, SHORT_FRAMES, ShortEvent,
+    LostKey, MAX_FRAMES, NO_REASON, SHORT_FRAMES, ShortEvent,
 };
 
 use crate::kernel::{Address, layout, read};
@@ -29,8 +31,46 @@ pub(crate) struct Reset {
     pub(crate) sk: Address,
     /// `struct sk_buff *` of the segment that is answered, or 0.
     pub(crate) skb: Address,
+    /// `struct net *` where the hook has it, or 0.
+    pub(crate) net: Address,
     /// `enum sk_rst_reason`, or `NO_REASON`.
     pub(crate) reason: i32,
+    /// Type and code of the ICMP error in place of a RST.
+    pub(crate) icmp: (u8, u8),
+}
+
+impl Reset {
+    /// One of which nothing is at hand yet.
+    #[inline(always)]
+    pub(crate) fn at(site: Site, ctx: *mut c_void) -> Self {
+        Self { ctx, site: site as u8, sk: 0, skb: 0, net: 0, reason: NO_REASON, icmp: (0, 0) }
+    }
+
+    /// The answer to a segment is never the act of the task that happens to run, nor is a RST
+    /// that came in.
+    #[inline(always)]
+    fn is_act(&self) -> bool {
+        self.skb == 0 && self.site != Site::Received as u8
+    }
+
+    /// `struct net` that it belongs to.
+    #[inline(always)]
+    fn net(&self) -> Address {
+        if self.net != 0 {
+            return self.net;
+        }
+        match sock::net(self.sk) {
+            0 => packet::net(self.skb),
+            net => net,
+        }
+    }
+
+    /// The flow of its socket, as on the RST.
+    #[inline(always)]
+    fn socket_flow(&self, full: bool) -> Flow {
+        let flow = sock::flow(self.sk, full);
+        if self.site == Site::Received as u8 { flow.reversed() } else { flow }
+    }
 }
 
 /// Counts the reset, and puts it into the ring of this CPU or counts it as lost.
@@ -39,12 +79,12 @@ pub(crate) fn emit(reset: Reset) {
     let Some(totals) = TOTALS.get_ptr_mut(0) else {
         return;
     };
-    // SAFETY: the entry of this CPU. A tracepoint's program is alone with it: the kernel refuses
-    // to run it inside itself since 6.1 (`recursion_misses`, which the recorder adds to the
-    // losses). The three programs of fentry and kprobe share it, and one may interrupt another
-    // in these two lines; then a number stands twice and the next is missing.
+    // SAFETY: the entry of this CPU, there as long as the map. The kernel refuses to run a
+    // program inside itself (`recursion_misses`, which the recorder adds to the losses), but
+    // another of ours may interrupt this one: the sum stays exact, and if it happens in these
+    // two lines, one number stands twice and the one before is missing.
     let seq = unsafe {
-        (*totals).seen += 1;
+        count(&raw mut (*totals).seen);
         (*totals).seen
     };
     if reset.reason as u32 == layout!(no_socket_reason) {
@@ -52,6 +92,18 @@ pub(crate) fn emit(reset: Reset) {
     } else {
         emit_as::<LongEvent>(reset, seq, totals);
     }
+}
+
+/// Adds one in one instruction, that no interrupt can cut in two.
+///
+/// # Safety
+/// `counter` points to a counter in a map.
+#[inline(always)]
+unsafe fn count(counter: *mut u64) {
+    // `AtomicU64` has no `fetch_add` on this target, whose first version could not return the
+    // old value. Nobody asks for it here, and the instruction without it is one of 5.10.
+    // SAFETY: the caller's promise; nothing else is done with it but this and plain reads.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
 }
 
 /// The two sizes of a record.
@@ -99,9 +151,8 @@ fn emit_as<R: Record>(reset: Reset, seq: u64, totals: *mut CpuTotals) {
         (*header).site = reset.site;
         (*header).reason = reset.reason;
         (*header).padding = [0; 3];
-        (*header).sk_flags = 0;
-        (*header).icmp_type = 0;
-        (*header).icmp_code = 0;
+        (*header).icmp_type = reset.icmp.0;
+        (*header).icmp_code = reset.icmp.1;
         fill(&reset, header);
         let (stack, bytes) = R::stack(record);
         (*header).stack_bytes = bpf_get_stack(reset.ctx, stack.cast(), bytes, 0) as i32;
@@ -122,28 +173,30 @@ fn emit_as<R: Record>(reset: Reset, seq: u64, totals: *mut CpuTotals) {
 #[inline(never)]
 unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
     let mut flags = 0;
-    let mut net = 0;
     let mut state = 0;
     let mut closed_from = 0;
     let mut answered_flags = 0;
+    let mut sk_flags = 0;
     let mut owner = Owner::NONE;
     let mut flow = Flow::NONE;
-    if let Some(seen) = packet::flow(reset.skb) {
-        answered_flags = packet::tcp_flags(reset.skb);
+    if let Some(segment) = packet::segment(reset.skb, reset.site)
+        && let Some(seen) = segment.flow()
+    {
+        answered_flags = segment.flags();
         flow = seen;
         flags |= FROM_PACKET;
     }
     if reset.sk != 0 {
         flags |= HAS_SOCKET;
         state = sock::state(reset.sk);
-        net = sock::net(reset.sk);
         let full = sock::is_full(state);
         if flags & FROM_PACKET == 0 {
-            flow = sock::flow(reset.sk, full);
+            flow = reset.socket_flow(full);
         }
         if full {
             flags |= FULL_SOCKET;
             owner = sock::owner(reset.sk);
+            sk_flags = sock::flags(reset.sk);
         }
         if state == sock::TCP_CLOSE {
             // SAFETY: the value is copied at once; a reused entry gives another state, and that
@@ -151,9 +204,7 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
             closed_from = unsafe { CLOSED_FROM.get(reset.sk) }.copied().unwrap_or(0);
         }
     }
-    if net == 0 {
-        net = packet::net(reset.skb);
-    }
+    let net = reset.net();
     // SAFETY: the caller's promise.
     unsafe {
         (*event).boot_ns = bpf_ktime_get_boot_ns();
@@ -169,8 +220,8 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
         (*event).sk_state = state;
         (*event).closed_from = closed_from;
         (*event).answered_flags = answered_flags;
-        // The answer to a segment is never the act of the task that happens to run.
-        if reset.skb == 0 {
+        (*event).sk_flags = sk_flags;
+        if reset.is_act() {
             flags |= HAS_TASK;
             task(event);
         } else {
@@ -225,10 +276,11 @@ unsafe fn no_task(event: *mut EventHeader) {
 #[inline(never)]
 fn lose(reset: &Reset, totals: *mut CpuTotals) {
     // SAFETY: as in `emit`.
-    unsafe { (*totals).lost += 1 };
-    let net = if reset.sk != 0 { sock::net(reset.sk) } else { packet::net(reset.skb) };
-    let flow = packet::flow(reset.skb)
-        .unwrap_or_else(|| sock::flow(reset.sk, sock::is_full(sock::state(reset.sk))));
+    unsafe { count(&raw mut (*totals).lost) };
+    let net = reset.net();
+    let flow = packet::segment(reset.skb, reset.site)
+        .and_then(packet::Segment::flow)
+        .unwrap_or_else(|| reset.socket_flow(sock::is_full(sock::state(reset.sk))));
     let mut key = LostKey {
         netns_cookie: read(net, layout!(offsets.net_cookie)).unwrap_or(0),
         stack: [0; LOST_FRAMES],

@@ -9,6 +9,8 @@
 #![no_std]
 #![no_main]
 #![deny(unsafe_op_in_unsafe_fn)]
+#![feature(core_intrinsics)]
+#![allow(internal_features, reason = "an atomic addition, see emit.rs")]
 
 mod emit;
 mod hooks;

@@ -1,6 +1,8 @@
 //! What a `struct sock` says. TIME_WAIT and request sockets share only `struct sock_common`
 //! with it, and `skc_state` tells which one it is.
 
+use tcprst_schema::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
+
 use crate::kernel::{Address, layout, read};
 
 pub(crate) const AF_INET: u8 = 2;
@@ -32,6 +34,18 @@ pub(crate) struct Flow {
 impl Flow {
     pub(crate) const NONE: Self =
         Self { family: 0, src_addr: [0; 2], dst_addr: [0; 2], src_port: 0, dst_port: 0 };
+
+    /// The other way round.
+    #[inline(always)]
+    pub(crate) fn reversed(self) -> Self {
+        Self {
+            family: self.family,
+            src_addr: self.dst_addr,
+            dst_addr: self.src_addr,
+            src_port: self.dst_port,
+            dst_port: self.src_port,
+        }
+    }
 }
 
 /// What a whole socket says of its owner.
@@ -93,4 +107,20 @@ pub(crate) fn owner(sk: Address) -> Owner {
         uid: read(sk, layout!(offsets.sk_uid)).unwrap_or(u32::MAX),
         cgroup_id: read(node, layout!(offsets.kernfs_id)).unwrap_or(0),
     }
+}
+
+/// [`SK_KNOWN`] and its like, of a whole socket; 0 where the kernel does not say.
+#[inline(always)]
+pub(crate) fn flags(sk: Address) -> u8 {
+    let Some(socket) = read::<Address>(sk, layout!(offsets.sk_socket)) else {
+        return 0;
+    };
+    let mut flags = SK_KNOWN;
+    if socket == 0 {
+        flags |= SK_ORPHAN;
+    }
+    if read::<i32>(sk, layout!(offsets.linger2)).unwrap_or(0) < 0 {
+        flags |= SK_LINGER2;
+    }
+    flags
 }

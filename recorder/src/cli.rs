@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand};
+use tcprst_schema::hook::Direction;
 use tcprst_schema::wire::MAX_FRAMES;
 
 use crate::print::PrintFormat;
@@ -60,6 +61,18 @@ pub struct Record {
     /// Stop by itself after this time.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
+    /// Also record the resets that this host gets (direction `received`).
+    ///
+    /// Only those that are accepted for a socket. With a recorder on both hosts, the same reset
+    /// stands in both recordings, with the same addresses.
+    #[arg(long)]
+    pub received: bool,
+    /// Also record refusals by ICMP (direction `icmp`).
+    ///
+    /// "Destination unreachable" in answer to a TCP segment looks like a reset to its sender.
+    /// Firewall rules send it (REJECT without tcp-reset), and routes that refuse.
+    #[arg(long)]
+    pub icmp: bool,
     /// Also print each reset on stdout.
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true,
           default_missing_value = "table")]
@@ -84,7 +97,17 @@ impl Record {
             ring_bytes: self.ring_size,
             duration: self.duration,
             audit: self.audit,
+            directions: self.directions(),
         }
+    }
+
+    fn directions(&self) -> Vec<Direction> {
+        let asked = [
+            (true, Direction::Sent),
+            (self.received, Direction::Received),
+            (self.icmp, Direction::Icmp),
+        ];
+        asked.into_iter().filter_map(|(is_asked, one)| is_asked.then_some(one)).collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use tcprst_schema::footer::SiteStatus;
+use tcprst_schema::hook::{Direction, SITES};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -21,7 +22,21 @@ pub struct Report {
     pub reasons: usize,
     /// Whether /proc/kallsyms shows addresses: without them there are no causes.
     pub symbols: bool,
-    pub sites: Vec<SiteStatus>,
+    pub sites: Vec<Site>,
+}
+
+/// A site and what sees it.
+#[derive(Debug, Serialize)]
+pub struct Site {
+    #[serde(flatten)]
+    pub status: SiteStatus,
+    /// The option without which it is not recorded.
+    pub option: Option<&'static str>,
+}
+
+fn option(status: &SiteStatus) -> Option<&'static str> {
+    let info = SITES.iter().find(|info| info.function == status.site)?;
+    info.direction.option()
 }
 
 /// Examines this host.
@@ -30,13 +45,15 @@ pub fn examine() -> Result<Report> {
     let kernel = Kernel::read(BTF_PATH.as_ref())?;
     let names = kernel.names();
     let layout = kernel.layout(&names, 8, 4096)?;
-    let loaded = probe::load(&layout, 64 * 1024)?;
+    let all = [Direction::Sent, Direction::Received, Direction::Icmp];
+    let loaded = probe::load(&layout, 64 * 1024, &all, &host.kernel)?;
+    let site = |status: &SiteStatus| Site { option: option(status), status: status.clone() };
     Ok(Report {
         host: host.name,
         kernel: host.kernel,
         reasons: names.reasons.len(),
         symbols: !Symbols::read().is_empty(),
-        sites: loaded.probe.sites().to_vec(),
+        sites: loaded.probe.sites().iter().map(site).collect(),
     })
 }
 
@@ -69,11 +86,25 @@ impl Report {
             "symbols  hidden: set kernel.kptr_restrict to 0, or no cause can be named\n"
         });
         for site in &self.sites {
-            text.push_str(&match &site.hook {
-                Some(hook) => format!("seen     {:<28} {hook} {}\n", site.site, site.detail),
-                None => format!("NOT seen {:<28} {}\n", site.site, site.detail),
-            });
+            text.push_str(&site.text());
         }
         text
+    }
+}
+
+impl Site {
+    fn text(&self) -> String {
+        let SiteStatus { site, hook, detail, why, waiting, .. } = &self.status;
+        let option = self.option.map(|option| format!(" (with {option})")).unwrap_or_default();
+        match (hook, waiting) {
+            (None, _) => format!("NOT seen {site:<28}{option} {detail}\n"),
+            (Some(hook), None) => {
+                format!("seen     {site:<28}{option} {hook} {detail}: {why}\n")
+            }
+            (Some(hook), Some(module)) => format!(
+                "waiting  {site:<28}{option} {hook} {detail}: module {module} is not loaded, \
+                 attached as soon as it is; {why}\n"
+            ),
+        }
     }
 }

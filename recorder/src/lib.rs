@@ -1,7 +1,8 @@
 //! `tcprst-record`: from the kernel's ring buffers to Parquet.
 //!
 //! ```text
-//! probe    loads the kernel half, attaches the best hook for each RST site
+//! probe    loads the kernel half
+//! attach   attaches the best hook for each site (functions, tracefs, perf)
 //!   |      one ring buffer for each CPU
 //! ring     the drain thread: rings -> decode -> a bounded channel
 //!   |
@@ -16,6 +17,7 @@
 //! `doctor` tells what this kernel can record, `audit` compares with the packets that left.
 
 pub mod account;
+mod attach;
 pub mod audit;
 pub mod batch;
 pub mod cli;
@@ -24,10 +26,12 @@ pub mod decode;
 pub mod doctor;
 pub mod enrich;
 pub mod error;
+mod functions;
 pub mod host;
 pub mod kernel;
 pub mod losses;
 pub mod parquet;
+mod perf;
 pub mod print;
 pub mod probe;
 pub mod recorder;
@@ -40,3 +44,4 @@ pub mod spool;
 pub mod stacks;
 pub mod store;
 pub mod symbols;
+mod tracefs;

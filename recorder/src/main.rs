@@ -51,6 +51,8 @@ fn record(args: &Record) -> Result<()> {
     for site in recorder.sites() {
         if site.hook.is_none() {
             say!("{} is not seen: {}", site.site, site.detail);
+        } else if let Some(module) = &site.waiting {
+            say!("{} waits for module {module}: attached as soon as that loads", site.site);
         }
     }
     say!("recording to {}", dir.display());

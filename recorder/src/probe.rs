@@ -1,20 +1,22 @@
-//! Loads the kernel half and attaches, for each RST site, the best hook that this kernel accepts.
+//! Loads the kernel half and has it attached; its rings and its accounts.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use aya::maps::{ArrayOfMaps, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
-use aya::programs::{FEntry, KProbe, Program, ProgramError, RawTracePoint};
-use aya::{Btf, Ebpf, EbpfLoader};
+use aya::programs::Program;
+use aya::{Ebpf, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use tcprst_schema::footer::SiteStatus;
-use tcprst_schema::hook::{Attach, HOOKS, Hook, Needs, SITES, STATE_HOOK, Site};
+use tcprst_schema::hook::{Direction, HOOKS, STATE_HOOK};
 use tcprst_schema::layout::KernelLayout;
 use tcprst_schema::wire::{CpuTotals, LostKey};
 use zerocopy::{FromBytes, IntoBytes};
 
+use crate::attach::{Attached, Attacher};
 use crate::error::{Error, Result};
 use crate::say;
+use crate::tracefs::{self, Tracefs};
 
 /// The kernel half as it is built and committed, so that a build needs no BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/prebuilt/tcprst.bpf.o");
@@ -26,6 +28,7 @@ pub type Rings = Vec<RingBuf<MapData>>;
 #[derive(Debug)]
 pub struct Probe {
     ebpf: Ebpf,
+    probes: Vec<tracefs::Probe>,
     sites: Vec<SiteStatus>,
 }
 
@@ -34,6 +37,8 @@ pub struct Counters {
     totals: PerCpuArray<MapData, [u64; 2]>,
     lost: PerCpuHashMap<MapData, [u64; size_of::<LostKey>() / 8], u64>,
     programs: Vec<OwnedFd>,
+    /// kprobe events of ours.
+    events: Vec<&'static str>,
 }
 
 impl std::fmt::Debug for Counters {
@@ -55,8 +60,14 @@ impl std::fmt::Debug for Loaded {
     }
 }
 
-/// Loads the object with `layout` and rings of `ring_bytes` each, and attaches it.
-pub fn load(layout: &KernelLayout, ring_bytes: u32) -> Result<Loaded> {
+/// Loads the object with `layout` and rings of `ring_bytes` each, and attaches it to the sites of
+/// these directions. `release` is the kernel's.
+pub fn load(
+    layout: &KernelLayout,
+    ring_bytes: u32,
+    directions: &[Direction],
+    release: &str,
+) -> Result<Loaded> {
     // Before 5.11 maps count against RLIMIT_MEMLOCK. Root without CAP_SYS_RESOURCE may not
     // raise it and, on newer kernels, need not: so a refusal is no failure.
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
@@ -73,19 +84,20 @@ pub fn load(layout: &KernelLayout, ring_bytes: u32) -> Result<Loaded> {
     let lost = PerCpuHashMap::try_from(lost).map_err(map_error("LOST"))?;
 
     // The states first, so that no reset is seen without them.
-    let state_hook = attach(&mut ebpf, &STATE_HOOK);
-    let sites = attach_sites(&mut ebpf, layout);
-    let programs = program_fds(&ebpf);
-    if let Err(reason) = state_hook {
+    let mut attacher = Attacher::new(&mut ebpf, release);
+    if let Err(reason) = attacher.attach(&STATE_HOOK) {
         say!("the state before a reset is not seen: {reason}");
     }
+    let Attached { sites, probes } = attacher.sites(layout, directions);
     if sites.iter().all(|site| site.hook.is_none()) {
         return Err(Error::NoHook);
     }
+    let programs = program_fds(&ebpf);
+    let events = probes.iter().map(tracefs::Probe::name).collect();
     Ok(Loaded {
-        probe: Probe { ebpf, sites },
+        probe: Probe { ebpf, probes, sites },
         rings,
-        counters: Counters { totals, lost, programs },
+        counters: Counters { totals, lost, programs, events },
     })
 }
 
@@ -132,97 +144,6 @@ fn make_rings(ebpf: &mut Ebpf, cpus: u32, ring_bytes: u32) -> Result<Rings> {
         .collect()
 }
 
-/// Takes the hooks in their order; each site keeps the first that works, and why the others
-/// did not where none does.
-fn attach_sites(ebpf: &mut Ebpf, layout: &KernelLayout) -> Vec<SiteStatus> {
-    let mut taken: Vec<(Site, &Hook)> = Vec::new();
-    let mut refused: Vec<(&Hook, String)> = Vec::new();
-    for hook in HOOKS {
-        let is_taken = |site: &Site| taken.iter().any(|(done, _)| done == site);
-        if hook.sites.iter().all(is_taken) {
-            continue;
-        }
-        let outcome = match hook.needs {
-            Needs::TracepointReason if layout.tracepoint_reason == 0 => {
-                Err("blind to resets without a socket before 6.10".to_owned())
-            }
-            _ => attach(ebpf, hook),
-        };
-        match outcome {
-            Ok(()) => taken.extend(hook.sites.iter().map(|site| (*site, hook))),
-            Err(reason) => refused.push((hook, reason)),
-        }
-    }
-    SITES
-        .iter()
-        .map(|info| {
-            let hook = taken.iter().find(|(site, _)| *site == info.site).map(|(_, hook)| *hook);
-            let reasons: Vec<String> = refused
-                .iter()
-                .filter(|(hook, _)| hook.sites.contains(&info.site))
-                .map(|(hook, reason)| format!("{}: {reason}", hook.attach.name()))
-                .collect();
-            SiteStatus {
-                site: info.function.to_owned(),
-                hook: hook.map(|hook| hook.attach.name().to_owned()),
-                detail: match hook {
-                    Some(hook) => hook.target.to_owned(),
-                    None if reasons.is_empty() => {
-                        "netfilter resets are not recorded by this version".to_owned()
-                    }
-                    None => reasons.join("; "),
-                },
-            }
-        })
-        .collect()
-}
-
-fn attach(ebpf: &mut Ebpf, hook: &Hook) -> Result<(), String> {
-    let program = ebpf.program_mut(hook.program).ok_or("not in the object")?;
-    attach_program(program, hook).map_err(|error| root_cause(error.as_ref()))
-}
-
-fn attach_program(program: &mut Program, hook: &Hook) -> Result<(), Box<dyn std::error::Error>> {
-    match hook.attach {
-        Attach::RawTracepoint => {
-            let program: &mut RawTracePoint = program.try_into()?;
-            program.load()?;
-            program.attach(hook.target)?;
-        }
-        Attach::Fentry => {
-            let program: &mut FEntry = program.try_into()?;
-            program.load(hook.target, &Btf::from_sys_fs()?)?;
-            program.attach()?;
-        }
-        Attach::Kprobe => {
-            let program: &mut KProbe = program.try_into()?;
-            program.load()?;
-            program.attach(hook.target, 0)?;
-        }
-    }
-    Ok(())
-}
-
-/// The innermost error in one line: aya wraps the kernel's answer in several layers. Of the
-/// verifier's pages, the last line says why.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut root = error;
-    loop {
-        if let Some(ProgramError::LoadError { io_error, verifier_log }) = root.downcast_ref() {
-            let log = verifier_log.to_string();
-            let is_verdict = |line: &&str| !line.is_empty() && !line.starts_with("processed ");
-            return match log.lines().rev().map(str::trim).find(is_verdict) {
-                Some(verdict) => format!("{io_error}: {verdict}"),
-                None => io_error.to_string(),
-            };
-        }
-        match root.source() {
-            Some(source) => root = source,
-            None => return root.to_string().lines().next().unwrap_or_default().to_owned(),
-        }
-    }
-}
-
 fn program_fds(ebpf: &Ebpf) -> Vec<OwnedFd> {
     let names = HOOKS.iter().map(|hook| hook.program);
     names
@@ -246,6 +167,7 @@ impl Probe {
 
     /// Takes the programs off the kernel. What they have put into the rings stays there.
     pub fn detach(self) {
+        drop(self.probes);
         drop(self.ebpf);
     }
 }
@@ -277,10 +199,17 @@ impl Counters {
         }
     }
 
-    /// How often the kernel refused to run one of our programs because it was running on that
-    /// CPU already (since 6.1). Such a reset is seen by nobody else, so it counts as lost.
+    /// How often the kernel refused to run one of our programs because one was running on that
+    /// CPU already. Such a reset is seen by nobody else, so it counts as lost. It is counted for
+    /// raw tracepoints and fentry since 6.1, for kprobes by tracefs as long as they are attached,
+    /// and where another program stood in the way of a kprobe's since 6.7.
     pub fn recursion_misses(&self) -> u64 {
-        self.programs
+        let passed_over = match Tracefs::find() {
+            Ok(tracefs) if !self.events.is_empty() => tracefs.missed(&self.events),
+            _ => 0,
+        };
+        let refused: u64 = self
+            .programs
             .iter()
             .filter_map(|fd| {
                 let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
@@ -288,6 +217,7 @@ impl Counters {
                 let line = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?;
                 line.trim().parse::<u64>().ok()
             })
-            .sum()
+            .sum();
+        passed_over + refused
     }
 }

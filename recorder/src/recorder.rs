@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tcprst_schema::hook::Direction;
 use tcprst_schema::row::Row;
 
 use crate::audit::Audit;
@@ -48,6 +49,8 @@ pub struct Options {
     pub duration: Option<Duration>,
     /// Compare with the packets that leave.
     pub audit: bool,
+    /// Which resets: those sent, and what was asked for beside them.
+    pub directions: Vec<Direction>,
 }
 
 /// A recorder that has started.
@@ -81,7 +84,8 @@ impl Recorder {
             true => Some(Audit::start(&host.name, &Clock::now()?)?),
             false => None,
         };
-        let Loaded { probe, rings, counters } = probe::load(&layout, options.ring_bytes)?;
+        let Loaded { probe, rings, counters } =
+            probe::load(&layout, options.ring_bytes, &options.directions, &host.kernel)?;
         // After the load: our own programs, which lie on top of every stack, must be in it.
         let symbols = Symbols::read();
         if symbols.is_empty() {

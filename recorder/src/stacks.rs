@@ -58,7 +58,11 @@ impl Stacks {
             leading &= is_tracer(&name);
             if !leading && self.symbols.refresh_for(*address) {
                 self.known.clear();
-                name = self.symbols.name(*address);
+                let now = self.symbols.name(*address);
+                // A module that has just gone still had its name in the old table.
+                if !is_nameless(&now) {
+                    name = now;
+                }
             }
             names.push(name);
         }
@@ -80,10 +84,12 @@ fn is_nameless(name: &str) -> bool {
 }
 
 fn fold(names: Vec<Arc<str>>) -> Stack {
-    // With net.core.bpf_jit_kallsyms = 0 our own program has no name.
-    let is_hidden = names.iter().all(|name| is_nameless(name));
-    let is_ours = |name: &Arc<str>| is_tracer(name) || (is_nameless(name) && !is_hidden);
-    let frames: Vec<Arc<str>> = names.into_iter().skip_while(is_ours).collect();
+    // With net.core.bpf_jit_kallsyms = 0 our own program has no name, but what calls it has. At a
+    // kprobe the stack begins with the function, which has none if its module is gone.
+    let leading = names.iter().take_while(|name| is_tracer(name) || is_nameless(name));
+    let ours = leading.enumerate().filter(|(_, name)| is_tracer(name)).last();
+    let ours = ours.map_or(0, |(place, _)| place + 1);
+    let frames: Vec<Arc<str>> = names.into_iter().skip(ours).collect();
     let mut folded = String::new();
     for frame in frames.iter().rev() {
         if !folded.is_empty() {
@@ -129,6 +135,8 @@ mod tests {
     fn our_program_may_have_no_name() {
         let stack = folded(&["0xffffffffc0001000", "bpf_trace_run3", "tcp_send_active_reset"]);
         assert_eq!(stack.callee.as_deref(), Some("tcp_send_active_reset"));
+        let gone = folded(&["0xffffffffc0001001", "nf_hook_slow"]);
+        assert_eq!(gone.callee.as_deref(), Some("0xffffffffc0001001"));
         let hidden = folded(&["0xffffffffc0001000", "0xffffffff81000100"]);
         assert_eq!(hidden.folded.as_deref(), Some("0xffffffff81000100;0xffffffffc0001000"));
     }

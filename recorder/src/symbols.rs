@@ -4,6 +4,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::functions::MODULES;
+
 /// Where the kernel shows its symbols.
 pub const KALLSYMS: &str = "/proc/kallsyms";
 
@@ -20,13 +22,17 @@ pub struct Symbols {
     /// End of the kernel image's text: what lies beyond belongs to modules and BPF programs.
     image_end: u64,
     read_at: Instant,
+    /// Names and addresses of the modules at that time.
+    modules: String,
 }
 
 impl Symbols {
     /// Reads the table. It is empty where the kernel hides its addresses (kptr_restrict).
     pub fn read() -> Self {
+        // Before the symbols: a module that comes in between is then seen as new.
+        let modules = modules();
         let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
-        Self::parse(&text)
+        Self { modules, ..Self::parse(&text) }
     }
 
     fn parse(text: &str) -> Self {
@@ -61,7 +67,7 @@ impl Symbols {
         // The image's functions beyond its text are those of its start: gone, they name nothing.
         let beyond = |address: u64| image_end != 0 && address >= image_end && address < image_last;
         table.retain(|(address, _)| !beyond(*address));
-        Self { table, image_end, read_at: Instant::now() }
+        Self { table, image_end, read_at: Instant::now(), modules: String::new() }
     }
 
     /// Whether the kernel shows addresses at all.
@@ -90,15 +96,30 @@ impl Symbols {
         }
     }
 
-    /// Reads the table again where `address` may have got another name since: a module or a
-    /// BPF program, and the table is not fresh. Says whether it did.
+    /// Reads the table again where `address` may have got another name since: it is of a module
+    /// or a BPF program, and modules have come or gone or the table is not fresh. Says whether
+    /// it did.
     pub fn refresh_for(&mut self, address: u64) -> bool {
-        let stale = !self.is_static(address) && self.read_at.elapsed() > REFRESH_AFTER;
+        let stale = !self.is_static(address)
+            && (self.read_at.elapsed() > REFRESH_AFTER || self.modules != modules());
         if stale {
             *self = Self::read();
         }
         stale
     }
+}
+
+/// Names and addresses of the loaded modules. The list also says how often each is used, which
+/// changes without them.
+fn modules() -> String {
+    let text = fs::read_to_string(MODULES).unwrap_or_default();
+    let mut all = String::new();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let (name, address) = (words.next().unwrap_or_default(), words.nth(4).unwrap_or_default());
+        all.extend([name, " ", address, "\n"]);
+    }
+    all
 }
 
 /// Drops what compilers append: `.isra.0`, `.constprop.0`, `.part.0`, `.cold`, `.llvm.123`.

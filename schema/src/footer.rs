@@ -12,15 +12,24 @@ use serde::{Deserialize, Serialize};
 /// Prefix of our metadata keys.
 pub const KEY_PREFIX: &str = "tcprst.";
 
-/// What sees one RST site of the kernel.
-#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+/// What sees one RST site of the kernel. Fields that version 1 did not have may be missing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub struct SiteStatus {
     /// Kernel function of the site.
     pub site: String,
+    /// `sent`, or what was asked for beside it: `received`, `icmp`.
+    #[serde(default)]
+    pub direction: String,
     /// `raw_tracepoint`, `fentry`, `kprobe`; `None` where nothing sees it.
     pub hook: Option<String>,
     /// What it is attached to, or why it is not.
     pub detail: String,
+    /// Why this hook, and why no better one.
+    #[serde(default)]
+    pub why: String,
+    /// The module that was not loaded at the start; the site is seen as soon as it is.
+    #[serde(default)]
+    pub waiting: Option<String>,
 }
 
 /// The two clocks read together: `time = realtime_ns + (boot_ns - this.boot_ns)`.
@@ -158,7 +167,7 @@ mod tests {
             recorded_from_us: 1,
             recorded_to_us: 2,
             clock: ClockAnchor { boot_ns: 3, realtime_ns: 4 },
-            sites: vec![SiteStatus { site: "s".into(), hook: None, detail: "d".into() }],
+            sites: vec![SiteStatus { site: "s".into(), detail: "d".into(), ..Default::default() }],
             reasons: BTreeMap::from([(1, "NO_SOCKET".to_owned())]),
             seen: 3,
             written: 2,
@@ -172,6 +181,14 @@ mod tests {
     fn a_footer_survives_the_file() {
         let pairs = footer().to_key_values().expect("serialises");
         assert_eq!(Footer::from_key_values(&pairs).expect("parses"), footer());
+    }
+
+    #[test]
+    fn a_site_of_version_1_has_less_to_say() {
+        let old = r#"{"site":"s","hook":"kprobe","detail":"d"}"#;
+        let status: SiteStatus = serde_json::from_str(old).expect("parses");
+        assert_eq!(status.hook.as_deref(), Some("kprobe"));
+        assert_eq!((status.why.as_str(), status.waiting), ("", None));
     }
 
     #[test]

@@ -52,6 +52,15 @@ impl Direction {
         }
     }
 
+    /// The option that asks for it; what this host sends is always recorded.
+    pub const fn option(self) -> Option<&'static str> {
+        match self {
+            Direction::Sent => None,
+            Direction::Received => Some("--received"),
+            Direction::Icmp => Some("--icmp"),
+        }
+    }
+
     /// That of a site as it crosses the ring; 0 is the tracepoint of sent RSTs.
     pub fn of_site(site: u8) -> Self {
         SITES
@@ -77,7 +86,7 @@ pub struct SiteInfo {
 pub const SITES: &[SiteInfo] = &[
     sent(Site::Active, "tcp_send_active_reset", None),
     sent(Site::PassiveV4, "tcp_v4_send_reset", None),
-    sent(Site::PassiveV6, "tcp_v6_send_reset", None),
+    sent(Site::PassiveV6, "tcp_v6_send_reset", Some("ipv6")),
     sent(Site::RejectV4, "nf_send_reset", Some("nf_reject_ipv4")),
     sent(Site::RejectV6, "nf_send_reset6", Some("nf_reject_ipv6")),
     sent(Site::RejectL2V4, "nf_reject_skb_v4_tcp_reset", Some("nf_reject_ipv4")),
@@ -97,7 +106,7 @@ pub const SITES: &[SiteInfo] = &[
     SiteInfo {
         site: Site::IcmpV6,
         function: "icmp6_send",
-        module: None,
+        module: Some("ipv6"),
         direction: Direction::Icmp,
     },
 ];
@@ -113,7 +122,7 @@ pub enum Attach {
     RawTracepoint,
     /// fentry of a function of the kernel image: it fires at each call.
     Fentry,
-    /// kprobe of a function: it fires at each call.
+    /// kprobe of a function of the image or of a module: it fires at each call.
     Kprobe,
 }
 
@@ -135,6 +144,10 @@ pub enum Needs {
     /// The `tcp_send_reset` tracepoint with its reason argument (6.10, 3e140491dd80).
     /// Before, it is blind to resets without a full socket.
     TracepointReason,
+    /// The functions `nf_reject_skb_v{4,6}_tcp_reset` (5.11).
+    SharedReject,
+    /// That they are not there: the reject of a bridge builds its RST itself.
+    OwnReject,
 }
 
 /// One of our programs.
@@ -147,6 +160,32 @@ pub struct Hook {
     pub target: &'static str,
     pub sites: &'static [Site],
     pub needs: Needs,
+    /// What speaks for it, and against it.
+    pub why: &'static str,
+}
+
+const EACH_CALL: &str = "fires at each call of the function; calls that send nothing are left out";
+const REJECTS: &str = "no tracepoint sees netfilter; fires at each call, also where there is no route back or the checksum is wrong";
+const BEFORE_LIMIT: &str = "fires at each call, also for errors that the rate limit then drops";
+
+const fn fentry(program: &'static str, target: &'static str, sites: &'static [Site]) -> Hook {
+    let attach = Attach::Fentry;
+    Hook { program, attach, target, sites, needs: Needs::Nothing, why: EACH_CALL }
+}
+
+const fn kprobe(program: &'static str, target: &'static str, sites: &'static [Site]) -> Hook {
+    let attach = Attach::Kprobe;
+    Hook { program, attach, target, sites, needs: Needs::Nothing, why: EACH_CALL }
+}
+
+/// Netfilter lies in modules that come and go: only a kprobe waits for them.
+const fn reject(
+    program: &'static str,
+    target: &'static str,
+    sites: &'static [Site],
+    needs: Needs,
+) -> Hook {
+    Hook { program, attach: Attach::Kprobe, target, sites, needs, why: REJECTS }
 }
 
 /// Every program that sees a RST, best first.
@@ -157,49 +196,40 @@ pub const HOOKS: &[Hook] = &[
         target: "tcp_send_reset",
         sites: &[Site::Active, Site::PassiveV4, Site::PassiveV6],
         needs: Needs::TracepointReason,
+        why: "fires only for RSTs that are really built, and gives the kernel's reason (6.10)",
+    },
+    fentry("fentry_active", "tcp_send_active_reset", &[Site::Active]),
+    fentry("fentry_v4", "tcp_v4_send_reset", &[Site::PassiveV4]),
+    fentry("fentry_v6", "tcp_v6_send_reset", &[Site::PassiveV6]),
+    kprobe("kprobe_active", "tcp_send_active_reset", &[Site::Active]),
+    kprobe("kprobe_v4", "tcp_v4_send_reset", &[Site::PassiveV4]),
+    kprobe("kprobe_v6", "tcp_v6_send_reset", &[Site::PassiveV6]),
+    reject("kprobe_nf_v4", "nf_send_reset", &[Site::RejectV4], Needs::Nothing),
+    reject("kprobe_nf_v6", "nf_send_reset6", &[Site::RejectV6], Needs::Nothing),
+    reject("kprobe_l2_v4", "nf_reject_skb_v4_tcp_reset", &[Site::RejectL2V4], Needs::SharedReject),
+    reject("kprobe_l2_v6", "nf_reject_skb_v6_tcp_reset", &[Site::RejectL2V6], Needs::SharedReject),
+    reject("kprobe_bridge_v4", "nf_reject_ip_tcphdr_put", &[Site::RejectL2V4], Needs::OwnReject),
+    reject("kprobe_bridge_v6", "nf_reject_ip6_tcphdr_put", &[Site::RejectL2V6], Needs::OwnReject),
+    Hook {
+        program: "tcp_receive_reset",
+        attach: Attach::RawTracepoint,
+        target: "tcp_receive_reset",
+        sites: &[Site::Received],
+        needs: Needs::Nothing,
+        why: "fires when a RST is accepted for a socket, before that is closed",
     },
     Hook {
-        program: "fentry_active",
-        attach: Attach::Fentry,
-        target: "tcp_send_active_reset",
-        sites: &[Site::Active],
+        program: "icmp_send",
+        attach: Attach::RawTracepoint,
+        target: "icmp_send",
+        sites: &[Site::IcmpV4],
         needs: Needs::Nothing,
+        why: "fires only for errors that are really sent (6.11)",
     },
-    Hook {
-        program: "fentry_v4",
-        attach: Attach::Fentry,
-        target: "tcp_v4_send_reset",
-        sites: &[Site::PassiveV4],
-        needs: Needs::Nothing,
-    },
-    Hook {
-        program: "fentry_v6",
-        attach: Attach::Fentry,
-        target: "tcp_v6_send_reset",
-        sites: &[Site::PassiveV6],
-        needs: Needs::Nothing,
-    },
-    Hook {
-        program: "kprobe_active",
-        attach: Attach::Kprobe,
-        target: "tcp_send_active_reset",
-        sites: &[Site::Active],
-        needs: Needs::Nothing,
-    },
-    Hook {
-        program: "kprobe_v4",
-        attach: Attach::Kprobe,
-        target: "tcp_v4_send_reset",
-        sites: &[Site::PassiveV4],
-        needs: Needs::Nothing,
-    },
-    Hook {
-        program: "kprobe_v6",
-        attach: Attach::Kprobe,
-        target: "tcp_v6_send_reset",
-        sites: &[Site::PassiveV6],
-        needs: Needs::Nothing,
-    },
+    Hook { why: BEFORE_LIMIT, ..fentry("fentry_icmp_v4", "__icmp_send", &[Site::IcmpV4]) },
+    Hook { why: BEFORE_LIMIT, ..fentry("fentry_icmp_v6", "icmp6_send", &[Site::IcmpV6]) },
+    Hook { why: BEFORE_LIMIT, ..kprobe("kprobe_icmp_v4", "__icmp_send", &[Site::IcmpV4]) },
+    Hook { why: BEFORE_LIMIT, ..kprobe("kprobe_icmp_v6", "icmp6_send", &[Site::IcmpV6]) },
 ];
 
 /// The program that remembers the state a socket leaves for `TCP_CLOSE`. It fires on state
@@ -210,4 +240,5 @@ pub const STATE_HOOK: Hook = Hook {
     target: "inet_sock_set_state",
     sites: &[],
     needs: Needs::Nothing,
+    why: "fires when a socket changes its state",
 };

@@ -83,9 +83,11 @@ members! {
     net_cookie optional "net" "net_cookie";
     skb_head required "sk_buff" "head";
     skb_network_header required "sk_buff" "network_header";
-    skb_transport_header required "sk_buff" "transport_header";
+    skb_tail optional "sk_buff" "tail";
     skb_dev required "sk_buff" "dev";
+    skb_sk optional "sk_buff" "sk";
     skb_dst optional "sk_buff" "_skb_refdst";
+    dst_dev optional "dst_entry" "dev";
     rt_type optional "rtable" "rt_type";
     rt6_flags optional "rt6_info" "rt6i_flags";
     dev_net required "net_device" "nd_net.net";
@@ -96,6 +98,9 @@ members! {
     regs_arg0 optional "pt_regs" "di";
     regs_arg1 optional "pt_regs" "si";
     regs_arg2 optional "pt_regs" "dx";
+    // At a function's entry: where it lies, and the address that it returns to.
+    regs_ip optional "pt_regs" "ip";
+    regs_sp optional "pt_regs" "sp";
 }
 
 /// The global `LAYOUT` of the object.

@@ -217,6 +217,7 @@ pub(crate) fn footer(rows: usize) -> Footer {
             site: "nf_send_reset".into(),
             hook: Some("kprobe".into()),
             detail: "attached".into(),
+            ..SiteStatus::default()
         }],
         reasons: BTreeMap::new(),
         seen: rows as u64 + 2,

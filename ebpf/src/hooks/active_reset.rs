@@ -17,13 +17,7 @@ pub fn fentry_active(ctx: FEntryContext) -> u32 {
         0 => NO_REASON,
         position => fentry_arg(&ctx, position) as i32,
     };
-    emit(Reset {
-        ctx: ctx.as_ptr(),
-        site: Site::Active as u8,
-        sk: fentry_arg(&ctx, 0),
-        skb: 0,
-        reason,
-    });
+    emit(Reset { sk: fentry_arg(&ctx, 0), reason, ..Reset::at(Site::Active, ctx.as_ptr()) });
     0
 }
 
@@ -33,12 +27,6 @@ pub fn kprobe_active(ctx: ProbeContext) -> u32 {
         0 => NO_REASON,
         position => kprobe_arg(&ctx, position) as i32,
     };
-    emit(Reset {
-        ctx: ctx.as_ptr(),
-        site: Site::Active as u8,
-        sk: kprobe_arg(&ctx, 0),
-        skb: 0,
-        reason,
-    });
+    emit(Reset { sk: kprobe_arg(&ctx, 0), reason, ..Reset::at(Site::Active, ctx.as_ptr()) });
     0
 }

@@ -1,7 +1,10 @@
 //! One file per hook. Their names are those of `schema/src/hook.rs`.
 
 mod active_reset;
+mod icmp;
+mod netfilter;
 mod passive_reset;
+mod receive_reset;
 mod send_reset;
 mod set_state;
 

@@ -10,16 +10,31 @@ use tcprst_schema::wire::NO_REASON;
 
 use super::{fentry_arg, kprobe_arg};
 use crate::emit::{Reset, emit};
-use crate::kernel::{Address, layout};
+use crate::kernel::{Address, layout, read};
 use crate::packet;
 
-/// The functions return at once on an incoming RST (RFC 9293, 3.10.7.1): nothing is sent.
+/// The functions return at once on an incoming RST (RFC 9293, 3.10.7.1), and without a socket on
+/// a segment that is not for this host: nothing is sent.
 #[inline(always)]
 fn answer(ctx: *mut c_void, site: Site, sk: Address, skb: Address, reason: i32) -> u32 {
-    if packet::tcp_flags(skb) & packet::TCP_RST == 0 {
-        emit(Reset { ctx, site: site as u8, sk, skb, reason });
+    let is_reset = packet::segment(skb, site as u8).is_some_and(packet::Segment::is_reset);
+    if !is_reset && (sk != 0 || is_for_us(site, packet::route(skb))) {
+        emit(Reset { sk, skb, reason, ..Reset::at(site, ctx) });
     }
     0
+}
+
+/// Whether the route leads to this host. Where it cannot be read, the kernel sent it here.
+#[inline(always)]
+fn is_for_us(site: Site, route: Address) -> bool {
+    /// Numbers of linux/rtnetlink.h and linux/ipv6_route.h.
+    const RTN_LOCAL: u16 = 2;
+    const RTF_LOCAL: u32 = 0x8000_0000;
+    if matches!(site, Site::PassiveV4) {
+        read(route, layout!(offsets.rt_type)).is_none_or(|kind: u16| kind == RTN_LOCAL)
+    } else {
+        read(route, layout!(offsets.rt6_flags)).is_none_or(|flags: u32| flags & RTF_LOCAL != 0)
+    }
 }
 
 #[inline(always)]

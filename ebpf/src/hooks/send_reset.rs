@@ -14,6 +14,14 @@ pub fn tcp_send_reset(ctx: RawTracePointContext) -> u32 {
     // An access to an argument that is not there refuses the attachment, so the branch must be
     // gone before 6.10.
     let reason = if layout!(tracepoint_reason) != 0 { ctx.arg(2) } else { NO_REASON };
-    emit(Reset { ctx: ctx.as_ptr(), site: 0, sk: ctx.arg(0), skb: ctx.arg(1), reason });
+    emit(Reset {
+        site: 0,
+        sk: ctx.arg(0),
+        skb: ctx.arg(1),
+        net: 0,
+        reason,
+        icmp: (0, 0),
+        ctx: ctx.as_ptr(),
+    });
     0
 }

@@ -1,0 +1,15 @@
+//! The tracepoint `tcp_receive_reset` (net/ipv4/tcp_input.c, tcp_reset): a RST came in for a
+//! socket, and is accepted. It fires before the socket is closed.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::macros::raw_tracepoint;
+use aya_ebpf::programs::RawTracePointContext;
+use tcprst_schema::hook::Site;
+
+use crate::emit::{Reset, emit};
+
+#[raw_tracepoint(tracepoint = "tcp_receive_reset")]
+pub fn tcp_receive_reset(ctx: RawTracePointContext) -> u32 {
+    emit(Reset { sk: ctx.arg(0), ..Reset::at(Site::Received, ctx.as_ptr()) });
+    0
+}

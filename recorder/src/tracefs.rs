@@ -1,0 +1,147 @@
+//! kprobes that outlive the module they are in.
+//!
+//! A kprobe on a function of a module dies with the module, and cannot be made before it is
+//! loaded. A kprobe *event* of tracefs can: the kernel keeps it where the module is absent, and
+//! arms it when the module is loaded, before its first function runs (kernel/trace/trace_kprobe.c,
+//! `trace_kprobe_module_callback`). So nothing is missed, and nobody has to look.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use crate::perf;
+
+/// Our events stand in this folder of tracefs, whichever recorder made them: all recorders share
+/// them, and what a killed one left is used again.
+const GROUP: &str = "tcprst";
+/// Where tracefs is mounted, or the kernel makes room for it.
+const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+/// Another recorder may take an event away between our definition and its use.
+const TRIES: usize = 5;
+
+/// A mounted tracefs of a kernel that has kprobe events.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracefs {
+    root: PathBuf,
+}
+
+/// A program at a kprobe event. Dropped, it is taken off.
+#[derive(Debug)]
+pub(crate) struct Probe {
+    tracefs: Tracefs,
+    name: &'static str,
+    /// Closed before the event is removed, or that would be refused.
+    event: Option<OwnedFd>,
+}
+
+impl Tracefs {
+    /// Finds it, or says what is missing.
+    pub(crate) fn find() -> Result<Self, String> {
+        let is_mounted = |root: &&&str| Path::new(root).join("events").is_dir();
+        let Some(root) = USUAL.iter().find(is_mounted) else {
+            return Err(format!(
+                "tracefs is not mounted: run `mount -t tracefs tracefs {}`",
+                USUAL[0]
+            ));
+        };
+        let root = PathBuf::from(root);
+        if !root.join("kprobe_events").exists() {
+            return Err("this kernel has no kprobe events (CONFIG_KPROBE_EVENTS)".to_owned());
+        }
+        Ok(Self { root })
+    }
+
+    /// Runs `program` whenever `symbol` is called, or `MODULE:SYMBOL` once that module is there.
+    pub(crate) fn attach(
+        &self,
+        name: &'static str,
+        symbol: &str,
+        program: BorrowedFd<'_>,
+    ) -> io::Result<Probe> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            self.define(&format!("p:{GROUP}/{name} {symbol}"))?;
+            match self.id(name).and_then(|id| perf::attach(id, program)) {
+                Ok(event) => {
+                    return Ok(Probe { tracefs: self.clone(), name, event: Some(event) });
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries < TRIES => {}
+                Err(error) => {
+                    self.remove(name);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Defines an event; one that is there already is as good.
+    fn define(&self, definition: &str) -> io::Result<()> {
+        match self.write(definition) {
+            Err(error) if error.raw_os_error() == Some(Errno::EEXIST as i32) => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn write(&self, line: &str) -> io::Result<()> {
+        // To append: a file that is opened to be written anew takes everybody's events away.
+        let mut events = OpenOptions::new().append(true).open(self.root.join("kprobe_events"))?;
+        events.write_all(line.as_bytes())
+    }
+
+    fn id(&self, name: &str) -> io::Result<u64> {
+        let text = fs::read_to_string(self.root.join("events").join(GROUP).join(name).join("id"))?;
+        text.trim().parse().map_err(|_| io::Error::other("the event's id is no number"))
+    }
+
+    fn remove(&self, name: &str) {
+        // Refused as busy where another recorder uses it, which is right.
+        let _ = self.write(&format!("-:{GROUP}/{name}"));
+    }
+
+    /// How often the kernel passed over one of these events, because a kprobe was already being
+    /// handled on that CPU.
+    pub(crate) fn missed(&self, names: &[&str]) -> u64 {
+        let profile = fs::read_to_string(self.root.join("kprobe_profile")).unwrap_or_default();
+        profile.lines().filter_map(|line| missed_in(line, names)).sum()
+    }
+}
+
+/// A line of `kprobe_profile`: name, hits, misses.
+fn missed_in(line: &str, names: &[&str]) -> Option<u64> {
+    let mut words = line.split_ascii_whitespace();
+    let name = words.next()?;
+    if !names.contains(&name) {
+        return None;
+    }
+    words.nth(1)?.parse().ok()
+}
+
+impl Probe {
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        drop(self.event.take());
+        self.tracefs.remove(self.name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_events_are_counted() {
+        let names = ["kprobe_nf_v4"];
+        assert_eq!(missed_in("  kprobe_nf_v4      12       3", &names), Some(3));
+        assert_eq!(missed_in("  others      12       3", &names), None);
+        assert_eq!(missed_in("", &names), None);
+    }
+}
