@@ -98,7 +98,10 @@ fn emit_as<R: Record>(reset: Reset, seq: u64, totals: *mut CpuTotals) {
         (*header).cpu = cpu;
         (*header).site = reset.site;
         (*header).reason = reset.reason;
-        (*header).padding = [0; 6];
+        (*header).padding = [0; 3];
+        (*header).sk_flags = 0;
+        (*header).icmp_type = 0;
+        (*header).icmp_code = 0;
         fill(&reset, header);
         let (stack, bytes) = R::stack(record);
         (*header).stack_bytes = bpf_get_stack(reset.ctx, stack.cast(), bytes, 0) as i32;

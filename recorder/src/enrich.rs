@@ -4,9 +4,13 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use tcprst_schema::cause::{self, Cause, Facts};
+use tcprst_schema::cause::{self, Cause, Socket};
+use tcprst_schema::classify::{Facts, classify};
+use tcprst_schema::hook::Direction;
 use tcprst_schema::row::{Row, SocketOwner, Stack, Task};
-use tcprst_schema::wire::{EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, NO_REASON};
+use tcprst_schema::wire::{
+    EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, NO_REASON, SK_KNOWN,
+};
 
 use crate::clock::Clock;
 use crate::decode::Event;
@@ -24,17 +28,41 @@ pub struct Enricher {
     reasons: HashMap<i32, Arc<str>>,
     states: HashMap<u8, Arc<str>>,
     stacks: Stacks,
-    last: Option<Classified>,
+    last: Option<(Evidence, Option<&'static Cause>)>,
 }
 
-/// Facts and what they prove.
+/// What an event says of its cause.
 #[derive(Debug)]
-struct Classified {
+struct Evidence {
     stack: Arc<Stack>,
     reason: Option<Arc<str>>,
+    socket: Socket,
     sk_state: Option<Arc<str>>,
+    sk_flags: Option<u8>,
     answered_flags: Option<u8>,
-    cause: Option<&'static Cause>,
+}
+
+impl Evidence {
+    /// Stacks are shared by all events that have them, so that one look at the address is enough.
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.stack, &other.stack)
+            && self.reason == other.reason
+            && self.socket == other.socket
+            && self.sk_state == other.sk_state
+            && self.sk_flags == other.sk_flags
+            && self.answered_flags == other.answered_flags
+    }
+
+    fn cause(&self) -> Option<&'static Cause> {
+        classify(&Facts {
+            frames: &self.stack.frames,
+            reason: self.reason.as_deref(),
+            socket: self.socket,
+            sk_state: self.sk_state.as_deref(),
+            sk_flags: self.sk_flags,
+            answered_flags: self.answered_flags,
+        })
+    }
 }
 
 impl Enricher {
@@ -70,17 +98,28 @@ impl Enricher {
         let reason = reason_code.and_then(|code| self.reason(code));
         let sk_state = self.state_before(header);
         let answered_flags = (header.flags & FROM_PACKET != 0).then_some(header.answered_flags);
-        let cause = self.cause(&stack, &reason, &sk_state, answered_flags);
+        let has_socket = header.flags & HAS_SOCKET != 0;
+        let sk_flags = (header.sk_flags & SK_KNOWN != 0).then_some(header.sk_flags);
+        let cause = self.cause(Evidence {
+            stack: Arc::clone(&stack),
+            reason: reason.clone(),
+            socket: Socket::of_row(has_socket, sk_state.as_deref()),
+            sk_state: sk_state.clone(),
+            sk_flags,
+            answered_flags,
+        });
         let context = context(header, &stack);
         let task = (context == Some("task")).then(|| task(header));
         let (src, dst) = flow(header);
+        let direction = Direction::of_site(header.site);
+        let icmp = (direction == Direction::Icmp).then_some((header.icmp_type, header.icmp_code));
         Row {
             time_us: clock.wall_us(header.boot_ns),
             boot_ns: header.boot_ns,
             cpu: header.cpu,
             seq: header.seq,
             host: Arc::clone(&self.host),
-            direction: "sent",
+            direction: direction.name(),
             netns_id: known(header.netns_inum),
             netns_cookie: known(header.netns_cookie),
             cause: cause.map_or(cause::UNKNOWN, |cause| cause.name),
@@ -91,6 +130,8 @@ impl Enricher {
             sk_state,
             context,
             answered_flags,
+            sk_flags,
+            icmp,
             src,
             dst,
             task,
@@ -99,34 +140,14 @@ impl Enricher {
     }
 
     /// In a storm one reset is like the other: the last answer is kept.
-    fn cause(
-        &mut self,
-        stack: &Arc<Stack>,
-        reason: &Option<Arc<str>>,
-        sk_state: &Option<Arc<str>>,
-        answered_flags: Option<u8>,
-    ) -> Option<&'static Cause> {
-        if let Some(last) = &self.last
-            && Arc::ptr_eq(&last.stack, stack)
-            && last.reason == *reason
-            && last.sk_state == *sk_state
-            && last.answered_flags == answered_flags
+    fn cause(&mut self, evidence: Evidence) -> Option<&'static Cause> {
+        if let Some((last, cause)) = &self.last
+            && last.is_same(&evidence)
         {
-            return last.cause;
+            return *cause;
         }
-        let cause = cause::classify(&Facts {
-            frames: &stack.frames,
-            reason: reason.as_deref(),
-            sk_state: sk_state.as_deref(),
-            answered_flags,
-        });
-        self.last = Some(Classified {
-            stack: Arc::clone(stack),
-            reason: reason.clone(),
-            sk_state: sk_state.clone(),
-            answered_flags,
-            cause,
-        });
+        let cause = evidence.cause();
+        self.last = Some((evidence, cause));
         cause
     }
 
@@ -319,6 +340,8 @@ pub(crate) mod tests {
             sk_state: Some("ESTABLISHED".into()),
             context: Some("task"),
             answered_flags: Some(header.answered_flags),
+            sk_flags: Some(SK_KNOWN),
+            icmp: Some((3, 3)),
             src: flow(&header).0,
             dst: flow(&header).1,
             task: Some(task(&header)),

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::row::{LossRow, Row, family_text, tcp_flags_text};
+use crate::row::{LossRow, Row, family_text, sk_flags_text, tcp_flags_text};
 
 /// The type of a column, kept to what every Parquet reader knows.
 /// Integers are signed, because Spark has no unsigned ones.
@@ -126,7 +126,7 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
     "host" Text required Dictionary(FEW) |r| text(Some(&r.host)),
         "Name of the host that recorded it.";
     "direction" Text required Dictionary(FEW) |r| text(Some(r.direction)),
-        "`sent`: this host sent the RST.";
+        "`sent`: this host's kernel sent the RST. `received`: this host got it (`--received`). `icmp`: no RST but an ICMP error that a client takes for a refusal (`--icmp`).";
     "netns_id" Int64 null Dictionary(REPEATS) |r| Value::int(r.netns_id),
         "Inode of the network namespace that the reset belongs to, as in /proc/PID/ns/net. Reused by the kernel: join on `netns_cookie`.";
     "netns_cookie" Int64 null Dictionary(REPEATS) |r| Value::id(r.netns_cookie),
@@ -152,15 +152,21 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
         "What made the kernel act: `task` (a system call or exit), `packet` (an arriving segment), `timer`.";
     "answered_flags" Text null Dictionary(FEW) |r| owned(r.answered_flags.map(tcp_flags_text)),
         "TCP flags of the segment that the RST answers, such as `SYN` or `PSH|ACK`; null where it answers none.";
+    "sk_flags" Text null Dictionary(FEW) |r| owned(r.sk_flags.map(sk_flags_text)),
+        "Of a full socket: `ORPHAN` (no process holds it: `sk->sk_socket` is null), `LINGER2` (TCP_LINGER2 is negative), both with `|`, or empty; null where it is not known.";
+    "icmp_type" Int32 null Dictionary(FEW) |r| Value::int(r.icmp.map(|(kind, _)| kind)),
+        "Type of the ICMP error (RFC 792, RFC 4443); null for a RST.";
+    "icmp_code" Int32 null Dictionary(FEW) |r| Value::int(r.icmp.map(|(_, code)| code)),
+        "Its code.";
     // Flow.
     "family" Text null Dictionary(FEW) |r| text(r.src.map(|(a, _)| family_text(a))),
         "`ipv4` or `ipv6`, as on the RST packet (an IPv4 peer of an IPv6 socket is `ipv4`).";
     "src_addr" Text null Dictionary(REPEATS) |r| owned(r.src.map(|(a, _)| a.to_string())),
-        "Source address of the RST packet, this host's, canonical text (RFC 5952 for IPv6).";
+        "Source address of the RST packet (this host's where it sent it), canonical text (RFC 5952 for IPv6). For `icmp`, as a RST would have had it: the address that refused.";
     "src_port" Int32 null Dictionary(MIXED) |r| Value::int(r.src.map(|(_, p)| p)),
         "Source port of the RST packet.";
     "dst_addr" Text null Dictionary(REPEATS) |r| owned(r.dst.map(|(a, _)| a.to_string())),
-        "Destination address of the RST packet, the peer's.";
+        "Destination address of the RST packet.";
     "dst_port" Int32 null Dictionary(MIXED) |r| Value::int(r.dst.map(|(_, p)| p)),
         "Destination port of the RST packet.";
     // Task.

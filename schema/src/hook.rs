@@ -23,6 +23,42 @@ pub enum Site {
     RejectL2V4 = 6,
     /// `nf_reject_skb_v6_tcp_reset`: the same for IPv6.
     RejectL2V6 = 7,
+    /// `tcp_reset`: a RST came in. Only where asked for.
+    Received = 8,
+    /// `__icmp_send`: a refusal that is no RST. Only where asked for.
+    IcmpV4 = 9,
+    /// `icmp6_send`: the same for IPv6.
+    IcmpV6 = 10,
+}
+
+/// Which way a reset goes; the column `direction`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// This host's kernel sent a RST.
+    Sent,
+    /// This host got one.
+    Received,
+    /// This host's kernel sent an ICMP error where a client sees a refusal all the same.
+    Icmp,
+}
+
+impl Direction {
+    /// The name in the column.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Direction::Sent => "sent",
+            Direction::Received => "received",
+            Direction::Icmp => "icmp",
+        }
+    }
+
+    /// That of a site as it crosses the ring; 0 is the tracepoint of sent RSTs.
+    pub fn of_site(site: u8) -> Self {
+        SITES
+            .iter()
+            .find(|info| info.site as u8 == site)
+            .map_or(Direction::Sent, |info| info.direction)
+    }
 }
 
 /// A site and its kernel function.
@@ -33,26 +69,42 @@ pub struct SiteInfo {
     pub function: &'static str,
     /// Module that holds it where it is not built in.
     pub module: Option<&'static str>,
+    pub direction: Direction,
 }
 
-/// Every place of the kernel that builds a RST (a grep of 6.12 finds no other).
+/// Every place of the kernel that builds a RST (a grep of 6.12 finds no other), and after them
+/// those that are watched where asked for.
 pub const SITES: &[SiteInfo] = &[
-    SiteInfo { site: Site::Active, function: "tcp_send_active_reset", module: None },
-    SiteInfo { site: Site::PassiveV4, function: "tcp_v4_send_reset", module: None },
-    SiteInfo { site: Site::PassiveV6, function: "tcp_v6_send_reset", module: None },
-    SiteInfo { site: Site::RejectV4, function: "nf_send_reset", module: Some("nf_reject_ipv4") },
-    SiteInfo { site: Site::RejectV6, function: "nf_send_reset6", module: Some("nf_reject_ipv6") },
+    sent(Site::Active, "tcp_send_active_reset", None),
+    sent(Site::PassiveV4, "tcp_v4_send_reset", None),
+    sent(Site::PassiveV6, "tcp_v6_send_reset", None),
+    sent(Site::RejectV4, "nf_send_reset", Some("nf_reject_ipv4")),
+    sent(Site::RejectV6, "nf_send_reset6", Some("nf_reject_ipv6")),
+    sent(Site::RejectL2V4, "nf_reject_skb_v4_tcp_reset", Some("nf_reject_ipv4")),
+    sent(Site::RejectL2V6, "nf_reject_skb_v6_tcp_reset", Some("nf_reject_ipv6")),
     SiteInfo {
-        site: Site::RejectL2V4,
-        function: "nf_reject_skb_v4_tcp_reset",
-        module: Some("nf_reject_ipv4"),
+        site: Site::Received,
+        function: "tcp_reset",
+        module: None,
+        direction: Direction::Received,
     },
     SiteInfo {
-        site: Site::RejectL2V6,
-        function: "nf_reject_skb_v6_tcp_reset",
-        module: Some("nf_reject_ipv6"),
+        site: Site::IcmpV4,
+        function: "__icmp_send",
+        module: None,
+        direction: Direction::Icmp,
+    },
+    SiteInfo {
+        site: Site::IcmpV6,
+        function: "icmp6_send",
+        module: None,
+        direction: Direction::Icmp,
     },
 ];
+
+const fn sent(site: Site, function: &'static str, module: Option<&'static str>) -> SiteInfo {
+    SiteInfo { site, function, module, direction: Direction::Sent }
+}
 
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

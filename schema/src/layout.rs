@@ -73,6 +73,8 @@ members! {
     skc_v6_daddr optional "sock_common" "skc_v6_daddr";
     skc_v6_rcv_saddr optional "sock_common" "skc_v6_rcv_saddr";
     inet_sport required "inet_sock" "inet_sport";
+    sk_socket optional "sock" "sk_socket";
+    linger2 optional "tcp_sock" "linger2";
     sk_uid optional "sock" "sk_uid.val";
     sk_cgroup optional "sock" "sk_cgrp_data.cgroup";
     cgroup_kn optional "cgroup" "kn";
@@ -83,6 +85,9 @@ members! {
     skb_network_header required "sk_buff" "network_header";
     skb_transport_header required "sk_buff" "transport_header";
     skb_dev required "sk_buff" "dev";
+    skb_dst optional "sk_buff" "_skb_refdst";
+    rt_type optional "rtable" "rt_type";
+    rt6_flags optional "rt6_info" "rt6i_flags";
     dev_net required "net_device" "nd_net.net";
     task_nsproxy optional "task_struct" "nsproxy";
     nsproxy_mnt_ns optional "nsproxy" "mnt_ns";

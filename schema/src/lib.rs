@@ -6,7 +6,7 @@
 //!    Which kernel function or tracepoint made it is a [`hook::Site`]; [`hook::HOOKS`] lists
 //!    every program that can see one.
 //! 2. The recorder decodes the bytes, names the frames and the reset reason and asks
-//!    [`cause::classify`] what they prove.
+//!    [`classify::classify`] what they prove.
 //! 3. With the feature `arrow`, the result is a [`row::Row`]; [`columns::COLUMNS`] says how
 //!    each of its fields becomes a column, [`arrow`] derives both schemas from it, [`footer`]
 //!    holds what a segment says of itself, and [`paths`] what it is called.
@@ -15,6 +15,7 @@
 #![cfg_attr(not(feature = "arrow"), no_std)]
 
 pub mod cause;
+pub mod classify;
 pub mod hook;
 pub mod layout;
 pub mod wire;
@@ -32,8 +33,8 @@ pub mod row;
 
 /// Version of the columns. It rises when a column is added, renamed or changes its meaning;
 /// readers take missing columns as null.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Version of the rules in [`cause::CAUSES`]. It rises with each change of a rule, so that the
 /// analyzer knows which files were classified by older ones.
-pub const TAXONOMY_VERSION: u32 = 1;
+pub const TAXONOMY_VERSION: u32 = 2;

@@ -12,7 +12,7 @@ pub struct Stack {
     pub caller: Option<Arc<str>>,
     /// Every frame, root first, `;` between.
     pub folded: Option<Arc<str>>,
-    /// The same frames, leaf (callee) first, for [`crate::cause::classify`].
+    /// The same frames, leaf (callee) first, for [`crate::classify::classify`].
     pub frames: Vec<Arc<str>>,
 }
 
@@ -57,6 +57,10 @@ pub struct Row {
     pub context: Option<&'static str>,
     /// Flags of the TCP header that the reset answers; `None` where it answers no packet.
     pub answered_flags: Option<u8>,
+    /// [`crate::wire::SK_ORPHAN`] and its like; `None` where they are not known.
+    pub sk_flags: Option<u8>,
+    /// Type and code of an ICMP error.
+    pub icmp: Option<(u8, u8)>,
     pub src: Option<(IpAddr, u16)>,
     pub dst: Option<(IpAddr, u16)>,
     pub task: Option<Task>,
@@ -85,10 +89,19 @@ pub struct LossRow {
 
 /// Text of the TCP flags byte (RFC 9293, 3.1; RFC 3168 for the two ECN bits), lowest bit first.
 pub fn tcp_flags_text(flags: u8) -> String {
-    const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+    bits_text(flags, &["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"])
+}
+
+/// Text of a socket's flags ([`crate::wire::SK_ORPHAN`] and its like); empty where none is set.
+pub fn sk_flags_text(flags: u8) -> String {
+    bits_text(flags, &["", "ORPHAN", "LINGER2"])
+}
+
+/// The names of the bits that are set, lowest first, `|` between; a bit without a name is silent.
+fn bits_text(bits: u8, names: &[&str]) -> String {
     let mut text = String::new();
-    for (bit, name) in NAMES.iter().enumerate() {
-        if flags & (1 << bit) != 0 {
+    for (bit, name) in names.iter().enumerate() {
+        if bits & (1 << bit) != 0 && !name.is_empty() {
             if !text.is_empty() {
                 text.push('|');
             }
@@ -109,11 +122,14 @@ pub fn family_text(address: IpAddr) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
 
     #[test]
     fn flags_are_named_from_the_lowest_bit() {
         assert_eq!(tcp_flags_text(0x02), "SYN");
         assert_eq!(tcp_flags_text(0x18), "PSH|ACK");
         assert_eq!(tcp_flags_text(0), "");
+        assert_eq!(sk_flags_text(SK_KNOWN | SK_ORPHAN | SK_LINGER2), "ORPHAN|LINGER2");
+        assert_eq!(sk_flags_text(SK_KNOWN), "");
     }
 }

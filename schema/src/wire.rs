@@ -25,6 +25,14 @@ pub const FROM_PACKET: u8 = 1 << 2;
 /// The socket is a full one (neither TIME_WAIT nor a request socket).
 pub const FULL_SOCKET: u8 = 1 << 3;
 
+/// In `sk_flags`: the other bits were read. Only a full socket has them.
+pub const SK_KNOWN: u8 = 1 << 0;
+/// No process holds the socket any more (`sk->sk_socket` is null): it was closed, or was never
+/// accepted. Tells the three resets of `__tcp_close` apart on kernels without a reason.
+pub const SK_ORPHAN: u8 = 1 << 1;
+/// `tcp_sock.linger2` is negative: the application set TCP_LINGER2 so.
+pub const SK_LINGER2: u8 = 1 << 2;
+
 /// `reason` where the hook has none.
 pub const NO_REASON: i32 = -1;
 
@@ -61,7 +69,7 @@ pub struct EventHeader {
     pub reason: i32,
     /// Bytes of the stack that follow, or a negative errno.
     pub stack_bytes: i32,
-    /// Source address of the RST: this host. IPv4 in the first four bytes.
+    /// Source address of the RST. IPv4 in the first four bytes.
     pub src_addr: [u8; 16],
     pub dst_addr: [u8; 16],
     pub comm: [u8; 16],
@@ -79,7 +87,12 @@ pub struct EventHeader {
     pub flags: u8,
     /// Flags byte of the TCP header that the reset answers (RFC 9293, 3.1).
     pub answered_flags: u8,
-    pub padding: [u8; 6],
+    /// [`SK_KNOWN`] and its like.
+    pub sk_flags: u8,
+    /// Type and code of the ICMP error that was sent in place of a RST.
+    pub icmp_type: u8,
+    pub icmp_code: u8,
+    pub padding: [u8; 3],
 }
 
 /// An event whose caller is proven by its reason.
@@ -129,6 +142,7 @@ const _: () = {
     assert!(core::mem::offset_of!(EventHeader, src_addr) == 88);
     assert!(core::mem::offset_of!(EventHeader, src_port) == 136);
     assert!(core::mem::offset_of!(EventHeader, site) == 140);
+    assert!(core::mem::offset_of!(EventHeader, sk_flags) == 146);
     assert!(size_of::<ShortEvent>() == 152 + 8 * SHORT_FRAMES);
     assert!(size_of::<LongEvent>() == 152 + 8 * MAX_FRAMES);
     assert!(size_of::<CpuTotals>() == 16);

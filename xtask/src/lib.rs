@@ -5,6 +5,7 @@
 
 pub mod bench;
 pub mod demo;
+pub mod docs;
 pub mod ebpf;
 pub mod exit;
 pub mod matrix;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, ebpf, exit, simulate, vm};
+use xtask::{bench, demo, docs, ebpf, exit, simulate, vm};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of tcprst", version)]
@@ -18,6 +18,8 @@ enum Command {
     Bench(bench::Args),
     /// Build the programs, record real resets and print who caused them: start here
     Demo(demo::Args),
+    /// Write the documents that are generated from tables
+    Docs(docs::Args),
     /// The kernel half: build it, or prove that the committed object is what the sources give
     #[command(subcommand)]
     Ebpf(ebpf::Command),
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Bench(args) => bench::run(args),
         Command::Demo(args) => demo::run(args),
+        Command::Docs(args) => docs::run(args),
         Command::Ebpf(command) => ebpf::run(&command),
         Command::Simulate(args) => simulate::run(args),
         Command::Vm(args) => vm::run(args),

@@ -1,7 +1,9 @@
 //! Holds what was recorded against what the scenario table expects.
 
 use serde_json::{Value as Json, json};
-use tcprst_schema::cause::{Facts, classify};
+use tcprst_schema::cause::Socket;
+use tcprst_schema::classify::{Facts, classify};
+use tcprst_schema::wire::{SK_LINGER2, SK_ORPHAN};
 
 use super::cell::{Cell, UNKNOWN, Verdict};
 use super::ledger::{Entry, Kind};
@@ -46,17 +48,34 @@ pub fn judge(scenario: &Scenario, outcome: &Result<Outcome, String>, by: &Eviden
 
 /// The cause that the same facts prove on a kernel that gives no reasons.
 fn cause_without_reason(row: &Row) -> Option<String> {
+    const TCP: [(&str, u8); 8] = [
+        ("FIN", 0x01),
+        ("SYN", 0x02),
+        ("RST", 0x04),
+        ("PSH", 0x08),
+        ("ACK", 0x10),
+        ("URG", 0x20),
+        ("ECE", 0x40),
+        ("CWR", 0x80),
+    ];
+    const SOCKET: [(&str, u8); 2] = [("ORPHAN", SK_ORPHAN), ("LINGER2", SK_LINGER2)];
     let frames: Vec<&str> = text(row, "stack")?.rsplit(';').collect();
+    let sk_state = text(row, "sk_state");
     let facts = Facts {
         frames: &frames,
         reason: None,
-        sk_state: text(row, "sk_state"),
-        answered_flags: row
-            .get("answered_flags")
-            .and_then(Json::as_u64)
-            .and_then(|flags| u8::try_from(flags).ok()),
+        socket: Socket::of_row(!value(row, "socket_netns_id").is_null(), sk_state),
+        sk_state,
+        sk_flags: text(row, "sk_flags").map(|flags| bits(flags, &SOCKET)),
+        answered_flags: text(row, "answered_flags").map(|flags| bits(flags, &TCP)),
     };
     Some(classify(&facts).map_or(UNKNOWN, |cause| cause.name).to_owned())
+}
+
+/// `PSH|ACK` as a number.
+fn bits(text: &str, names: &[(&str, u8)]) -> u8 {
+    let bit = |name| names.iter().find(|(known, _)| *known == name).map_or(0, |(_, bit)| *bit);
+    text.split('|').map(bit).fold(0, |bits, bit| bits | bit)
 }
 
 fn text<'a>(row: &'a Row, column: &str) -> Option<&'a str> {
@@ -175,7 +194,7 @@ impl<'a> Evidence<'a> {
         if !self.abilities.audit {
             differences.push("the recorder has no --audit".to_owned());
         } else if !self.is_in_ledger(caused, kind) {
-            differences.push(format!("not in the ledger as {kind:?}").to_lowercase());
+            differences.push(format!("not in the ledger as {}", kind.text()));
         }
         if differences.is_empty() { Verdict::Ok } else { Verdict::Wrong(differences) }
     }
@@ -188,7 +207,7 @@ impl<'a> Evidence<'a> {
         }
         for kind in [Kind::Crafted, Kind::Forwarded] {
             if self.is_in_ledger(caused, kind) {
-                differences.push(format!("in the ledger as {kind:?}").to_lowercase());
+                differences.push(format!("in the ledger as {}", kind.text()));
             }
         }
         if differences.is_empty() { Verdict::Ok } else { Verdict::Wrong(differences) }

@@ -1,6 +1,7 @@
 //! Resets that one's own side decides on: `tcp_send_active_reset`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -8,10 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::libc;
 use nix::sys::socket::setsockopt;
-use socket2::{SockAddr, SockAddrStorage, SockFilter, SockRef, TcpKeepalive};
+use socket2::{SockAddr, SockAddrStorage, SockRef, TcpKeepalive};
 
 use super::options::Linger2;
-use super::pair::{Pair, await_backlog, await_reset, close_silently, connect, linger_zero, listen};
+use super::pair::{
+    Pair, await_backlog, await_reset, close_silently, connect, go_deaf, linger_zero, listen,
+};
+use super::proc_net::{State, state_of};
 use super::process::{Victim, await_success};
 use super::{Actor, Caused, Scene};
 
@@ -91,6 +95,42 @@ pub(crate) fn listener_closed(scene: &Scene) -> Result<Caused> {
     Ok(scene.caused(server_addr, client.local_addr()?).by(Actor::this_thread()?))
 }
 
+pub(crate) fn listener_shutdown(scene: &Scene) -> Result<Caused> {
+    let listener = listen(scene, V4)?;
+    let server_addr = listener.local_addr()?;
+    let client = connect(scene, &listener)?;
+    await_backlog(scene, &listener)?;
+    SockRef::from(&listener).shutdown(Shutdown::Both)?;
+    await_reset(scene, &client)?;
+    Ok(scene.caused(server_addr, client.local_addr()?).by(Actor::this_thread()?))
+}
+
+pub(crate) fn disconnect_with_data(scene: &Scene) -> Result<Caused> {
+    let mut pair = Pair::open(scene, V4)?;
+    pair.client.shutdown(Shutdown::Write)?;
+    await_state(scene, &pair, State::CLOSE_WAIT)?;
+    // The client reads nothing, so the rest stays here, unsent.
+    pair.server.set_nonblocking(true)?;
+    let block = vec![0; 1 << 16];
+    loop {
+        match pair.server.write(&block) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error).context("fill the send queue"),
+        }
+    }
+    pair.server.shutdown(Shutdown::Write)?;
+    connect_to_nowhere(&pair.server)?;
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor::this_thread()?))
+}
+
+fn await_state(scene: &Scene, pair: &Pair, state: State) -> Result<()> {
+    scene.deadline.until("a state of the server", || {
+        Ok(state_of(pair.server_addr, pair.client_addr)? == Some(state))
+    })
+}
+
 pub(crate) fn linger2(scene: &Scene) -> Result<Caused> {
     let pair = Pair::open(scene, V4)?;
     setsockopt(&pair.server, Linger2, &-1).context("set TCP_LINGER2")?;
@@ -99,11 +139,35 @@ pub(crate) fn linger2(scene: &Scene) -> Result<Caused> {
     closed_here(scene, pair)
 }
 
-pub(crate) fn keepalive_timeout(scene: &Scene) -> Result<Caused> {
+pub(crate) fn keepalive_timeout_v4(scene: &Scene) -> Result<Caused> {
+    keepalive_timeout(scene, V4)
+}
+
+pub(crate) fn keepalive_timeout_v6(scene: &Scene) -> Result<Caused> {
+    keepalive_timeout(scene, V6)
+}
+
+fn keepalive_timeout(scene: &Scene, ip: IpAddr) -> Result<Caused> {
+    let pair = Pair::open(scene, ip)?;
+    die_of_silence(scene, pair, every_second().with_retries(1))
+}
+
+pub(crate) fn user_timeout(scene: &Scene) -> Result<Caused> {
     let pair = Pair::open(scene, V4)?;
-    go_deaf(&pair.client)?;
+    let timeout = Some(Duration::from_millis(1500));
+    SockRef::from(&pair.server).set_tcp_user_timeout(timeout).context("set TCP_USER_TIMEOUT")?;
+    // It ends the connection long before so many probes would have.
+    die_of_silence(scene, pair, every_second().with_retries(100))
+}
+
+fn every_second() -> TcpKeepalive {
     let second = Duration::from_secs(1);
-    let probes = TcpKeepalive::new().with_time(second).with_interval(second).with_retries(1);
+    TcpKeepalive::new().with_time(second).with_interval(second)
+}
+
+/// The client answers no more, and the server's probes find that out.
+fn die_of_silence(scene: &Scene, pair: Pair, probes: TcpKeepalive) -> Result<Caused> {
+    go_deaf(&pair.client)?;
     SockRef::from(&pair.server).set_tcp_keepalive(&probes).context("set keepalive")?;
     let error =
         scene.deadline.until_some("the keepalive time-out", || Ok(pair.server.take_error()?))?;
@@ -113,18 +177,30 @@ pub(crate) fn keepalive_timeout(scene: &Scene) -> Result<Caused> {
     Ok(scene.caused(pair.server_addr, pair.client_addr))
 }
 
-/// From here on the socket drops whatever reaches it, and so answers nothing.
-fn go_deaf(stream: &TcpStream) -> Result<()> {
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    SockRef::from(stream)
-        .attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])
-        .context("attach a filter that drops all")
-}
-
 pub(crate) fn ss_kill(scene: &Scene) -> Result<Caused> {
     let pair = Pair::open(scene, V4)?;
+    let operator = kill_by_ss(scene, &[])?;
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr).by(operator))
+}
+
+pub(crate) fn ss_kill_listener(scene: &Scene) -> Result<Caused> {
+    let listener = listen(scene, V4)?;
+    let server_addr = listener.local_addr()?;
+    let client = connect(scene, &listener)?;
+    await_backlog(scene, &listener)?;
+    // Only the listener: its waiting connection has the same port.
+    let operator = kill_by_ss(scene, &["--listening"])?;
+    await_reset(scene, &client)?;
+    Ok(scene.caused(server_addr, client.local_addr()?).by(operator))
+}
+
+/// `ss -K` for the sockets on the scenario's port; returns the process that it was.
+fn kill_by_ss(scene: &Scene, which: &[&str]) -> Result<Actor> {
     let ss = Command::new("ss")
-        .args(["--kill", "--tcp", "--numeric", "sport", "="])
+        .args(["--kill", "--tcp", "--numeric"])
+        .args(which)
+        .args(["sport", "="])
         .arg(format!(":{}", scene.port))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -132,10 +208,5 @@ pub(crate) fn ss_kill(scene: &Scene) -> Result<Caused> {
         .context("start ss (package iproute2)")?;
     let pid = ss.id();
     await_success(ss, "ss")?;
-    await_reset(scene, &pair.client)?;
-    Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor {
-        pid,
-        tid: pid,
-        comm: "ss".to_owned(),
-    }))
+    Ok(Actor { pid, tid: pid, comm: "ss".to_owned() })
 }

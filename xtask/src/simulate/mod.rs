@@ -5,18 +5,24 @@
 
 mod active;
 mod actor;
+mod bpf_destroy;
 mod busy;
 mod command;
 mod deadline;
 mod flood;
+mod ghost;
+mod handshake;
+mod mptcp;
 mod netns;
 mod options;
+mod orphan;
 mod packet;
 mod pair;
 mod passive;
 mod proc_net;
 mod process;
 mod scene;
+mod sysctl;
 mod table;
 
 pub use actor::Actor;

@@ -74,7 +74,7 @@ impl Namespace {
 }
 
 /// A namespace belongs to a thread, so whatever changes it needs a thread to throw away.
-fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+pub(crate) fn on_own_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     thread::scope(|scope| {
         let thread = thread::Builder::new()
             .name(SCENE_COMM.to_owned())

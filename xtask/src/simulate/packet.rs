@@ -1,7 +1,7 @@
 //! Hand-made TCP segments over a raw socket.
 
 use std::io::Read;
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -13,85 +13,159 @@ const HEADER: usize = 20;
 
 /// TCP flags as in the header's 14th byte.
 pub(crate) mod flags {
+    pub(crate) const SYN: u8 = 0x02;
     pub(crate) const RST: u8 = 0x04;
+    pub(crate) const PSH: u8 = 0x08;
     pub(crate) const ACK: u8 = 0x10;
 }
 
-/// A segment without options and data.
+/// A segment; both ends are of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Segment {
-    pub(crate) src: SocketAddrV4,
-    pub(crate) dst: SocketAddrV4,
+pub(crate) struct Segment<'b> {
+    pub(crate) src: SocketAddr,
+    pub(crate) dst: SocketAddr,
     pub(crate) seq: u32,
     pub(crate) ack: u32,
     pub(crate) flags: u8,
     pub(crate) window: u16,
+    /// Padded to four bytes by whoever writes them.
+    pub(crate) options: &'b [u8],
+    pub(crate) data: &'b [u8],
 }
 
-impl Segment {
-    /// The TCP header with its checksum.
-    fn bytes(&self) -> [u8; HEADER] {
-        let mut header = [0; HEADER];
-        header[0..2].copy_from_slice(&self.src.port().to_be_bytes());
-        header[2..4].copy_from_slice(&self.dst.port().to_be_bytes());
-        header[4..8].copy_from_slice(&self.seq.to_be_bytes());
-        header[8..12].copy_from_slice(&self.ack.to_be_bytes());
-        header[12] = (HEADER as u8 / 4) << 4;
-        header[13] = self.flags;
-        header[14..16].copy_from_slice(&self.window.to_be_bytes());
-        let sum = checksum(self.src, self.dst, &header);
-        header[16..18].copy_from_slice(&sum.to_be_bytes());
-        header
+impl Segment<'_> {
+    /// A segment without options and data.
+    pub(crate) fn new(src: impl Into<SocketAddr>, dst: impl Into<SocketAddr>, flags: u8) -> Self {
+        let (src, dst) = (src.into(), dst.into());
+        Self { src, dst, seq: 0, ack: 0, flags, window: 1024, options: &[], data: &[] }
+    }
+
+    /// The TCP header with its checksum, and what follows.
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        bytes[0..2].copy_from_slice(&self.src.port().to_be_bytes());
+        bytes[2..4].copy_from_slice(&self.dst.port().to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.seq.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.ack.to_be_bytes());
+        bytes[12] = ((HEADER + self.options.len()) as u8 / 4) << 4;
+        bytes[13] = self.flags;
+        bytes[14..16].copy_from_slice(&self.window.to_be_bytes());
+        bytes.extend(self.options);
+        bytes.extend(self.data);
+        let sum = checksum(self.src.ip(), self.dst.ip(), &bytes);
+        bytes[16..18].copy_from_slice(&sum.to_be_bytes());
+        bytes
     }
 }
 
-/// The Internet checksum (RFC 1071) of a segment and its IPv4 pseudo header.
-fn checksum(src: SocketAddrV4, dst: SocketAddrV4, segment: &[u8]) -> u16 {
+/// The Internet checksum (RFC 1071) of a segment and its pseudo header, whose words are the
+/// same in both families: addresses, protocol, length.
+fn checksum(src: IpAddr, dst: IpAddr, segment: &[u8]) -> u16 {
     const TCP: u32 = 6;
     let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
     let sum = |bytes: &[u8]| bytes.chunks(2).map(word).sum::<u32>();
-    let mut total = sum(&src.ip().octets()) + sum(&dst.ip().octets()) + TCP;
-    total += segment.len() as u32 + sum(segment);
+    let address = |ip| match ip {
+        IpAddr::V4(ip) => sum(&ip.octets()),
+        IpAddr::V6(ip) => sum(&ip.octets()),
+    };
+    let mut total = address(src) + address(dst) + TCP + segment.len() as u32 + sum(segment);
     while total > 0xffff {
         total = (total >> 16) + (total & 0xffff);
     }
     !(total as u16)
 }
 
-/// Sends `segment` and waits until a reset comes back the same way.
-pub(crate) fn send_and_await_reset(segment: &Segment, deadline: Deadline) -> Result<()> {
-    // A raw socket also receives a copy of each TCP packet in the namespace.
-    let mut raw =
-        Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP)).context("open a raw socket")?;
-    let to = SockAddr::from(SocketAddrV4::new(*segment.dst.ip(), 0));
-    let sent = raw.send_to(&segment.bytes(), &to).context("send")?;
-    ensure!(sent == HEADER, "sent only {sent} bytes");
-    let mut packet = [0; 256];
-    loop {
-        raw.set_read_timeout(Some(deadline.left()))?;
-        let length = raw.read(&mut packet).context("await the reset")?;
-        if is_reset_of(&packet[..length], segment) {
-            return Ok(());
+/// A segment's header, as a raw socket heard it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) src_port: u16,
+    pub(crate) dst_port: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) flags: u8,
+    pub(crate) options: Vec<u8>,
+}
+
+impl Heard {
+    fn of(tcp: &[u8]) -> Option<Self> {
+        let short = |at: usize| Some(u16::from_be_bytes(tcp.get(at..at + 2)?.try_into().ok()?));
+        let long = |at: usize| Some(u32::from_be_bytes(tcp.get(at..at + 4)?.try_into().ok()?));
+        Some(Self {
+            src_port: short(0)?,
+            dst_port: short(2)?,
+            seq: long(4)?,
+            ack: long(8)?,
+            flags: *tcp.get(13)?,
+            options: tcp.get(HEADER..usize::from(tcp[12] >> 4) * 4)?.to_vec(),
+        })
+    }
+
+    /// Whether it has all of these flags and goes from the one port to the other.
+    fn goes(&self, src: SocketAddr, dst: SocketAddr, flags: u8) -> bool {
+        (self.src_port, self.dst_port) == (src.port(), dst.port()) && self.flags & flags == flags
+    }
+}
+
+/// A raw socket: it sends hand-made segments, and hears each TCP packet that comes in in the
+/// namespace, whoever it is for.
+#[derive(Debug)]
+pub(crate) struct Wire(Socket);
+
+impl Wire {
+    /// For the family of `ip`.
+    pub(crate) fn open(ip: IpAddr) -> Result<Self> {
+        let domain = Domain::for_address(SocketAddr::new(ip, 0));
+        Ok(Self(Socket::new(domain, Type::RAW, Some(Protocol::TCP)).context("open a raw socket")?))
+    }
+
+    pub(crate) fn send(&self, segment: &Segment<'_>) -> Result<()> {
+        let bytes = segment.bytes();
+        let to = SockAddr::from(SocketAddr::new(segment.dst.ip(), 0));
+        let sent = self.0.send_to(&bytes, &to).context("send a raw segment")?;
+        ensure!(sent == bytes.len(), "sent only {sent} bytes");
+        Ok(())
+    }
+
+    /// The next segment from `src` to `dst` that has all of `flags`, also one that came before
+    /// this was asked.
+    pub(crate) fn hear(
+        &mut self,
+        src: SocketAddr,
+        dst: SocketAddr,
+        flags: u8,
+        deadline: Deadline,
+    ) -> Result<Heard> {
+        let mut packet = [0; 256];
+        loop {
+            self.0.set_read_timeout(Some(deadline.left()))?;
+            let length = self.0.read(&mut packet).context("await a segment")?;
+            let packet = &packet[..length];
+            // Only IPv4 sockets hear the IP header.
+            let tcp = if src.is_ipv4() { after_ip_header(packet) } else { packet };
+            match Heard::of(tcp) {
+                Some(heard) if heard.goes(src, dst, flags) => return Ok(heard),
+                _ => {}
+            }
         }
     }
 }
 
-/// Whether an IPv4 packet is a reset from the segment's destination port to its source port.
-fn is_reset_of(packet: &[u8], segment: &Segment) -> bool {
-    let ip_header = packet.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
-    match packet.get(ip_header..) {
-        Some(tcp) if tcp.len() >= HEADER => {
-            tcp[0..2] == segment.dst.port().to_be_bytes()
-                && tcp[2..4] == segment.src.port().to_be_bytes()
-                && tcp[13] & flags::RST != 0
-        }
-        _ => false,
-    }
+fn after_ip_header(packet: &[u8]) -> &[u8] {
+    let length = packet.first().map_or(0, |first| usize::from(first & 0x0f) * 4);
+    packet.get(length..).unwrap_or(&[])
+}
+
+/// Sends `segment` and waits until a reset comes back the same way.
+pub(crate) fn send_and_await_reset(segment: &Segment<'_>, deadline: Deadline) -> Result<()> {
+    let mut wire = Wire::open(segment.src.ip())?;
+    wire.send(segment)?;
+    wire.hear(segment.dst, segment.src, flags::RST, deadline).context("the reset")?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
     use super::*;
 
@@ -102,14 +176,12 @@ mod tests {
         0x34, 0x07, 0x50, 0x14, 0x00, 0x00, 0x57, 0x87, 0x00, 0x00,
     ];
 
-    fn same_segment() -> Segment {
+    fn same_segment() -> Segment<'static> {
+        let end = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         Segment {
-            src: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 21011),
-            dst: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 42178),
-            seq: 0,
             ack: 0x2f6a_3407,
-            flags: flags::RST | flags::ACK,
             window: 0,
+            ..Segment::new(end(21011), end(42178), flags::RST | flags::ACK)
         }
     }
 
@@ -121,10 +193,29 @@ mod tests {
     #[test]
     fn a_reset_is_matched_in_its_direction_only() {
         let sent = same_segment();
-        let asked = Segment { src: sent.dst, dst: sent.src, ..sent };
-        assert!(is_reset_of(&CAPTURED, &asked));
-        assert!(!is_reset_of(&CAPTURED, &sent));
-        assert!(!is_reset_of(&CAPTURED[..30], &asked));
-        assert!(!is_reset_of(&[], &asked));
+        let heard = Heard::of(after_ip_header(&CAPTURED)).expect("a whole header");
+        assert_eq!((heard.seq, heard.ack, heard.flags), (sent.seq, sent.ack, sent.flags));
+        assert!(heard.goes(sent.src, sent.dst, flags::RST));
+        assert!(!heard.goes(sent.dst, sent.src, flags::RST));
+        assert!(!heard.goes(sent.src, sent.dst, flags::SYN));
+        assert_eq!(Heard::of(after_ip_header(&CAPTURED[..30])), None);
+        assert_eq!(Heard::of(after_ip_header(&[])), None);
+    }
+
+    #[test]
+    fn a_segment_with_options_and_data_sums_to_zero_in_both_families() {
+        for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+            let end = |port| SocketAddr::new(ip, port);
+            let segment = Segment {
+                options: &[2, 4, 5, 180],
+                data: b"odd",
+                ..Segment::new(end(1), end(2), flags::PSH)
+            };
+            let bytes = segment.bytes();
+            assert_eq!(bytes.len(), 27);
+            assert_eq!(bytes[12] >> 4, 6);
+            // What holds its own right checksum sums to zero.
+            assert_eq!(checksum(ip, ip, &bytes), 0);
+        }
     }
 }

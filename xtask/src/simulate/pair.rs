@@ -6,9 +6,10 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{setsockopt, sockopt::TcpRepair};
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
 use super::Scene;
 use super::proc_net::{self, State};
@@ -57,13 +58,18 @@ impl Pair {
 
 /// A listener on the scenario's port.
 pub(crate) fn listen(scene: &Scene, ip: IpAddr) -> Result<TcpListener> {
+    listen_with(scene, ip, 8)
+}
+
+/// The same with a backlog of one's own choice.
+pub(crate) fn listen_with(scene: &Scene, ip: IpAddr, backlog: i32) -> Result<TcpListener> {
     let addr = SocketAddr::new(ip, scene.port);
     let listener = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
     listener.set_reuse_address(true)?;
     // A time limit for accept().
     listener.set_read_timeout(Some(scene.deadline.left()))?;
     listener.bind(&addr.into()).with_context(|| format!("bind {addr}"))?;
-    listener.listen(8).context("listen")?;
+    listener.listen(backlog).context("listen")?;
     Ok(listener.into())
 }
 
@@ -95,6 +101,20 @@ pub(crate) fn await_reset(scene: &Scene, client: &TcpStream) -> Result<()> {
 /// Makes a reset by `close` certain: linger on, no time.
 pub(crate) fn linger_zero(stream: &TcpStream) -> Result<()> {
     SockRef::from(stream).set_linger(Some(Duration::ZERO)).context("set SO_LINGER")
+}
+
+/// From here on the socket drops whatever reaches it, and so answers nothing.
+pub(crate) fn go_deaf<'s>(socket: impl Into<SockRef<'s>>) -> Result<()> {
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    socket
+        .into()
+        .attach_filter(&[SockFilter::new(RETURN, 0, 0, 0)])
+        .context("attach a filter that drops all")
+}
+
+/// Ends what [`go_deaf`] began.
+pub(crate) fn hear_again<'s>(socket: impl Into<SockRef<'s>>) -> Result<()> {
+    socket.into().detach_filter().context("detach the filter")
 }
 
 /// Closes `stream` without a packet, so that it causes no second reset.

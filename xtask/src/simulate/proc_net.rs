@@ -5,12 +5,34 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 
+use super::Scene;
+
 /// A socket's state, by the numbers of `include/net/tcp_states.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct State(u8);
 
 impl State {
     pub(crate) const FIN_WAIT2: State = State(5);
+    pub(crate) const CLOSE_WAIT: State = State(8);
+}
+
+/// Waits until so many connections wait to be accepted at an IPv4 port.
+pub(crate) fn await_accept_queue(scene: &Scene, port: u16, length: u32) -> Result<()> {
+    let path = "/proc/thread-self/net/tcp";
+    scene.deadline.until("a full accept queue", || {
+        let table = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+        Ok(find_accept_queue(&table, port) == Some(length))
+    })
+}
+
+/// For a listener the column `rx_queue` is the accept queue's length.
+fn find_accept_queue(table: &str, port: u16) -> Option<u32> {
+    table.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let ours = port_of(fields.next()?)? == port && port_of(fields.next()?)? == 0;
+        let queues = fields.nth(1)?;
+        ours.then(|| u32::from_str_radix(queues.split_once(':')?.1, 16).ok())?
+    })
 }
 
 /// The state of the socket with these ends, none if there is no such socket.
@@ -41,16 +63,29 @@ fn port_of(end: &str) -> Option<u16> {
 
 /// `Tcp: OutRsts` of /proc/net/snmp.
 pub(crate) fn out_rsts() -> Result<u64> {
-    let path = "/proc/thread-self/net/snmp";
+    counter("/proc/thread-self/net/snmp", "Tcp: ", "OutRsts")
+}
+
+/// A counter of the line `TcpExt` of /proc/net/netstat.
+pub(crate) fn extended(name: &str) -> Result<u64> {
+    counter("/proc/thread-self/net/netstat", "TcpExt: ", name)
+}
+
+/// A counter of the line `MPTcpExt` of /proc/net/netstat.
+pub(crate) fn multipath(name: &str) -> Result<u64> {
+    counter("/proc/thread-self/net/netstat", "MPTcpExt: ", name)
+}
+
+fn counter(path: &str, line: &str, name: &str) -> Result<u64> {
     let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
-    find_out_rsts(&text).with_context(|| format!("{path} has no Tcp OutRsts"))
+    find_counter(&text, line, name).with_context(|| format!("{path} has no {line}{name}"))
 }
 
 /// A line of names, then a line of values.
-fn find_out_rsts(snmp: &str) -> Option<u64> {
-    let mut tcp = snmp.lines().filter_map(|line| line.strip_prefix("Tcp: "));
-    let (names, values) = (tcp.next()?, tcp.next()?);
-    let column = names.split(' ').position(|name| name == "OutRsts")?;
+fn find_counter(text: &str, line: &str, name: &str) -> Option<u64> {
+    let mut found = text.lines().filter_map(|candidate| candidate.strip_prefix(line));
+    let (names, values) = (found.next()?, found.next()?);
+    let column = names.split(' ').position(|candidate| candidate == name)?;
     values.split(' ').nth(column)?.parse().ok()
 }
 
@@ -59,11 +94,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn out_rsts_is_found_by_name() {
+    fn a_counter_is_found_by_name() {
         let snmp = "Ip: Forwarding OutRsts\nIp: 1 7\nTcp: MaxConn OutSegs OutRsts InCsumErrors\n\
                     Tcp: -1 70 42 0\nUdp: InDatagrams\nUdp: 9\n";
-        assert_eq!(find_out_rsts(snmp), Some(42));
-        assert_eq!(find_out_rsts("Tcp: MaxConn\nTcp: -1\n"), None);
+        assert_eq!(find_counter(snmp, "Tcp: ", "OutRsts"), Some(42));
+        assert_eq!(find_counter("Tcp: MaxConn\nTcp: -1\n", "Tcp: ", "OutRsts"), None);
     }
 
     #[test]
@@ -73,6 +108,10 @@ mod tests {
                      1: 0100007F:1F90 0100007F:D431 05 00000000:00000000\n";
         assert_eq!(find_state(table, 8080, 0xD431), Some(State::FIN_WAIT2));
         assert_eq!(find_state(table, 0xD431, 8080), None);
+        assert_eq!(
+            find_accept_queue(&table.replace("0A 00000000:00000000", "0A 00000000:0000000C"), 8080),
+            Some(12)
+        );
         let six = "head\n 0: 00000000000000000000000001000000:1F90 \
                    00000000000000000000000001000000:D431 01 0:0\n";
         assert_eq!(find_state(six, 8080, 0xD431), Some(State(1)));

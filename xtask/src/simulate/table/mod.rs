@@ -1,5 +1,7 @@
 //! Every scenario and what is to be expected of it, one row each, in the file of its kind.
 
+mod handshake;
+mod mptcp;
 mod netfilter;
 mod tcp;
 mod wire;
@@ -8,7 +10,9 @@ use super::scene::Scenario;
 
 /// All of them.
 pub fn scenarios() -> impl Iterator<Item = &'static Scenario> + Clone {
-    [tcp::SCENARIOS, netfilter::SCENARIOS, wire::SCENARIOS].into_iter().flatten()
+    [tcp::SCENARIOS, handshake::SCENARIOS, mptcp::SCENARIOS, netfilter::SCENARIOS, wire::SCENARIOS]
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]

@@ -1,11 +1,16 @@
 //! Resets that TCP itself sends.
 
 use super::super::active::{
-    close_unread_v4, close_unread_v6, disconnect, keepalive_timeout, killed_unread,
-    linger0_close_v4, linger0_close_v6, linger2, listener_closed, ss_kill,
+    close_unread_v4, close_unread_v6, disconnect, disconnect_with_data, keepalive_timeout_v4,
+    keepalive_timeout_v6, killed_unread, linger0_close_v4, linger0_close_v6, linger2,
+    listener_closed, listener_shutdown, ss_kill, ss_kill_listener, user_timeout,
 };
+use super::super::bpf_destroy::bpf_destroy;
+use super::super::orphan::{linger2_fin_acked, orphan_fin2, orphan_limit, orphan_limit_timer};
 use super::super::passive::{
-    closed_port_v4, closed_port_v6, data_after_close, listener_bad_ack, timewait,
+    closed_port_v4, closed_port_v6, data_after_close_v4, data_after_close_v6, listener_bad_ack_v4,
+    listener_bad_ack_v6, shutdown_both_data, stale_flow_v4, stale_flow_v6, timewait_v4,
+    timewait_v6,
 };
 use super::super::scene::{Expect, Scenario, Seen};
 
@@ -35,6 +40,62 @@ pub(super) const PASSIVE: Expect = Expect {
     cause: "closed_port",
     blame: "app",
     task: false,
+};
+
+/// The same over IPv6.
+const PASSIVE_V6: Expect =
+    Expect { callee: "tcp_v6_send_reset", caller: &["tcp_v6_rcv"], family: "ipv6", ..PASSIVE };
+
+/// A timer finds that the peer is gone.
+const DEAD_PEER: Expect = Expect {
+    caller: &["tcp_keepalive_timer"],
+    reason: Some("TCP_KEEPALIVE_TIMEOUT"),
+    context: "timer",
+    cause: "keepalive_dead",
+    blame: "peer",
+    task: false,
+    ..ACTIVE
+};
+
+/// Data comes for a socket whose program has closed it.
+const DATA_TO_CLOSED: Expect = Expect {
+    caller: &["tcp_v4_do_rcv"],
+    reason: Some("TCP_ABORT_ON_DATA"),
+    sk_state: Some("FIN_WAIT2"),
+    cause: "app_recv_shutdown",
+    ..PASSIVE
+};
+
+const LISTENER_CLOSED: Expect = Expect {
+    caller: &["tcp_disconnect"],
+    reason: Some("TCP_STATE"),
+    cause: "app_listener_closed",
+    ..ACTIVE
+};
+
+const ORPHAN_LIMIT: Expect = Expect {
+    reason: Some("TCP_ABORT_ON_MEMORY"),
+    sk_state: Some("FIN_WAIT1"),
+    cause: "res_orphan_mem",
+    blame: "res",
+    ..ACTIVE
+};
+
+const TIMEWAIT: Expect = Expect {
+    reason: Some("TCP_TIMEWAIT_SOCKET"),
+    sk_state: Some("TIME_WAIT"),
+    cause: "timewait",
+    ..PASSIVE
+};
+
+/// A listener gets what opens no connection.
+pub(super) const LISTENER_BAD_ACK: Expect = Expect {
+    caller: &["tcp_v4_do_rcv"],
+    reason: Some("TCP_FLAGS"),
+    sk_state: Some("LISTEN"),
+    cause: "listener_bad_ack",
+    blame: "peer",
+    ..PASSIVE
 };
 
 const LINGER0: Expect = Expect {
@@ -96,12 +157,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "listener_closed",
         about: "A listener is closed before it has accepted an established connection.",
         port: 21007,
-        expect: Expect {
-            caller: &["tcp_disconnect"],
-            reason: Some("TCP_STATE"),
-            cause: "app_listener_closed",
-            ..ACTIVE
-        },
+        expect: LISTENER_CLOSED,
         run: listener_closed,
     },
     Scenario {
@@ -120,16 +176,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "keepalive_timeout",
         about: "The peer answers no keepalive probe.",
         port: 21009,
-        expect: Expect {
-            caller: &["tcp_keepalive_timer"],
-            reason: Some("TCP_KEEPALIVE_TIMEOUT"),
-            context: "timer",
-            cause: "keepalive_dead",
-            blame: "peer",
-            task: false,
-            ..ACTIVE
-        },
-        run: keepalive_timeout,
+        expect: DEAD_PEER,
+        run: keepalive_timeout_v4,
     },
     Scenario {
         name: "ss_kill",
@@ -155,51 +203,177 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "closed_port_v6",
         about: "The same over IPv6.",
         port: 21012,
-        expect: Expect {
-            callee: "tcp_v6_send_reset",
-            caller: &["tcp_v6_rcv"],
-            family: "ipv6",
-            ..PASSIVE
-        },
+        expect: PASSIVE_V6,
         run: closed_port_v6,
     },
     Scenario {
         name: "data_after_close",
         about: "The peer sends data to a connection that this side has closed.",
         port: 21013,
-        expect: Expect {
-            caller: &["tcp_v4_do_rcv"],
-            reason: Some("TCP_ABORT_ON_DATA"),
-            sk_state: Some("FIN_WAIT2"),
-            cause: "app_recv_shutdown",
-            ..PASSIVE
-        },
-        run: data_after_close,
+        expect: DATA_TO_CLOSED,
+        run: data_after_close_v4,
     },
     Scenario {
         name: "timewait",
         about: "The peer sends data to what is only a TIME_WAIT socket any more.",
         port: 21014,
-        expect: Expect {
-            reason: Some("TCP_TIMEWAIT_SOCKET"),
-            sk_state: Some("TIME_WAIT"),
-            cause: "timewait",
-            ..PASSIVE
-        },
-        run: timewait,
+        expect: TIMEWAIT,
+        run: timewait_v4,
     },
     Scenario {
         name: "listener_bad_ack",
         about: "An ACK that belongs to no connection reaches a listener.",
         port: 21015,
+        expect: LISTENER_BAD_ACK,
+        run: listener_bad_ack_v4,
+    },
+    Scenario {
+        name: "stale_flow",
+        about: "A segment with data comes for a connection that this host does not know.",
+        port: 21016,
+        expect: Expect { cause: "stale_flow", blame: "peer", ..PASSIVE },
+        run: stale_flow_v4,
+    },
+    Scenario {
+        name: "stale_flow_v6",
+        about: "The same over IPv6.",
+        port: 21017,
+        expect: Expect { cause: "stale_flow", blame: "peer", ..PASSIVE_V6 },
+        run: stale_flow_v6,
+    },
+    Scenario {
+        name: "shutdown_both_data",
+        about: "The peer sends data to a socket that was shut down both ways and is still open.",
+        port: 21018,
+        expect: DATA_TO_CLOSED,
+        run: shutdown_both_data,
+    },
+    Scenario {
+        name: "linger2_fin_acked",
+        about: "The peer acknowledges the FIN of a closed connection whose TCP_LINGER2 is negative.",
+        port: 21019,
+        expect: Expect { cause: "app_linger2", ..DATA_TO_CLOSED },
+        run: linger2_fin_acked,
+    },
+    Scenario {
+        name: "orphan_fin2",
+        about: "The peer does not close its side, and the wait of the closed side runs out.",
+        port: 21020,
         expect: Expect {
-            caller: &["tcp_v4_do_rcv"],
-            reason: Some("TCP_FLAGS"),
-            sk_state: Some("LISTEN"),
-            cause: "listener_bad_ack",
-            blame: "peer",
-            ..PASSIVE
+            reason: Some("TCP_STATE"),
+            sk_state: Some("FIN_WAIT2"),
+            cause: "orphan_fin2",
+            ..DEAD_PEER
         },
-        run: listener_bad_ack,
+        run: orphan_fin2,
+    },
+    Scenario {
+        name: "user_timeout",
+        about: "The peer is silent for longer than TCP_USER_TIMEOUT.",
+        port: 21021,
+        expect: DEAD_PEER,
+        run: user_timeout,
+    },
+    Scenario {
+        name: "orphan_limit",
+        about: "A program closes a connection while there are too many orphans: the host's limit (tcp_max_orphans) is none for the moment of the close.",
+        port: 21022,
+        expect: ORPHAN_LIMIT,
+        run: orphan_limit,
+    },
+    Scenario {
+        name: "orphan_limit_timer",
+        about: "An orphan sends its FIN again while there are too many: the host's limit (tcp_max_orphans) is none for a fifth of a second.",
+        port: 21023,
+        expect: Expect {
+            caller: &["tcp_out_of_resources", "tcp_write_timeout"],
+            context: "timer",
+            task: false,
+            ..ORPHAN_LIMIT
+        },
+        run: orphan_limit_timer,
+    },
+    Scenario {
+        name: "listener_shutdown",
+        about: "A listener is shut down before it has accepted an established connection.",
+        port: 21024,
+        expect: LISTENER_CLOSED,
+        run: listener_shutdown,
+    },
+    Scenario {
+        name: "ss_kill_listener",
+        about: "An operator destroys a listener by `ss -K`, and with it the connection that waits there.",
+        port: 21025,
+        expect: Expect { cause: "op_sock_diag", blame: "op", ..LISTENER_CLOSED },
+        run: ss_kill_listener,
+    },
+    Scenario {
+        name: "disconnect_with_data",
+        about: "A program connects a socket to AF_UNSPEC that waits for its last ACK and has unsent data.",
+        port: 21026,
+        expect: Expect {
+            caller: &["tcp_disconnect"],
+            reason: Some("TCP_DISCONNECT_WITH_DATA"),
+            sk_state: Some("LAST_ACK"),
+            cause: "app_disconnect",
+            ..ACTIVE
+        },
+        run: disconnect_with_data,
+    },
+    Scenario {
+        name: "keepalive_timeout_v6",
+        about: "The peer answers no keepalive probe over IPv6.",
+        port: 21027,
+        expect: Expect { family: "ipv6", ..DEAD_PEER },
+        run: keepalive_timeout_v6,
+    },
+    Scenario {
+        name: "data_after_close_v6",
+        about: "The peer sends data over IPv6 to a connection that this side has closed.",
+        port: 21028,
+        expect: Expect {
+            callee: "tcp_v6_send_reset",
+            caller: &["tcp_v6_do_rcv"],
+            family: "ipv6",
+            ..DATA_TO_CLOSED
+        },
+        run: data_after_close_v6,
+    },
+    Scenario {
+        name: "timewait_v6",
+        about: "The peer sends data over IPv6 to a TIME_WAIT socket.",
+        port: 21029,
+        expect: Expect {
+            callee: "tcp_v6_send_reset",
+            caller: &["tcp_v6_rcv"],
+            family: "ipv6",
+            ..TIMEWAIT
+        },
+        run: timewait_v6,
+    },
+    Scenario {
+        name: "listener_bad_ack_v6",
+        about: "An ACK over IPv6 that belongs to no connection reaches a listener.",
+        port: 21030,
+        expect: Expect {
+            callee: "tcp_v6_send_reset",
+            caller: &["tcp_v6_do_rcv"],
+            family: "ipv6",
+            ..LISTENER_BAD_ACK
+        },
+        run: listener_bad_ack_v6,
+    },
+    Scenario {
+        name: "bpf_destroy",
+        about: "A BPF program destroys the socket by bpf_sock_destroy.",
+        port: 21038,
+        expect: Expect {
+            caller: &["tcp_abort"],
+            reason: Some("TCP_STATE"),
+            cause: "op_bpf_destroy",
+            blame: "op",
+            ..ACTIVE
+        },
+        run: bpf_destroy,
     },
 ];

@@ -1,0 +1,202 @@
+//! Which cause the facts prove: the one function that reads the table in [`crate::cause`].
+//!
+//! Evidence decides: the callee, key frames of the stack, what kind of socket there is, its state
+//! before, the flags of the answered segment. Kernels from 6.10 on also give a reason. Where they
+//! do, a proof that names reasons wants one of them, and then evidence that could not be read does
+//! no harm; evidence against it still does. Where there is no reason, all evidence must be there.
+
+use crate::cause::{Answered, AnyOf, CAUSES, Cause, Proof, Socket};
+use crate::wire::{SK_LINGER2, SK_ORPHAN};
+
+/// What is known of a reset. Frames and names are those of the kernel, without suffixes
+/// (`.isra.0` and its like) and without the tracer's own frames.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a, F> {
+    /// Frames, callee first.
+    pub frames: &'a [F],
+    /// Reset reason without its prefix; `None` where the kernel has none.
+    pub reason: Option<&'a str>,
+    pub socket: Socket,
+    /// State of the socket before the reset, without its prefix; `None` where it is not known.
+    pub sk_state: Option<&'a str>,
+    /// [`SK_ORPHAN`] and its like; `None` where they are not known.
+    pub sk_flags: Option<u8>,
+    /// TCP flags of the answered segment; `None` where there was none.
+    pub answered_flags: Option<u8>,
+}
+
+/// What a reason says that is none: 6.10 and 6.11 give it for most active resets.
+const NOT_SPECIFIED: &str = "NOT_SPECIFIED";
+
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// The cause that the facts prove; `None` where they prove none.
+pub fn classify<F: AsRef<str>>(facts: &Facts<'_, F>) -> Option<&'static Cause> {
+    CAUSES.iter().find(|cause| cause.proofs.iter().any(|proof| proof.holds(facts)))
+}
+
+fn name_matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => pattern == name,
+    }
+}
+
+fn any_matches(patterns: AnyOf, name: &str) -> bool {
+    patterns.iter().any(|pattern| name_matches(pattern, name))
+}
+
+impl Proof {
+    fn holds<F: AsRef<str>>(&self, facts: &Facts<'_, F>) -> bool {
+        let reason = facts.reason.filter(|reason| *reason != NOT_SPECIFIED);
+        let by_reason = match reason {
+            Some(reason) if !self.reason.is_empty() => {
+                if !any_matches(self.reason, reason) {
+                    return false;
+                }
+                true
+            }
+            _ => false,
+        };
+        // Unknown evidence is enough only beside a reason that fits.
+        let shows = |evidence: Option<bool>| evidence.unwrap_or(by_reason);
+        let flag = |wanted: Option<bool>, bit: u8| {
+            wanted.is_none_or(|wanted| shows(facts.sk_flags.map(|all| (all & bit != 0) == wanted)))
+        };
+        let state = || facts.sk_state.map(|state| any_matches(self.sk_state, state));
+        self.frames_match(facts.frames)
+            && self.socket.is_none_or(|socket| socket == facts.socket)
+            && self.answered.accepts(facts.answered_flags)
+            && (self.sk_state.is_empty() || shows(state()))
+            && flag(self.orphan, SK_ORPHAN)
+            && flag(self.linger2, SK_LINGER2)
+    }
+
+    /// The first entry is the callee; the others follow in their order, with gaps.
+    fn frames_match<F: AsRef<str>>(&self, frames: &[F]) -> bool {
+        let mut frames = frames.iter();
+        self.frames.iter().enumerate().all(|(place, wanted)| {
+            if place == 0 {
+                frames.next().is_some_and(|frame| any_matches(wanted, frame.as_ref()))
+            } else {
+                frames.any(|frame| any_matches(wanted, frame.as_ref()))
+            }
+        })
+    }
+}
+
+impl Answered {
+    fn accepts(self, flags: Option<u8>) -> bool {
+        let is = |check: fn(u8) -> bool| flags.is_some_and(check);
+        match self {
+            Answered::Anything => true,
+            Answered::FirstSyn => is(|flags| flags & (SYN | ACK | RST) == SYN),
+            Answered::NotFirstSyn => is(|flags| flags & (SYN | ACK | RST) != SYN),
+            Answered::HasSyn => is(|flags| flags & SYN != 0),
+            Answered::AckNoSyn => is(|flags| flags & (SYN | ACK) == ACK),
+            Answered::HasAck => is(|flags| flags & ACK != 0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::SK_KNOWN;
+
+    /// A full socket in that state, nothing answered.
+    fn active<'a>(
+        frames: &'a [&'a str],
+        reason: Option<&'a str>,
+        sk_state: Option<&'a str>,
+        sk_flags: Option<u8>,
+    ) -> Option<&'static str> {
+        let facts = Facts {
+            frames,
+            reason,
+            socket: Socket::Full,
+            sk_state,
+            sk_flags,
+            answered_flags: None,
+        };
+        classify(&facts).map(|cause| cause.name)
+    }
+
+    /// No socket, a segment with these flags.
+    fn stray(reason: Option<&str>, answered_flags: Option<u8>) -> Option<&'static str> {
+        let facts = Facts {
+            frames: &["tcp_v4_send_reset", "tcp_v4_rcv"],
+            reason,
+            socket: Socket::None,
+            sk_state: None,
+            sk_flags: None,
+            answered_flags,
+        };
+        classify(&facts).map(|cause| cause.name)
+    }
+
+    const CLOSE: [&str; 3] = ["tcp_send_active_reset", "__tcp_close", "tcp_close"];
+
+    #[test]
+    fn key_frames_tolerate_gaps_but_not_another_order() {
+        let close = ["tcp_send_active_reset", "tcp_disconnect", "inlined", "__tcp_close"];
+        assert_eq!(active(&close, Some("TCP_STATE"), None, None), Some("app_linger0"));
+        let swapped = ["tcp_send_active_reset", "__tcp_close", "tcp_disconnect"];
+        assert_eq!(active(&swapped, Some("TCP_STATE"), None, None), None);
+        assert_eq!(active(&close[1..], Some("TCP_STATE"), None, None), None);
+    }
+
+    #[test]
+    fn a_reason_needs_no_evidence_but_suffers_none_against_it() {
+        let unread = Some("TCP_ABORT_ON_CLOSE");
+        assert_eq!(active(&CLOSE, unread, None, None), Some("app_close_unread"));
+        assert_eq!(active(&CLOSE, unread, None, Some(SK_KNOWN | SK_ORPHAN)), None);
+        assert_eq!(active(&CLOSE, Some("NO_SOCKET"), None, Some(SK_KNOWN)), None);
+    }
+
+    #[test]
+    fn without_a_reason_the_evidence_must_be_whole() {
+        for reason in [None, Some(NOT_SPECIFIED)] {
+            let state = Some("ESTABLISHED");
+            assert_eq!(active(&CLOSE, reason, state, None), None);
+            assert_eq!(active(&CLOSE, reason, state, Some(SK_KNOWN)), Some("app_close_unread"));
+            let orphan = Some(SK_KNOWN | SK_ORPHAN);
+            assert_eq!(active(&CLOSE, reason, Some("FIN_WAIT1"), orphan), Some("res_orphan_mem"));
+            assert_eq!(active(&CLOSE, reason, None, orphan), None);
+            let linger2 = Some(SK_KNOWN | SK_ORPHAN | SK_LINGER2);
+            assert_eq!(active(&CLOSE, reason, Some("FIN_WAIT2"), linger2), Some("app_linger2"));
+        }
+    }
+
+    #[test]
+    fn the_answered_segment_tells_closed_ports_from_stale_flows() {
+        for reason in [None, Some("NO_SOCKET")] {
+            assert_eq!(stray(reason, Some(SYN)), Some("closed_port"));
+            assert_eq!(stray(reason, Some(SYN | ACK)), Some("stale_flow"));
+            assert_eq!(stray(reason, None), None);
+        }
+        assert_eq!(stray(Some("TCP_FLAGS"), Some(SYN)), None);
+    }
+
+    #[test]
+    fn an_exit_is_told_from_a_close() {
+        let exit = ["tcp_send_active_reset", "__tcp_close", "tcp_close", "__fput", "do_exit"];
+        assert_eq!(active(&exit, None, None, Some(SK_KNOWN)), Some("app_killed_unread"));
+    }
+
+    #[test]
+    fn an_operators_act_on_a_listener_is_not_the_applications() {
+        let frames = [
+            "tcp_send_active_reset",
+            "tcp_disconnect",
+            "inet_child_forget",
+            "inet_csk_listen_stop",
+            "tcp_abort",
+            "tcp_diag_destroy",
+        ];
+        assert_eq!(active(&frames, None, None, None), Some("op_sock_diag"));
+        assert_eq!(active(&frames[..4], None, None, None), Some("app_listener_closed"));
+    }
+}

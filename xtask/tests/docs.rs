@@ -1,0 +1,35 @@
+//! The documents are what the tables give, and the tables know each other.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use tcprst_schema::cause::{CAUSES, UNKNOWN};
+use xtask::docs;
+use xtask::simulate::{Seen, scenarios};
+
+#[test]
+fn the_causes_are_documented_as_they_are() {
+    let found = fs::read_to_string(docs::causes_path()).expect("docs/causes.md");
+    assert!(found == docs::causes(), "docs/causes.md is old: run `cargo xtask docs`");
+}
+
+#[test]
+fn every_cause_has_a_scenario_and_every_scenario_a_cause() {
+    let causes: BTreeSet<&str> = CAUSES.iter().map(|cause| cause.name).collect();
+    let played: BTreeSet<&str> = scenarios()
+        .filter(|scenario| scenario.expect.seen != Seen::Nothing)
+        .map(|scenario| scenario.expect.cause)
+        .filter(|cause| *cause != UNKNOWN)
+        .collect();
+    assert_eq!(causes, played);
+}
+
+#[test]
+fn the_blame_of_a_scenario_is_that_of_its_cause() {
+    for scenario in scenarios() {
+        let Some(cause) = CAUSES.iter().find(|cause| cause.name == scenario.expect.cause) else {
+            continue;
+        };
+        assert_eq!(scenario.expect.blame, cause.blame.name(), "{}", scenario.name);
+    }
+}
