@@ -12,6 +12,7 @@ const EXAMPLES: &str = "\
 Tables:
   resets  one row per TCP reset, those of the last seconds included
   losses  resets that were seen but not recorded
+  ledger  RST packets that left, against what was recorded (tcprst-record --audit)
   files   one row per recorded segment
 
 Examples:

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use arrow::datatypes::SchemaRef;
-use tcprst_schema::columns::{COLUMNS, LOSS_COLUMNS};
+use tcprst_schema::columns::{COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::paths::{self, SegmentName, Table};
 
 use crate::error::Error;
@@ -45,6 +45,7 @@ pub struct Recording {
     pub resets: Vec<Sealed>,
     pub live: Vec<Live>,
     pub losses: Vec<Sealed>,
+    pub ledger: Vec<Sealed>,
     skipped: Vec<Skipped>,
     /// Names host, time to the microsecond and number: a second file of that name is a copy in
     /// another folder, and must not be counted twice.
@@ -57,6 +58,7 @@ impl Recording {
         let mut recording = Self::default();
         let resets = reader_schema(COLUMNS);
         let losses = reader_schema(LOSS_COLUMNS);
+        let ledger = reader_schema(LEDGER_COLUMNS);
         // All spools before all sealed files: a folder may hold the copy of another.
         for dir in dirs {
             fs::read_dir(dir).map_err(|source| Error::Folder { path: dir.clone(), source })?;
@@ -67,6 +69,8 @@ impl Recording {
             recording.resets.extend(found);
             let found = recording.sealed(dir, Table::Losses, &losses)?;
             recording.losses.extend(found);
+            let found = recording.sealed(dir, Table::Ledger, &ledger)?;
+            recording.ledger.extend(found);
         }
         let Recording { live, sealed_names, .. } = &mut recording;
         let mut live_names = HashSet::new();
@@ -95,6 +99,7 @@ impl Recording {
         self.resets.is_empty()
             && self.live.is_empty()
             && self.losses.is_empty()
+            && self.ledger.is_empty()
             && self.skipped.is_empty()
     }
 

@@ -92,7 +92,7 @@ fn the_functions_that_questions_need_are_there() {
         ),
         (
             "select table_name from information_schema.tables where table_schema = 'public' order by 1",
-            "files\nlosses\nresets\n",
+            "files\nledger\nlosses\nresets\n",
         ),
     ] {
         assert_eq!(recording.query(sql), expected, "{sql}");
@@ -122,7 +122,10 @@ fn mistakes_are_one_line() {
         (" -- nothing", "no statement"),
         ("select 1; selec 2", "SQL: "),
         ("select callr from resets", "No field named callr. Did you mean 'resets.caller'?"),
-        ("select * from reset", "table 'reset' not found (there are resets, losses and files)"),
+        (
+            "select * from reset",
+            "table 'reset' not found (there are resets, losses, ledger and files)",
+        ),
         ("select nosuch(caller) from resets", "Invalid function 'nosuch'. Did you mean"),
         ("select 1 / 0", "Divide by zero"),
         ("select date_trunc(caller) from resets", "expects 2 arguments but received 1"),

@@ -64,6 +64,13 @@ pub struct Record {
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true,
           default_missing_value = "table")]
     pub print: Option<PrintFormat>,
+    /// Also count the RST packets that leave this network namespace, and compare.
+    ///
+    /// A packet that no kernel function explains is `crafted` or `forwarded`, in the table
+    /// `ledger` and in a line at the end. It costs time for each packet of the namespace, resets
+    /// or not, and needs CAP_NET_RAW.
+    #[arg(long)]
+    pub audit: bool,
 }
 
 impl Record {
@@ -76,6 +83,7 @@ impl Record {
             stack_depth: self.stack_depth,
             ring_bytes: self.ring_size,
             duration: self.duration,
+            audit: self.audit,
         }
     }
 }

@@ -13,9 +13,10 @@
 //! ```
 //!
 //! `recover` turns what a killed recorder left into segments, `losses` writes what was lost,
-//! `doctor` tells what this kernel can record.
+//! `doctor` tells what this kernel can record, `audit` compares with the packets that left.
 
 pub mod account;
+pub mod audit;
 pub mod batch;
 pub mod cli;
 pub mod clock;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use tcprst_schema::columns::LOSS_COLUMNS;
+use tcprst_schema::columns::{Column, LOSS_COLUMNS};
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SegmentName, Table};
 use tcprst_schema::row::LossRow;
@@ -151,10 +151,22 @@ pub fn unkeyed(
 /// Writes a file of the table `losses`. Its own account is empty: what was lost stands in the
 /// footers of `resets`, and must not be counted twice.
 pub fn write(dir: &Path, name: &SegmentName, rows: &[LossRow], footer: Footer) -> Result<()> {
-    let mut batch = Batch::new(LOSS_COLUMNS);
+    write_table(dir, name, Table::Losses, LOSS_COLUMNS, rows, footer)
+}
+
+/// The same for any table beside `resets`.
+pub fn write_table<R>(
+    dir: &Path,
+    name: &SegmentName,
+    table: Table,
+    columns: &'static [Column<R>],
+    rows: &[R],
+    footer: Footer,
+) -> Result<()> {
+    let mut batch = Batch::new(columns);
     rows.iter().for_each(|row| batch.append(row));
-    let mut file = PartialFile::create(name.partial(dir, Table::Losses), LOSS_COLUMNS)?;
+    let mut file = PartialFile::create(name.partial(dir, table), columns)?;
     file.append(&batch.finish()?)?;
     let footer = Footer { seen: 0, lost: 0, written: rows.len() as u64, ..footer };
-    file.seal(&footer, &name.sealed(dir, Table::Losses))
+    file.seal(&footer, &name.sealed(dir, table))
 }

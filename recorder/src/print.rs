@@ -7,10 +7,11 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use serde_json::{Map, Value as Json};
-use tcprst_schema::columns::{COLUMNS, Kind, Value};
-use tcprst_schema::row::Row;
+use serde_json::{Map, Value as Json, json};
+use tcprst_schema::columns::{COLUMNS, Column, Kind, LEDGER_COLUMNS, Value};
+use tcprst_schema::row::{LedgerRow, Row};
 
+use crate::audit;
 use crate::error::{Error, Result};
 
 /// How resets are printed.
@@ -60,6 +61,28 @@ impl Printer {
                 PrintFormat::Table => table_line(row),
                 PrintFormat::Json => json_line(row),
             });
+        }
+    }
+
+    /// Prints an entry of the audit's ledger; a table has only what is crafted or forwarded.
+    pub fn print_ledger(&mut self, row: &LedgerRow) {
+        let line = match self.format {
+            PrintFormat::Json => format!("{}\n", json!({ "ledger": object(LEDGER_COLUMNS, row) })),
+            PrintFormat::Table if row.cause.is_none() => return,
+            PrintFormat::Table => {
+                format!("{:<27} {}\n", time_text(row.to_us), audit::describe(row))
+            }
+        };
+        // These few come when a segment is sealed, after a storm perhaps: they may wait for room.
+        let asked = Instant::now();
+        while let Some(lines) = &self.lines
+            && let Err(TrySendError::Full(_)) = lines.try_send(line.clone())
+        {
+            if asked.elapsed() >= PATIENCE {
+                self.skipped += 1;
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
         }
     }
 
@@ -136,7 +159,11 @@ impl ToText for (std::net::IpAddr, u16) {
 }
 
 fn json_line(row: &Row) -> String {
-    let fields: Map<String, Json> = COLUMNS
+    format!("{}\n", object(COLUMNS, row))
+}
+
+fn object<R>(columns: &[Column<R>], row: &R) -> Json {
+    let fields: Map<String, Json> = columns
         .iter()
         .map(|column| {
             let value = match (column.value)(row) {
@@ -149,5 +176,5 @@ fn json_line(row: &Row) -> String {
             (column.name.to_owned(), value)
         })
         .collect();
-    format!("{}\n", Json::Object(fields))
+    Json::Object(fields)
 }

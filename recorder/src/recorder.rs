@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tcprst_schema::row::Row;
 
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::decode::Event;
 use crate::enrich::Enricher;
@@ -45,6 +46,8 @@ pub struct Options {
     pub ring_bytes: u32,
     /// Stop by itself after this.
     pub duration: Option<Duration>,
+    /// Compare with the packets that leave.
+    pub audit: bool,
 }
 
 /// A recorder that has started.
@@ -59,6 +62,7 @@ pub struct Recorder {
     losses: Losses,
     store: Store,
     printer: Option<Printer>,
+    audit: Option<Audit>,
     pending: Vec<(Row, u64)>,
     recovered: Recovered,
 }
@@ -73,6 +77,10 @@ impl Recorder {
         let lock = store::lock(&options.dir)?;
         let recovered = recover::recover(&options.dir)?;
         let host = Host::read()?;
+        let mut audit = match options.audit {
+            true => Some(Audit::start(&host.name, &Clock::now()?)?),
+            false => None,
+        };
         let Loaded { probe, rings, counters } = probe::load(&layout, options.ring_bytes)?;
         // After the load: our own programs, which lie on top of every stack, must be in it.
         let symbols = Symbols::read();
@@ -88,6 +96,9 @@ impl Recorder {
         let losses = Losses::new(&host.name, &clock);
         let sites = probe.sites().to_vec();
         let (drain, events) = ring::start(rings)?;
+        if let Some(audit) = &mut audit {
+            audit.open()?;
+        }
         let store = Store::new(&options.dir, lock, host, sites, names, options.policy, &clock);
         Ok(Self {
             options,
@@ -99,6 +110,7 @@ impl Recorder {
             losses,
             store,
             printer,
+            audit,
             pending: Vec::new(),
             recovered,
         })
@@ -120,7 +132,7 @@ impl Recorder {
         loop {
             let over = self.options.duration.is_some_and(|limit| started.elapsed() >= limit);
             if (over || stop.load(Ordering::Relaxed)) && self.probe.is_some() {
-                self.detach();
+                self.detach()?;
             }
             match self.events.recv_timeout(TICK.min(self.options.flush_interval)) {
                 Ok(events) => self.take(&events)?,
@@ -138,7 +150,10 @@ impl Recorder {
     }
 
     /// Off the kernel; the drain thread makes its last sweep and closes the channel.
-    fn detach(&mut self) {
+    fn detach(&mut self) -> Result<()> {
+        if let Some(audit) = &mut self.audit {
+            audit.shut()?;
+        }
         if let Some(probe) = self.probe.take() {
             probe.detach();
             thread::sleep(GRACE);
@@ -146,16 +161,21 @@ impl Recorder {
         if let Some(drain) = &self.drain {
             drain.finish();
         }
+        Ok(())
     }
 
     fn take(&mut self, events: &[Event]) -> Result<()> {
         let clock = Clock::now()?;
+        let before = self.pending.len();
         for event in events {
             let row = self.enricher.row(event, &clock);
             if let Some(printer) = &mut self.printer {
                 printer.print(&row);
             }
             self.pending.push((row, event.header.lost));
+        }
+        if let Some(audit) = &mut self.audit {
+            audit.take(self.pending[before..].iter().map(|(row, _)| row));
         }
         Ok(())
     }
@@ -166,8 +186,10 @@ impl Recorder {
         self.pending.sort_by_key(|(row, _)| row.boot_ns);
         self.store.append(&self.pending, &clock)?;
         self.pending.clear();
-        if self.store.flush(&clock)? {
+        let is_due = |audit: &Audit| audit.is_due(self.options.policy.age);
+        if self.store.flush(&clock)? || self.audit.as_ref().is_some_and(is_due) {
             self.report_losses(&clock)?;
+            self.report_ledger(&clock)?;
         }
         Ok(())
     }
@@ -178,7 +200,23 @@ impl Recorder {
         let lost = self.store.lost_in_rings();
         let rows =
             self.losses.report(&mut self.counters, lost, refused, &mut self.enricher, clock)?;
+        if let Some(audit) = &mut self.audit {
+            let in_rings = self.counters.totals()?.iter().map(|cpu| cpu.lost).sum();
+            audit.take_losses(&rows, in_rings);
+        }
         self.store.write_losses(&rows, clock)
+    }
+
+    /// To be called after the losses are reported: they excuse differences.
+    fn report_ledger(&mut self, clock: &Clock) -> Result<()> {
+        let Some(audit) = &mut self.audit else {
+            return Ok(());
+        };
+        let rows = audit.report(clock);
+        if let Some(printer) = &mut self.printer {
+            rows.iter().for_each(|row| printer.print_ledger(row));
+        }
+        self.store.write_ledger(&rows, clock)
     }
 
     fn close(mut self) -> Result<Totals> {
@@ -188,10 +226,17 @@ impl Recorder {
         }
         let clock = Clock::now()?;
         self.store.take_totals(&self.counters.totals()?);
+        if let Some(audit) = &mut self.audit {
+            audit.finish();
+        }
         self.report_losses(&clock)?;
+        self.report_ledger(&clock)?;
         self.store.close(&clock)?;
         if let Some(skipped @ 1..) = self.printer.take().map(Printer::close) {
             say!("{skipped} resets were recorded but not printed: stdout was not read in time");
+        }
+        if let Some(audit) = &self.audit {
+            audit.summary().iter().for_each(|line| say!("{line}"));
         }
         Ok(self.store.totals())
     }

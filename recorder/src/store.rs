@@ -5,9 +5,10 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+use tcprst_schema::columns::LEDGER_COLUMNS;
 use tcprst_schema::footer::{Footer, SiteStatus};
-use tcprst_schema::paths::{SegmentName, spool_dir};
-use tcprst_schema::row::{LossRow, Row};
+use tcprst_schema::paths::{SegmentName, Table, spool_dir};
+use tcprst_schema::row::{LedgerRow, LossRow, Row};
 use tcprst_schema::wire::CpuTotals;
 use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 
@@ -219,5 +220,16 @@ impl Store {
         let name = SegmentName::new(&self.host.name, first.from_us, self.next_seq);
         self.next_seq += 1;
         losses::write(&self.dir, &name, rows, self.footer(0, clock))
+    }
+
+    /// Writes a file of the table `ledger`.
+    pub fn write_ledger(&mut self, rows: &[LedgerRow], clock: &Clock) -> Result<()> {
+        let Some(first) = rows.first() else {
+            return Ok(());
+        };
+        let name = SegmentName::new(&self.host.name, first.from_us, self.next_seq);
+        self.next_seq += 1;
+        let footer = self.footer(0, clock);
+        losses::write_table(&self.dir, &name, Table::Ledger, LEDGER_COLUMNS, rows, footer)
     }
 }

@@ -81,7 +81,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::columns::{COLUMNS, LOSS_COLUMNS};
+    use crate::columns::{COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
 
     #[test]
     fn column_names_are_unique_lower_case_and_documented() {
@@ -89,6 +89,7 @@ mod tests {
             .iter()
             .map(|c| (c.name, c.doc))
             .chain(LOSS_COLUMNS.iter().map(|c| (c.name, c.doc)))
+            .chain(LEDGER_COLUMNS.iter().map(|c| (c.name, c.doc)))
         {
             assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
             assert!(doc.ends_with('.'), "{name}: the documentation is a sentence");

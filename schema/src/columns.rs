@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::row::{LossRow, Row, family_text, sk_flags_text, tcp_flags_text};
+use crate::row::{LedgerRow, LossRow, Row, family_text, sk_flags_text, tcp_flags_text};
 
 /// The type of a column, kept to what every Parquet reader knows.
 /// Integers are signed, because Spark has no unsigned ones.
@@ -256,4 +256,43 @@ pub const LOSS_COLUMNS: &[Column<LossRow>] = columns! { LossRow:
         "`ipv4` or `ipv6`.";
     "src_port" Int32 null Dictionary(FEW) |r| Value::int(r.src_port),
         "Source port of the RSTs: this host's.";
+};
+
+/// The columns of `ledger`.
+#[rustfmt::skip]
+pub const LEDGER_COLUMNS: &[Column<LedgerRow>] = columns! { LedgerRow:
+    "from_time" Timestamp required Delta(RISING) |r| Value::Int(r.from_us),
+        "Start of the interval of this account, UTC.";
+    "to_time" Timestamp required Delta(RISING) |r| Value::Int(r.to_us),
+        "End of that interval, UTC.";
+    "host" Text required Dictionary(FEW) |r| text(Some(&r.host)),
+        "Name of the host.";
+    "netns_id" Int64 null Dictionary(FEW) |r| Value::int(r.netns_id),
+        "Inode of the audited network namespace: the recorder's own.";
+    "netns_cookie" Int64 null Dictionary(FEW) |r| Value::id(r.netns_cookie),
+        "Cookie of that namespace; null before 5.14.";
+    "entry" Text required Dictionary(FEW) |r| text(Some(r.entry)),
+        "What is counted. Packets: `seen` (RSTs that left), of which `crafted`, `forwarded` and `unknown` (perhaps a lost event's) were not recorded. Events: `recorded`, of which `unsent` (no RST left) and `missed` (perhaps one that the audit did not get). `seen - crafted - forwarded - unknown = recorded - unsent - missed`. Beside these: `lost` (events that may be this namespace's), `dropped` (packets that the audit's socket had no room for), `overflow` (packets and events that found no room in the comparison).";
+    "count" Int64 required Dictionary(FEW) |r| Value::id(Some(r.count)),
+        "How many. The sums of `seen`, `recorded`, `lost`, `dropped` and `overflow` have no flow; the others have a row for each flow, and one without for what had no room.";
+    "cause" Text null Dictionary(FEW) |r| text(r.cause),
+        "`crafted` or `forwarded`, as in `entry`; else null.";
+    "blame" Text null Dictionary(FEW) |r| text(r.blame),
+        "Who acted: `op` for `crafted`, `net` for `forwarded`; else null.";
+    "family" Text null Dictionary(FEW) |r| text(r.src.map(|(a, _)| family_text(a))),
+        "`ipv4` or `ipv6`.";
+    "src_addr" Text null Dictionary(REPEATS) |r| owned(r.src.map(|(a, _)| a.to_string())),
+        "Source address of the RST packet.";
+    "src_port" Int32 null Dictionary(MIXED) |r| Value::int(r.src.map(|(_, p)| p)),
+        "Source port of the RST packet.";
+    "dst_addr" Text null Dictionary(REPEATS) |r| owned(r.dst.map(|(a, _)| a.to_string())),
+        "Destination address of the RST packet.";
+    "dst_port" Int32 null Dictionary(MIXED) |r| Value::int(r.dst.map(|(_, p)| p)),
+        "Destination port of the RST packet.";
+    "device" Text null Dictionary(FEW) |r| text(r.device.as_ref()),
+        "Interface through which the flow's first such packet left; `#N` where interface N is gone.";
+    "in_device" Text null Dictionary(FEW) |r| text(r.in_device.as_ref()),
+        "Interface through which it had come in: the proof of `forwarded`.";
+    "ttl" Int32 null Dictionary(FEW) |r| Value::int(r.ttl),
+        "TTL or hop limit with which it left: one that this kernel does not use points at another sender.";
 };

@@ -24,6 +24,7 @@ pub const PARTIAL: &str = "parquet.tmp";
 pub enum Table {
     Resets,
     Losses,
+    Ledger,
 }
 
 impl Table {
@@ -31,6 +32,7 @@ impl Table {
         match self {
             Table::Resets => "resets",
             Table::Losses => "losses",
+            Table::Ledger => "ledger",
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::wire::{SK_FLAG_NAMES, TCP_FLAG_NAMES};
+
 /// The names that a stack resolves to; one value is shared by all events with that stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stack {
@@ -87,14 +89,35 @@ pub struct LossRow {
     pub src_port: Option<u16>,
 }
 
+/// One row of `ledger`: RST packets that left, compared with what was recorded.
+#[derive(Clone, Debug)]
+pub struct LedgerRow {
+    /// Interval of the account, microseconds since the epoch, UTC.
+    pub from_us: i64,
+    pub to_us: i64,
+    pub host: Arc<str>,
+    pub netns_id: Option<u32>,
+    pub netns_cookie: Option<u64>,
+    /// What is counted: see the column's documentation.
+    pub entry: &'static str,
+    pub count: u64,
+    pub cause: Option<&'static str>,
+    pub blame: Option<&'static str>,
+    pub src: Option<(IpAddr, u16)>,
+    pub dst: Option<(IpAddr, u16)>,
+    pub device: Option<Arc<str>>,
+    pub in_device: Option<Arc<str>>,
+    pub ttl: Option<u8>,
+}
+
 /// Text of the TCP flags byte (RFC 9293, 3.1; RFC 3168 for the two ECN bits), lowest bit first.
 pub fn tcp_flags_text(flags: u8) -> String {
-    bits_text(flags, &["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"])
+    bits_text(flags, TCP_FLAG_NAMES)
 }
 
 /// Text of a socket's flags ([`crate::wire::SK_ORPHAN`] and its like); empty where none is set.
 pub fn sk_flags_text(flags: u8) -> String {
-    bits_text(flags, &["", "ORPHAN", "LINGER2"])
+    bits_text(flags, SK_FLAG_NAMES)
 }
 
 /// The names of the bits that are set, lowest first, `|` between; a bit without a name is silent.
@@ -122,7 +145,7 @@ pub fn family_text(address: IpAddr) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
+    use crate::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN, bits_of_text};
 
     #[test]
     fn flags_are_named_from_the_lowest_bit() {
@@ -131,5 +154,8 @@ mod tests {
         assert_eq!(tcp_flags_text(0), "");
         assert_eq!(sk_flags_text(SK_KNOWN | SK_ORPHAN | SK_LINGER2), "ORPHAN|LINGER2");
         assert_eq!(sk_flags_text(SK_KNOWN), "");
+        assert_eq!(bits_of_text("PSH|ACK", TCP_FLAG_NAMES), 0x18);
+        assert_eq!(bits_of_text("", TCP_FLAG_NAMES), 0);
+        assert_eq!(bits_of_text("ORPHAN|NEWER", SK_FLAG_NAMES), SK_ORPHAN);
     }
 }

@@ -33,6 +33,18 @@ pub const SK_ORPHAN: u8 = 1 << 1;
 /// `tcp_sock.linger2` is negative: the application set TCP_LINGER2 so.
 pub const SK_LINGER2: u8 = 1 << 2;
 
+/// Names of the bits of `answered_flags`, lowest first (RFC 9293, 3.1; RFC 3168 for the last two).
+pub const TCP_FLAG_NAMES: &[&str] = &["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+/// Names of the bits of `sk_flags`; the first says only that the others are known.
+pub const SK_FLAG_NAMES: &[&str] = &["", "ORPHAN", "LINGER2"];
+
+/// The bits that a text names, as it stands in a column: names with `|` between. Names that are
+/// not in the list, as newer versions may have, are passed over.
+pub fn bits_of_text(text: &str, names: &[&str]) -> u8 {
+    let bit = |name: &str| names.iter().position(|known| !name.is_empty() && *known == name);
+    text.split('|').filter_map(bit).fold(0, |bits, bit| bits | 1 << bit)
+}
+
 /// `reason` where the hook has none.
 pub const NO_REASON: i32 = -1;
 

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use tcprst_schema::cause::Socket;
 use tcprst_schema::classify::{Facts, classify};
-use tcprst_schema::wire::{SK_LINGER2, SK_ORPHAN};
+use tcprst_schema::wire::{SK_FLAG_NAMES, TCP_FLAG_NAMES, bits_of_text};
 
 use super::cell::{Cell, UNKNOWN, Verdict};
 use super::ledger::{Entry, Kind};
@@ -48,34 +48,18 @@ pub fn judge(scenario: &Scenario, outcome: &Result<Outcome, String>, by: &Eviden
 
 /// The cause that the same facts prove on a kernel that gives no reasons.
 fn cause_without_reason(row: &Row) -> Option<String> {
-    const TCP: [(&str, u8); 8] = [
-        ("FIN", 0x01),
-        ("SYN", 0x02),
-        ("RST", 0x04),
-        ("PSH", 0x08),
-        ("ACK", 0x10),
-        ("URG", 0x20),
-        ("ECE", 0x40),
-        ("CWR", 0x80),
-    ];
-    const SOCKET: [(&str, u8); 2] = [("ORPHAN", SK_ORPHAN), ("LINGER2", SK_LINGER2)];
     let frames: Vec<&str> = text(row, "stack")?.rsplit(';').collect();
     let sk_state = text(row, "sk_state");
+    let bits = |column, names| text(row, column).map(|text| bits_of_text(text, names));
     let facts = Facts {
         frames: &frames,
         reason: None,
         socket: Socket::of_row(!value(row, "socket_netns_id").is_null(), sk_state),
         sk_state,
-        sk_flags: text(row, "sk_flags").map(|flags| bits(flags, &SOCKET)),
-        answered_flags: text(row, "answered_flags").map(|flags| bits(flags, &TCP)),
+        sk_flags: bits("sk_flags", SK_FLAG_NAMES),
+        answered_flags: bits("answered_flags", TCP_FLAG_NAMES),
     };
     Some(classify(&facts).map_or(UNKNOWN, |cause| cause.name).to_owned())
-}
-
-/// `PSH|ACK` as a number.
-fn bits(text: &str, names: &[(&str, u8)]) -> u8 {
-    let bit = |name| names.iter().find(|(known, _)| *known == name).map_or(0, |(_, bit)| *bit);
-    text.split('|').map(bit).fold(0, |bits, bit| bits | bit)
 }
 
 fn text<'a>(row: &'a Row, column: &str) -> Option<&'a str> {

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::thread;
 
@@ -10,6 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::getsockopt;
+use nix::unistd::getpid;
 use socket2::{Domain, Socket, Type};
 
 use super::options::NetnsCookie;
@@ -52,6 +54,11 @@ impl Namespace {
     /// The kernel's number of the namespace, unique since boot; 0 where it does not tell.
     pub fn cookie(&self) -> u64 {
         self.cookie
+    }
+
+    /// Where other programs find the namespace, as long as this handle lives.
+    pub(crate) fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", getpid(), self.handle.as_raw_fd())
     }
 
     /// Runs `work` on a new thread inside the namespace and waits for it.

@@ -80,3 +80,21 @@ impl Md5Key {
         }
     }
 }
+
+sockopt_impl!(
+    /// Which queue of a socket under repair the next options are about.
+    RepairQueue,
+    SetOnly,
+    libc::SOL_TCP,
+    libc::TCP_REPAIR_QUEUE,
+    libc::c_int
+);
+
+sockopt_impl!(
+    /// The sequence number at the end of that queue.
+    QueueSeq,
+    GetOnly,
+    libc::SOL_TCP,
+    libc::TCP_QUEUE_SEQ,
+    u32
+);

@@ -1,13 +1,15 @@
 //! Hand-made TCP segments over a raw socket.
 
 use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::Deadline;
 
+/// The IPv4 header without options.
+const IP_HEADER: usize = 20;
 /// The TCP header without options.
 const HEADER: usize = 20;
 
@@ -55,6 +57,21 @@ impl Segment<'_> {
         let sum = checksum(self.src.ip(), self.dst.ip(), &bytes);
         bytes[16..18].copy_from_slice(&sum.to_be_bytes());
         bytes
+    }
+
+    /// The segment with an IPv4 header before it. The kernel fills in that one's length,
+    /// identity and checksum (raw(7), IP_HDRINCL).
+    fn packet(&self, src: Ipv4Addr, dst: Ipv4Addr) -> Vec<u8> {
+        const TIME_TO_LIVE: u8 = 64;
+        const TCP: u8 = 6;
+        let mut packet = vec![0; IP_HEADER];
+        packet[0] = 4 << 4 | (IP_HEADER as u8 / 4);
+        packet[8] = TIME_TO_LIVE;
+        packet[9] = TCP;
+        packet[12..16].copy_from_slice(&src.octets());
+        packet[16..20].copy_from_slice(&dst.octets());
+        packet.extend(self.bytes());
+        packet
     }
 }
 
@@ -155,6 +172,24 @@ fn after_ip_header(packet: &[u8]) -> &[u8] {
     packet.get(length..).unwrap_or(&[])
 }
 
+/// Sends `segment`, whose source is an address of this namespace.
+pub(crate) fn send(segment: &Segment<'_>) -> Result<()> {
+    Wire::open(segment.dst.ip())?.send(segment)
+}
+
+/// Sends `segment` as it is, from whatever IPv4 address it claims to come.
+pub(crate) fn send_spoofed(segment: &Segment<'_>) -> Result<()> {
+    let (IpAddr::V4(src), IpAddr::V4(dst)) = (segment.src.ip(), segment.dst.ip()) else {
+        bail!("only IPv4 can be sent with a header of one's own");
+    };
+    let Wire(raw) = Wire::open(segment.dst.ip())?;
+    raw.set_header_included_v4(true).context("set IP_HDRINCL")?;
+    let packet = segment.packet(src, dst);
+    let sent = raw.send_to(&packet, &SockAddr::from(segment.dst)).context("send")?;
+    ensure!(sent == packet.len(), "sent only {sent} bytes");
+    Ok(())
+}
+
 /// Sends `segment` and waits until a reset comes back the same way.
 pub(crate) fn send_and_await_reset(segment: &Segment<'_>, deadline: Deadline) -> Result<()> {
     let mut wire = Wire::open(segment.src.ip())?;
@@ -165,7 +200,7 @@ pub(crate) fn send_and_await_reset(segment: &Segment<'_>, deadline: Deadline) ->
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+    use std::net::{Ipv6Addr, SocketAddrV4};
 
     use super::*;
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{setsockopt, sockopt::TcpRepair};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt::TcpRepair};
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
 use super::Scene;
+use super::options::{QueueSeq, RepairQueue};
 use super::proc_net::{self, State};
 
 /// Both ends of an established connection. `server` has the scenario's port and is the side
@@ -28,6 +29,11 @@ impl Pair {
     pub(crate) fn open(scene: &Scene, ip: IpAddr) -> Result<Self> {
         let listener = listen(scene, ip)?;
         let client = connect(scene, &listener)?;
+        Self::accept(&listener, client)
+    }
+
+    /// The connection of `client`, the listener's only one.
+    pub(crate) fn accept(listener: &TcpListener, client: TcpStream) -> Result<Self> {
         let (server, _) = listener.accept().context("accept")?;
         Ok(Self {
             server_addr: server.local_addr()?,
@@ -121,4 +127,13 @@ pub(crate) fn hear_again<'s>(socket: impl Into<SockRef<'s>>) -> Result<()> {
 pub(crate) fn close_silently(stream: TcpStream) -> Result<()> {
     setsockopt(&stream, TcpRepair, &1).context("set TCP_REPAIR")?;
     Ok(())
+}
+
+/// The number of the next byte that `stream` will send. From here on its close is silent.
+pub(crate) fn freeze(stream: &TcpStream) -> Result<u32> {
+    // From `include/uapi/linux/tcp.h`.
+    const SEND_QUEUE: i32 = 2;
+    setsockopt(stream, TcpRepair, &1).context("set TCP_REPAIR")?;
+    setsockopt(stream, RepairQueue, &SEND_QUEUE).context("set TCP_REPAIR_QUEUE")?;
+    getsockopt(stream, QueueSeq).context("get TCP_QUEUE_SEQ")
 }

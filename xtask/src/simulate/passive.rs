@@ -24,10 +24,14 @@ pub(crate) fn closed_port_v6(scene: &Scene) -> Result<Caused> {
 }
 
 fn closed_port(scene: &Scene, ip: IpAddr) -> Result<Caused> {
-    let closed = SocketAddr::new(ip, scene.port);
+    refused(scene, ip, SocketAddr::new(ip, scene.port))
+}
+
+/// A client at `from` asks for `closed`, and is refused.
+pub(crate) fn refused(scene: &Scene, from: IpAddr, closed: SocketAddr) -> Result<Caused> {
     let client = Socket::new(Domain::for_address(closed), Type::STREAM, None)?;
     // Bound first: a failed connect forgets the port that it chose itself.
-    client.bind(&SocketAddr::new(ip, 0).into())?;
+    client.bind(&SocketAddr::new(from, 0).into())?;
     let here = client.local_addr()?.as_socket().context("own address")?;
     match client.connect_timeout(&closed.into(), scene.deadline.left()) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}

@@ -1,0 +1,528 @@
+//! Packets that left against events that were recorded, flow by flow.
+//!
+//! A packet and an event of one flow explain each other, in whatever order they come; what is
+//! still alone after [`SETTLE`] is a difference. A difference is only called by a name where
+//! nothing else can be behind it: as many crafted RSTs as events were lost are `unknown`, as
+//! many unsent ones as packets were dropped are `missed`.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::packet::Flow;
+use super::sightings::{Left, Sightings};
+use super::socket::Sighting;
+
+/// Rings are drained every 100 ms; a queueing discipline may hold a packet for longer.
+const SETTLE: Duration = Duration::from_secs(2);
+/// Packets and events that wait for each other: 10 MB.
+const MOST_WAITING: usize = 64 * 1024;
+/// Flows with a difference, of one report; the rest is summed up.
+const MOST_DIFFERENT: usize = 4096;
+/// A loss excuses differences that are reported this much later: they settle meanwhile.
+const EXCUSED: Duration = Duration::from_secs(5);
+
+/// Where a packet was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) device: u32,
+    pub(super) in_device: Option<u32>,
+    pub(super) ttl: u8,
+}
+
+/// One side of the comparison. An edge is from before or after the time that is compared: it
+/// explains another, and needs no explanation.
+#[derive(Clone, Copy, Debug)]
+struct Packet {
+    at: Instant,
+    is_edge: bool,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    at: Instant,
+    is_edge: bool,
+}
+
+/// What of a flow is alone; never both.
+#[derive(Debug, Default)]
+struct Waiting {
+    packets: VecDeque<Packet>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Difference {
+    Forwarded,
+    Unexplained,
+    Unsent,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    count: u64,
+    place: Option<Place>,
+}
+
+/// What makes the comparison incomplete.
+#[derive(Clone, Debug, Default)]
+struct Excuse {
+    /// Lost events, by the source port of the RST where it is known.
+    lost_by_port: HashMap<u16, u64>,
+    lost: u64,
+    /// Packets that were not taken.
+    missed: u64,
+}
+
+/// One line of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: &'static str,
+    pub(super) count: u64,
+    pub(super) flow: Option<Flow>,
+    pub(super) place: Option<Place>,
+}
+
+/// The names of entries.
+pub(super) mod entry {
+    pub(in crate::audit) const SEEN: &str = "seen";
+    pub(in crate::audit) const RECORDED: &str = "recorded";
+    pub(in crate::audit) const CRAFTED: &str = "crafted";
+    pub(in crate::audit) const FORWARDED: &str = "forwarded";
+    pub(in crate::audit) const UNKNOWN: &str = "unknown";
+    pub(in crate::audit) const UNSENT: &str = "unsent";
+    pub(in crate::audit) const MISSED: &str = "missed";
+    pub(in crate::audit) const LOST: &str = "lost";
+    pub(in crate::audit) const DROPPED: &str = "dropped";
+    pub(in crate::audit) const OVERFLOW: &str = "overflow";
+}
+
+/// Sums since the last report.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    seen: u64,
+    recorded: u64,
+    lost: u64,
+    dropped: u64,
+    overflow: u64,
+}
+
+/// The comparison.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    sightings: Sightings,
+    waiting: HashMap<Flow, Waiting>,
+    alone: usize,
+    found: HashMap<(Flow, Difference), Found>,
+    /// Differences of flows that had no room.
+    rest: HashMap<Difference, u64>,
+    sums: Sums,
+    excuse: Excuse,
+    excuses: VecDeque<(Instant, Excuse)>,
+    is_blind: bool,
+}
+
+impl Ledger {
+    /// Takes a sighting of a RST.
+    pub(super) fn packet(&mut self, sighting: &Sighting, is_edge: bool, now: Instant) {
+        let Sighting { rst, device, outgoing } = *sighting;
+        if !outgoing {
+            self.sightings.came(rst.key, device, now);
+            return;
+        }
+        let Some(Left { in_device }) = self.sightings.left(rst.key, device, now) else {
+            return;
+        };
+        let packet = Packet { at: now, is_edge, place: Place { device, in_device, ttl: rst.ttl } };
+        let flow = rst.key.flow;
+        if in_device.is_some() {
+            // Proven: an event of this flow belongs to another packet.
+            self.settle_packet(flow, &packet, Difference::Forwarded);
+        } else if let Some(event) = self.partner(&flow, |waiting| waiting.events.pop_front()) {
+            self.explained(is_edge && event.is_edge);
+        } else if self.has_room(is_edge) {
+            self.waiting.entry(flow).or_default().packets.push_back(packet);
+        } else {
+            self.excuse.missed += 1;
+        }
+    }
+
+    /// Takes a recorded event.
+    pub(super) fn event(&mut self, flow: Flow, is_edge: bool, now: Instant) {
+        let is_edge = is_edge || self.is_blind;
+        if let Some(packet) = self.partner(&flow, |waiting| waiting.packets.pop_front()) {
+            self.explained(is_edge && packet.is_edge);
+        } else if self.has_room(is_edge) {
+            let event = Event { at: now, is_edge };
+            self.waiting.entry(flow).or_default().events.push_back(event);
+        } else {
+            self.excuse.lost += 1;
+        }
+    }
+
+    fn partner<T>(
+        &mut self,
+        flow: &Flow,
+        take: impl FnOnce(&mut Waiting) -> Option<T>,
+    ) -> Option<T> {
+        let waiting = self.waiting.get_mut(flow)?;
+        let partner = take(waiting)?;
+        if waiting.packets.is_empty() && waiting.events.is_empty() {
+            self.waiting.remove(flow);
+        }
+        self.alone -= 1;
+        Some(partner)
+    }
+
+    fn explained(&mut self, are_edges: bool) {
+        if !are_edges {
+            self.sums.seen += 1;
+            self.sums.recorded += 1;
+        }
+    }
+
+    fn has_room(&mut self, is_edge: bool) -> bool {
+        let has_room = self.alone < MOST_WAITING;
+        if has_room {
+            self.alone += 1;
+        } else if !is_edge {
+            self.sums.overflow += 1;
+        }
+        has_room
+    }
+
+    /// Packets that the socket had no room for, or could not read.
+    pub(super) fn dropped(&mut self, count: u64) {
+        self.sums.dropped += count;
+        self.excuse.missed += count;
+    }
+
+    /// Events of this namespace that were lost, or that may be of it.
+    pub(super) fn lost(&mut self, src_port: Option<u16>, count: u64) {
+        if count == 0 {
+            return;
+        }
+        self.sums.lost += count;
+        match src_port {
+            Some(port) => *self.excuse.lost_by_port.entry(port).or_default() += count,
+            None => self.excuse.lost += count,
+        }
+    }
+
+    /// From now on no packets come: events say nothing any more.
+    pub(super) fn go_blind(&mut self) {
+        self.is_blind = true;
+    }
+
+    /// Settles what has waited long enough.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.settle(|at| now.saturating_duration_since(at) >= SETTLE);
+    }
+
+    /// Settles everything: nothing more will come.
+    pub(super) fn settle_all(&mut self) {
+        self.settle(|_| true);
+    }
+
+    fn settle(&mut self, is_due: impl Fn(Instant) -> bool) {
+        let mut packets = Vec::new();
+        let mut events = Vec::new();
+        self.waiting.retain(|flow, waiting| {
+            while let Some(packet) = waiting.packets.pop_front_if(|packet| is_due(packet.at)) {
+                packets.push((*flow, packet));
+            }
+            while let Some(event) = waiting.events.pop_front_if(|event| is_due(event.at)) {
+                events.push((*flow, event));
+            }
+            !waiting.packets.is_empty() || !waiting.events.is_empty()
+        });
+        self.alone -= packets.len() + events.len();
+        for (flow, packet) in packets {
+            self.settle_packet(flow, &packet, Difference::Unexplained);
+        }
+        for (flow, _) in events.iter().filter(|(_, event)| !event.is_edge) {
+            self.sums.recorded += 1;
+            self.differ(*flow, Difference::Unsent, None);
+        }
+    }
+
+    fn settle_packet(&mut self, flow: Flow, packet: &Packet, difference: Difference) {
+        if !packet.is_edge {
+            self.sums.seen += 1;
+            self.differ(flow, difference, Some(packet.place));
+        }
+    }
+
+    fn differ(&mut self, flow: Flow, difference: Difference, place: Option<Place>) {
+        let has_room = self.found.len() < MOST_DIFFERENT;
+        match self.found.get_mut(&(flow, difference)) {
+            Some(found) => found.count += 1,
+            None if has_room => {
+                self.found.insert((flow, difference), Found { count: 1, place });
+            }
+            None => *self.rest.entry(difference).or_default() += 1,
+        }
+    }
+
+    /// The account since the last report; empty where nothing happened.
+    pub(super) fn report(&mut self, now: Instant) -> Vec<Entry> {
+        let sums = std::mem::take(&mut self.sums);
+        self.excuses.push_back((now, std::mem::take(&mut self.excuse)));
+        let excuses = Excuses::sum(self.excuses.iter().map(|(_, excuse)| excuse));
+        self.excuses.retain(|(at, _)| now.saturating_duration_since(*at) < EXCUSED);
+
+        let mut entries = Vec::new();
+        let sum = |name, count| Entry { name, count, flow: None, place: None };
+        let is_active = sums.seen + sums.recorded + sums.dropped + sums.overflow > 0;
+        if is_active {
+            entries.push(sum(entry::SEEN, sums.seen));
+            entries.push(sum(entry::RECORDED, sums.recorded));
+        }
+        // Losses say something here only where there is something to compare.
+        let lost = if is_active { sums.lost } else { 0 };
+        let beside =
+            [(entry::LOST, lost), (entry::DROPPED, sums.dropped), (entry::OVERFLOW, sums.overflow)];
+        entries.extend(beside.map(|(name, count)| sum(name, count)));
+        for ((flow, difference), found) in self.found.drain() {
+            let named = excuses.name(difference, Some(flow), found.count);
+            entries.extend(named.map(|(name, count)| Entry {
+                name,
+                count,
+                flow: Some(flow),
+                place: found.place,
+            }));
+        }
+        for (difference, count) in self.rest.drain() {
+            let named = excuses.name(difference, None, count);
+            entries.extend(named.map(|(name, count)| sum(name, count)));
+        }
+        entries.retain(|entry| {
+            entry.count > 0 || [entry::SEEN, entry::RECORDED].contains(&entry.name)
+        });
+        entries
+    }
+}
+
+/// All that may be behind the differences of one report.
+#[derive(Debug, Default)]
+struct Excuses {
+    sum: Excuse,
+    lost_by_ports: u64,
+}
+
+impl Excuses {
+    fn sum<'a>(excuses: impl Iterator<Item = &'a Excuse>) -> Self {
+        let mut all = Self::default();
+        for excuse in excuses {
+            all.sum.lost += excuse.lost;
+            all.sum.missed += excuse.missed;
+            for (port, count) in &excuse.lost_by_port {
+                *all.sum.lost_by_port.entry(*port).or_default() += count;
+                all.lost_by_ports += count;
+            }
+        }
+        all
+    }
+
+    /// How many of a flow's differences are called what.
+    fn name(
+        &self,
+        difference: Difference,
+        flow: Option<Flow>,
+        count: u64,
+    ) -> [(&'static str, u64); 2] {
+        let (certain, doubtful, excused) = match difference {
+            Difference::Forwarded => (entry::FORWARDED, entry::UNKNOWN, 0),
+            Difference::Unexplained => {
+                let of_port = match flow {
+                    Some(flow) => self.sum.lost_by_port.get(&flow.src.1).copied().unwrap_or(0),
+                    None => self.lost_by_ports,
+                };
+                (entry::CRAFTED, entry::UNKNOWN, self.sum.lost + of_port)
+            }
+            Difference::Unsent => (entry::UNSENT, entry::MISSED, self.sum.missed),
+        };
+        let excused = count.min(excused);
+        [(certain, count - excused), (doubtful, excused)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::tests::rst;
+    use super::*;
+
+    struct Test {
+        ledger: Ledger,
+        now: Instant,
+        next_seq: u32,
+    }
+
+    impl Test {
+        fn new() -> Self {
+            Self { ledger: Ledger::default(), now: Instant::now(), next_seq: 0 }
+        }
+
+        fn leaves(&mut self, src_port: u16, is_edge: bool) {
+            self.next_seq += 1;
+            let rst = rst(src_port, self.next_seq);
+            let sighting = Sighting { rst, device: 1, outgoing: true };
+            self.ledger.packet(&sighting, is_edge, self.now);
+        }
+
+        fn recorded(&mut self, src_port: u16, is_edge: bool) {
+            self.ledger.event(rst(src_port, 0).key.flow, is_edge, self.now);
+        }
+
+        /// The counts of all entries that are not zero.
+        fn report(&mut self) -> HashMap<&'static str, u64> {
+            let mut counts = HashMap::new();
+            for entry in self.ledger.report(self.now) {
+                *counts.entry(entry.name).or_default() += entry.count;
+            }
+            let count = |name| counts.get(name).copied().unwrap_or(0);
+            assert_eq!(
+                count("seen") - count("crafted") - count("forwarded") - count("unknown"),
+                count("recorded") - count("unsent") - count("missed"),
+                "{counts:?}"
+            );
+            counts.retain(|_, count| *count > 0);
+            counts
+        }
+
+        fn settled(&mut self) -> HashMap<&'static str, u64> {
+            self.now += SETTLE;
+            self.ledger.sweep(self.now);
+            assert_eq!((self.ledger.alone, self.ledger.waiting.len()), (0, 0));
+            self.report()
+        }
+    }
+
+    fn counts<const N: usize>(counts: [(&'static str, u64); N]) -> HashMap<&'static str, u64> {
+        HashMap::from(counts)
+    }
+
+    #[test]
+    fn packets_and_events_explain_each_other_in_any_order() {
+        let mut test = Test::new();
+        for _ in 0..3 {
+            test.leaves(80, false);
+            test.recorded(80, false);
+            test.recorded(81, false);
+            test.leaves(81, false);
+        }
+        assert_eq!(test.ledger.alone, 0, "nothing has to wait");
+        assert_eq!(test.report(), counts([("seen", 6), ("recorded", 6)]));
+        assert_eq!(test.report(), counts([]), "told once");
+    }
+
+    #[test]
+    fn what_stays_alone_is_a_difference() {
+        let mut test = Test::new();
+        test.leaves(80, false);
+        test.leaves(80, false);
+        test.recorded(80, false);
+        test.recorded(81, false);
+        assert_eq!(test.report(), counts([("seen", 1), ("recorded", 1)]), "the rest is open");
+        test.ledger.sweep(test.now + SETTLE / 2);
+        assert_eq!(test.ledger.alone, 2);
+        let settled = [("seen", 1), ("recorded", 1), ("crafted", 1), ("unsent", 1)];
+        assert_eq!(test.settled(), counts(settled));
+    }
+
+    #[test]
+    fn a_forwarded_packet_is_named_with_both_devices() {
+        let mut test = Test::new();
+        for (device, outgoing) in [(1, false), (2, true)] {
+            let sighting = Sighting { rst: rst(80, 1), device, outgoing };
+            test.ledger.packet(&sighting, false, test.now);
+        }
+        let entries = test.ledger.report(test.now);
+        let forwarded = entries.iter().find(|entry| entry.name == "forwarded").expect("it is");
+        assert_eq!((forwarded.count, forwarded.flow), (1, Some(rst(80, 1).key.flow)));
+        let place = Place { device: 2, in_device: Some(1), ttl: 63 };
+        assert_eq!(forwarded.place, Some(place));
+    }
+
+    #[test]
+    fn what_a_loss_may_explain_is_unknown() {
+        let mut test = Test::new();
+        (0..3).for_each(|_| test.leaves(80, false));
+        test.leaves(81, false);
+        test.ledger.lost(Some(80), 2);
+        let expected = [("seen", 4), ("crafted", 2), ("unknown", 2), ("lost", 2)];
+        assert_eq!(test.settled(), counts(expected), "by its port");
+        test.now += EXCUSED;
+        let _ = test.report();
+
+        test.leaves(80, false);
+        test.ledger.lost(None, 1);
+        assert_eq!(test.report(), counts([]), "nothing to compare yet");
+        assert_eq!(test.settled(), counts([("seen", 1), ("unknown", 1)]), "lost before");
+        test.now += EXCUSED;
+        let _ = test.report();
+        test.leaves(80, false);
+        assert_eq!(test.settled(), counts([("seen", 1), ("crafted", 1)]), "long past");
+    }
+
+    #[test]
+    fn what_a_dropped_packet_may_explain_is_missed() {
+        let mut test = Test::new();
+        (0..3).for_each(|_| test.recorded(80, false));
+        test.ledger.dropped(2);
+        let expected = [("recorded", 3), ("unsent", 1), ("missed", 2), ("dropped", 2)];
+        assert_eq!(test.settled(), counts(expected));
+    }
+
+    #[test]
+    fn edges_explain_and_need_no_explanation() {
+        let mut test = Test::new();
+        test.leaves(80, true);
+        test.recorded(81, true);
+        test.leaves(82, true);
+        test.recorded(82, true);
+        assert_eq!(test.settled(), counts([]));
+        test.leaves(83, true);
+        test.recorded(83, false);
+        test.recorded(84, true);
+        test.leaves(84, false);
+        assert_eq!(test.settled(), counts([("seen", 2), ("recorded", 2)]));
+    }
+
+    #[test]
+    fn without_packets_events_say_nothing() {
+        let mut test = Test::new();
+        test.ledger.go_blind();
+        test.recorded(80, false);
+        assert_eq!(test.settled(), counts([]));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_had_no_room_excuses() {
+        let mut test = Test::new();
+        const MORE: u64 = 100;
+        // One after the other, and the events of the same order after them.
+        for n in 0..MOST_WAITING as u64 + MORE {
+            test.leaves((n % 60_000) as u16, false);
+        }
+        assert_eq!(test.ledger.alone, MOST_WAITING);
+        for n in 0..MOST_WAITING as u64 + MORE {
+            test.recorded((n % 60_000) as u16, false);
+        }
+        let settled = test.settled();
+        let most = MOST_WAITING as u64;
+        let expected =
+            [("seen", most), ("recorded", most + MORE), ("missed", MORE), ("overflow", MORE)];
+        assert_eq!(settled, counts(expected));
+
+        for n in 0..2 * MOST_DIFFERENT as u64 {
+            test.leaves(n as u16, false);
+        }
+        test.now += EXCUSED;
+        let _ = test.report();
+        test.ledger.sweep(test.now);
+        assert_eq!(test.ledger.found.len(), MOST_DIFFERENT);
+        let most = 2 * MOST_DIFFERENT as u64;
+        assert_eq!(test.report(), counts([("seen", most), ("crafted", most)]));
+    }
+}

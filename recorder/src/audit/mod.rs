@@ -1,0 +1,271 @@
+//! `--audit`: RST packets counted where they leave, against what was recorded.
+//!
+//! A packet socket sees every RST at every device of the recorder's own network namespace. Each
+//! packet that left is paired with a recorded event of its flow. What is left over is told in
+//! the table `ledger`: a packet without an event was made outside of the kernel functions that
+//! we know (`crafted`: a raw socket, tc, a packet socket), or it came in before it left, and is
+//! only passed on (`forwarded`); an event without a packet is `unsent`: a rule dropped it, there
+//! was no route, or a hook at the entry of a function fired and the function gave up.
+//!
+//! ```text
+//! socket    a filter in the kernel passes RSTs only; packet: bytes -> flow, key, TTL
+//! capture   the thread that reads it
+//! sightings several devices, one packet; came in before it left
+//! ledger    packets against events; what losses may explain is not called by a name
+//! ```
+//!
+//! What it cannot know:
+//! - Where addresses are translated on the way out, the packet has another flow than its event:
+//!   one `unsent` and one `crafted`; a forwarded packet that is translated is `crafted`.
+//! - A native XDP program sends (`XDP_TX`, redirects) and drops below the packet socket, IPsec
+//!   hides the RST in another packet, and behind IPv6 extension headers it is not looked for.
+//! - A RST with the same flow as a recorded one is told apart by number only.
+//! - What a recorder that is killed had not yet written of its ledger is gone with it.
+
+mod capture;
+mod ledger;
+mod packet;
+mod sightings;
+mod socket;
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::net::if_::if_indextoname;
+use tcprst_schema::cause::Blame;
+use tcprst_schema::row::{LedgerRow, LossRow, Row};
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use capture::Capture;
+use ledger::{Entry, entry};
+use packet::Flow;
+use socket::Tap;
+
+/// Flows that are named at the end.
+const EXAMPLES: usize = 10;
+const OWN_NETNS: &str = "/proc/thread-self/ns/net";
+
+/// The audit of the recorder's own network namespace.
+#[derive(Debug)]
+pub struct Audit {
+    capture: Capture,
+    host: Arc<str>,
+    netns_id: u32,
+    netns_cookie: Option<u64>,
+    /// Events of this time are compared, on the boot clock.
+    from_ns: u64,
+    to_ns: u64,
+    reported_at_us: i64,
+    reported: Instant,
+    losses: Losses,
+    totals: Totals,
+    examples: Vec<String>,
+}
+
+/// Losses of events so far, by where they belong.
+#[derive(Debug, Default)]
+struct Losses {
+    elsewhere: u64,
+    own: u64,
+    unkeyed: u64,
+}
+
+/// Sums over all reports.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    seen: u64,
+    crafted: u64,
+    forwarded: u64,
+    unknown: u64,
+    unsent: u64,
+    missed: u64,
+}
+
+impl Audit {
+    /// Opens the socket. To be called before the probe is loaded: packets wait for their events,
+    /// not the other way round.
+    pub fn start(host: &str, clock: &Clock) -> Result<Self> {
+        let netns = std::fs::metadata(OWN_NETNS).map_err(Error::io("read", OWN_NETNS))?;
+        let tap = Tap::open()?;
+        Ok(Self {
+            host: host.into(),
+            // The kernel's inode numbers of namespaces are 32 bits wide.
+            netns_id: netns.ino() as u32,
+            netns_cookie: tap.netns_cookie(),
+            capture: Capture::start(tap)?,
+            from_ns: u64::MAX,
+            to_ns: u64::MAX,
+            reported_at_us: clock.now_us(),
+            reported: Instant::now(),
+            losses: Losses::default(),
+            totals: Totals::default(),
+            examples: Vec::new(),
+        })
+    }
+
+    /// Begins to compare: the probe sees everything from now on.
+    pub fn open(&mut self) -> Result<()> {
+        self.capture.open();
+        self.from_ns = Clock::now()?.anchor().boot_ns;
+        Ok(())
+    }
+
+    /// Ends the time that is compared: the probe may be detached.
+    pub fn shut(&mut self) -> Result<()> {
+        self.capture.shut();
+        self.to_ns = Clock::now()?.anchor().boot_ns;
+        Ok(())
+    }
+
+    /// Nothing more will come: settles what is open.
+    pub fn finish(&mut self) {
+        self.capture.finish();
+        self.capture.ledger().settle_all();
+    }
+
+    /// Takes recorded events.
+    pub fn take<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) {
+        let netns_id = self.netns_id;
+        let now = Instant::now();
+        let mut ledger = None;
+        let ours = rows.filter(|row| {
+            row.direction == "sent" && row.netns_id.is_none_or(|netns| netns == netns_id)
+        });
+        for row in ours {
+            let ledger = ledger.get_or_insert_with(|| self.capture.ledger());
+            match (row.netns_id, row.src, row.dst) {
+                (Some(_), Some(src), Some(dst)) => {
+                    let is_edge = !(self.from_ns..=self.to_ns).contains(&row.boot_ns);
+                    ledger.event(Flow { src, dst }, is_edge, now);
+                }
+                // It may be any of ours, and cannot be compared.
+                (_, src, _) => ledger.lost(src.map(|(_, port)| port), 1),
+            }
+        }
+    }
+
+    /// Takes what was lost since the last call; `in_rings` is the kernel half's sum of all losses
+    /// in rings so far, read after the rows: it is ahead of them where the key table was full.
+    pub fn take_losses(&mut self, rows: &[LossRow], in_rings: u64) {
+        let mut ledger = self.capture.ledger();
+        for row in rows {
+            match (row.stage, row.netns_id) {
+                ("ring", Some(netns)) if netns == self.netns_id => {
+                    self.losses.own += row.count;
+                    ledger.lost(row.src_port, row.count);
+                }
+                ("ring", Some(_)) => self.losses.elsewhere += row.count,
+                // Without a key: by the sum, below.
+                ("ring", None) => {}
+                _ => ledger.lost(None, row.count),
+            }
+        }
+        let Losses { elsewhere, own, unkeyed } = self.losses;
+        let new = in_rings.saturating_sub(elsewhere + own + unkeyed);
+        self.losses.unkeyed += new;
+        ledger.lost(None, new);
+    }
+
+    /// Whether the last report is this old.
+    pub fn is_due(&self, age: Duration) -> bool {
+        self.reported.elapsed() >= age
+    }
+
+    /// The account since the last report; no rows where nothing left and nothing was recorded.
+    pub fn report(&mut self, clock: &Clock) -> Vec<LedgerRow> {
+        self.reported = Instant::now();
+        let mut entries = self.capture.ledger().report(self.reported);
+        // The sums first, then the largest.
+        entries.sort_by_key(|entry| (entry.flow.is_some(), entry.name, u64::MAX - entry.count));
+        let to_us = clock.now_us();
+        let rows: Vec<LedgerRow> = entries.iter().map(|entry| self.row(entry, to_us)).collect();
+        self.reported_at_us = to_us;
+        for row in &rows {
+            self.totals.add(row);
+            if row.cause.is_some() && row.src.is_some() && self.examples.len() < EXAMPLES {
+                self.examples.push(describe(row));
+            }
+        }
+        rows
+    }
+
+    fn row(&self, entry: &Entry, to_us: i64) -> LedgerRow {
+        let cause = [entry::CRAFTED, entry::FORWARDED].contains(&entry.name).then_some(entry.name);
+        LedgerRow {
+            from_us: self.reported_at_us,
+            to_us,
+            host: Arc::clone(&self.host),
+            netns_id: Some(self.netns_id),
+            netns_cookie: self.netns_cookie,
+            entry: entry.name,
+            count: entry.count,
+            cause,
+            blame: cause.map(|cause| match cause {
+                entry::CRAFTED => Blame::Operator.name(),
+                _ => Blame::Network.name(),
+            }),
+            src: entry.flow.map(|flow| flow.src),
+            dst: entry.flow.map(|flow| flow.dst),
+            device: entry.place.map(|place| device(place.device)),
+            in_device: entry.place.and_then(|place| place.in_device).map(device),
+            ttl: entry.place.map(|place| place.ttl),
+        }
+    }
+
+    /// What was found, for people: a summary, and a line for each of the first flows.
+    pub fn summary(&self) -> Vec<String> {
+        let Totals { seen, crafted, forwarded, unknown, unsent, missed } = self.totals;
+        let recorded = seen - crafted - forwarded - unknown;
+        let doubt = match unknown {
+            0 => String::new(),
+            unknown => format!(", {unknown} unknown because events were lost"),
+        };
+        let first = format!(
+            "audit: {seen} RSTs left this namespace: {recorded} recorded, {crafted} crafted, \
+             {forwarded} forwarded{doubt}; {unsent} recorded but not seen leaving, \
+             {missed} missed by the audit"
+        );
+        let examples = self.examples.iter().map(|example| format!("audit: {example}"));
+        std::iter::once(first).chain(examples).collect()
+    }
+}
+
+impl Totals {
+    fn add(&mut self, row: &LedgerRow) {
+        match row.entry {
+            entry::SEEN => self.seen += row.count,
+            entry::CRAFTED => self.crafted += row.count,
+            entry::FORWARDED => self.forwarded += row.count,
+            entry::UNKNOWN => self.unknown += row.count,
+            entry::UNSENT => self.unsent += row.count,
+            entry::DROPPED | entry::OVERFLOW => self.missed += row.count,
+            _ => {}
+        }
+    }
+}
+
+/// A line on a crafted or forwarded flow.
+pub fn describe(row: &LedgerRow) -> String {
+    let end = |end: Option<(std::net::IpAddr, u16)>| {
+        end.map_or_else(|| "?".to_owned(), |end| std::net::SocketAddr::from(end).to_string())
+    };
+    let mut text = format!("{} {}: {} -> {}", row.count, row.entry, end(row.src), end(row.dst));
+    if let Some(device) = &row.in_device {
+        text.push_str(&format!(", came in through {device}"));
+    }
+    if let Some(device) = &row.device {
+        text.push_str(&format!(", left through {device}"));
+    }
+    if let Some(ttl) = row.ttl {
+        text.push_str(&format!(" with TTL {ttl}"));
+    }
+    text
+}
+
+/// The name of a device; one that is gone has only its number.
+fn device(index: u32) -> Arc<str> {
+    if_indextoname(index)
+        .map_or_else(|_| format!("#{index}").into(), |name| name.to_string_lossy().into())
+}
