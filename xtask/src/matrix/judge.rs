@@ -89,7 +89,7 @@ impl<'a> Evidence<'a> {
             Seen::Nothing => return (self.nothing(caused), None),
         };
         if let Some(why) = self.unhooked(expect) {
-            return (self.unhooked_verdict(why, caused, expect.seen), None);
+            return (self.unhooked_verdict(why, caused, direction), None);
         }
         let lacks = match expect.seen {
             Seen::Received if !self.abilities.received => Some("--received"),
@@ -148,14 +148,14 @@ impl<'a> Evidence<'a> {
         site.hook.is_none().then_some(&site.detail)
     }
 
-    fn unhooked_verdict(&self, why: &str, caused: &Caused, seen: Seen) -> Verdict {
+    fn unhooked_verdict(&self, why: &str, caused: &Caused, direction: &str) -> Verdict {
         let mut differences = vec![];
-        let recorded = self.rows_of(caused, Some("sent")).len();
+        let recorded = self.rows_of(caused, Some(direction)).len();
         if recorded > 0 {
             differences.push(format!("recorded {recorded} times by a site without a hook"));
         }
         // To the audit it is a RST that no kernel function explains.
-        if seen == Seen::Sent && self.ledger.is_some() && !self.is_in_ledger(caused, Kind::Crafted)
+        if direction == "sent" && self.ledger.is_some() && !self.is_in_ledger(caused, Kind::Crafted)
         {
             differences.push("not in the ledger as crafted".to_owned());
         }

@@ -223,6 +223,9 @@ fn a_site_without_a_hook_is_for_the_ledger() {
     assert!(
         differences(verdict(&scenario, &doctor, &[closed_port()], &crafted)).contains("recorded")
     );
+    // The sender's row is not the receiver's.
+    let other_end = verdict(&seen_as(Seen::Received), &doctor, &[closed_port()], &[]);
+    assert!(matches!(other_end, Verdict::Unhooked(_)), "{other_end:?}");
 }
 
 #[test]
