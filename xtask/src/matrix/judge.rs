@@ -89,7 +89,7 @@ impl<'a> Evidence<'a> {
             Seen::Nothing => return (self.nothing(caused), None),
         };
         if let Some(why) = self.unhooked(expect) {
-            return (self.unhooked_verdict(why, caused, expect.seen), None);
+            return (self.unhooked_verdict(why, caused, direction), None);
         }
         let lacks = match expect.seen {
             Seen::Received if !self.abilities.received => Some("--received"),
@@ -148,14 +148,14 @@ impl<'a> Evidence<'a> {
         site.hook.is_none().then_some(&site.detail)
     }
 
-    fn unhooked_verdict(&self, why: &str, caused: &Caused, seen: Seen) -> Verdict {
+    fn unhooked_verdict(&self, why: &str, caused: &Caused, direction: &str) -> Verdict {
         let mut differences = vec![];
-        let recorded = self.rows_of(caused, Some("sent")).len();
+        let recorded = self.rows_of(caused, Some(direction)).len();
         if recorded > 0 {
             differences.push(format!("recorded {recorded} times by a site without a hook"));
         }
         // To the audit it is a RST that no kernel function explains.
-        if seen == Seen::Sent && self.ledger.is_some() && !self.is_in_ledger(caused, Kind::Crafted)
+        if direction == "sent" && self.ledger.is_some() && !self.is_in_ledger(caused, Kind::Crafted)
         {
             differences.push("not in the ledger as crafted".to_owned());
         }
@@ -178,7 +178,7 @@ impl<'a> Evidence<'a> {
         if !self.abilities.audit {
             differences.push("the recorder has no --audit".to_owned());
         } else if !self.is_in_ledger(caused, kind) {
-            differences.push(format!("not in the ledger as {kind:?}").to_lowercase());
+            differences.push(format!("not in the ledger as {}", kind.text()));
         }
         if differences.is_empty() { Verdict::Ok } else { Verdict::Wrong(differences) }
     }
@@ -191,7 +191,7 @@ impl<'a> Evidence<'a> {
         }
         for kind in [Kind::Crafted, Kind::Forwarded] {
             if self.is_in_ledger(caused, kind) {
-                differences.push(format!("in the ledger as {kind:?}").to_lowercase());
+                differences.push(format!("in the ledger as {}", kind.text()));
             }
         }
         if differences.is_empty() { Verdict::Ok } else { Verdict::Wrong(differences) }

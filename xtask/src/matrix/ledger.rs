@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::cell::Balance;
 use crate::simulate::Caused;
 
-/// One entry; the totals have no flow.
+/// One entry. What is seen, recorded, lost or dropped is only summed up, and has no flow.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Entry {
     pub entry: Kind,
@@ -33,13 +33,30 @@ pub enum Kind {
     Crafted,
     /// At egress, from elsewhere.
     Forwarded,
+    /// At egress, and perhaps a lost event's.
+    Unknown,
     /// Recorded, but never at egress.
     Unsent,
-    /// What the packet socket lost.
+    /// Recorded, and perhaps at egress where the audit did not look.
+    Missed,
+    /// Events that are lost.
+    Lost,
+    /// Packets that the audit's socket had no room for.
     Dropped,
-    /// What a newer recorder may add.
-    #[serde(other)]
-    Other,
+    /// What the comparison had no room for.
+    Overflow,
+}
+
+impl Kind {
+    /// The differences: each must be a scenario's.
+    const DIFFERENCES: [Kind; 5] =
+        [Kind::Crafted, Kind::Forwarded, Kind::Unknown, Kind::Unsent, Kind::Missed];
+    /// What makes an account incomplete.
+    const GAPS: [Kind; 3] = [Kind::Lost, Kind::Dropped, Kind::Overflow];
+
+    pub(super) fn text(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
 }
 
 impl Entry {
@@ -49,10 +66,6 @@ impl Entry {
             && self.dst_addr == Some(caused.dst_addr)
             && self.dst_port == Some(caused.dst_port)
     }
-
-    fn is_total(&self) -> bool {
-        self.src_addr.is_none()
-    }
 }
 
 /// Whether the totals add up, and nothing is named that is not in `expected`.
@@ -61,29 +74,31 @@ pub(super) fn balance(ledger: Option<&[Entry]>, expected: &[(Kind, &Caused)]) ->
         return Balance::Absent;
     };
     let total = |kind| -> u64 {
-        ledger.iter().filter(|e| e.entry == kind && e.is_total()).map(|e| e.count).sum()
+        ledger.iter().filter(|entry| entry.entry == kind).map(|entry| entry.count).sum()
     };
-    let (seen, recorded, unsent) = (total(Kind::Seen), total(Kind::Recorded), total(Kind::Unsent));
-    let (crafted, forwarded) = (total(Kind::Crafted), total(Kind::Forwarded));
+    let (seen, recorded) = (total(Kind::Seen), total(Kind::Recorded));
+    let [crafted, forwarded, unknown, unsent, missed] = Kind::DIFFERENCES.map(total);
     let mut why = vec![];
-    if seen + unsent != recorded + crafted + forwarded {
+    if seen + unsent + missed != recorded + crafted + forwarded + unknown {
         why.push(format!(
-            "{seen} seen, but {recorded} recorded - {unsent} unsent + {crafted} crafted + \
-             {forwarded} forwarded"
+            "{seen} seen, but {recorded} recorded - {unsent} unsent - {missed} missed + {crafted} \
+             crafted + {forwarded} forwarded + {unknown} unknown"
         ));
     }
     if seen == 0 {
         why.push("nothing was seen".to_owned());
     }
-    let dropped = total(Kind::Dropped);
-    if dropped > 0 {
-        why.push(format!("{dropped} dropped"));
+    for kind in Kind::GAPS {
+        let count = total(kind);
+        if count > 0 {
+            why.push(format!("{count} {}", kind.text()));
+        }
     }
-    for kind in [Kind::Crafted, Kind::Forwarded, Kind::Unsent] {
-        for entry in ledger.iter().filter(|e| e.entry == kind && !e.is_total()) {
-            if !expected.iter().any(|(wanted, caused)| *wanted == kind && entry.is_of(caused)) {
-                why.push(format!("nobody should have {}", entry.text()));
-            }
+    for entry in ledger.iter().filter(|entry| Kind::DIFFERENCES.contains(&entry.entry)) {
+        let is_expected =
+            expected.iter().any(|(wanted, caused)| *wanted == entry.entry && entry.is_of(caused));
+        if !is_expected {
+            why.push(format!("nobody should have {}", entry.text()));
         }
     }
     if why.is_empty() { Balance::Even } else { Balance::Uneven(why) }
@@ -96,8 +111,8 @@ impl Entry {
             _ => "?".to_owned(),
         };
         format!(
-            "{:?} {} from {} to {}",
-            self.entry,
+            "{} {} from {} to {}",
+            self.entry.text(),
             self.count,
             end(self.src_addr, self.src_port),
             end(self.dst_addr, self.dst_port)
