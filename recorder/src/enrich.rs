@@ -183,9 +183,10 @@ fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
         "__netif_receive_skb",
     ];
     const TIMER: [&str; 3] = ["call_timer_fn", "__run_timers", "__run_hrtimer"];
-    // Where a system call, an exit or a kernel thread begins.
-    const TASK: [&str; 6] =
-        ["do_syscall_64", "el0_svc", "do_exit", "task_work_run", "kthread", "ret_from_fork"];
+    // Where a system call or an exit begins.
+    const TASK: [&str; 4] = ["do_syscall_64", "el0_svc", "do_exit", "task_work_run"];
+    // Threads of the kernel itself: what they do, somebody else has asked for.
+    const WORKER: [&str; 4] = ["process_one_work", "worker_thread", "kthread", "ret_from_fork"];
     if header.flags & HAS_TASK == 0 {
         return Some("packet");
     }
@@ -197,6 +198,8 @@ fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
             Some("timer")
         } else if TASK.contains(&frame) || frame.starts_with("__x64_sys_") || is_task_only(frame) {
             Some("task")
+        } else if WORKER.contains(&frame) {
+            Some("worker")
         } else if is_interrupt(frame) {
             // An interrupt that is neither: the task below it did not act.
             Some("packet")
@@ -287,6 +290,8 @@ pub(crate) mod tests {
         let receive = ["tcp_send_active_reset", "tcp_v4_do_rcv", "tcp_v4_rcv", "do_syscall_64"];
         assert_eq!(context(&with_task, &stack(&receive)), Some("packet"));
         assert_eq!(context(&with_task, &stack(&["tcp_send_active_reset"])), None);
+        let worker = ["tcp_send_active_reset", "mptcp_worker", "process_one_work", "kthread"];
+        assert_eq!(context(&with_task, &stack(&worker)), Some("worker"));
         assert_eq!(context(&header(0), &stack(&[])), Some("packet"));
     }
 

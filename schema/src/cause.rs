@@ -89,6 +89,8 @@ pub struct Proof {
     /// The callee, and after it the key frames in this order. Gaps are allowed, because
     /// compilers inline; only the first entry is tied to its place.
     pub frames: &'static [AnyOf],
+    /// The second entry is the caller itself: where a longer way means something else.
+    pub direct: bool,
     /// Reasons that a kernel with reasons must give; empty: any.
     pub reason: AnyOf,
     /// States before the reset; empty: any.
@@ -131,6 +133,7 @@ const CLOSED_HALF: AnyOf = &["FIN_WAIT1", "FIN_WAIT2", "CLOSE_WAIT", "CLOSING", 
 
 const ANY: Proof = Proof {
     frames: &[],
+    direct: false,
     reason: &[],
     sk_state: &[],
     socket: None,
@@ -163,19 +166,49 @@ pub const CAUSES: &[Cause] = &[
         proofs: &[Proof { frames: &[ACTIVE, &["tcp_abort"], &["bpf_prog_*"]], ..ANY }],
     },
     Cause {
-        name: "mptcp_fastclose",
-        blame: Blame::App,
-        meaning: "The application closed a Multipath TCP connection at once, as with unread data or a linger time of 0.",
-        check: "Does it read to the end; the socket options.",
-        proofs: &[Proof { frames: &[ACTIVE, &["mptcp_do_fastclose"]], ..ANY }],
-    },
-    Cause {
         name: "app_listener_closed",
         blame: Blame::App,
         meaning: "A listener was closed while connections waited to be accepted.",
         check: "Restarts and rollouts: does the application drain its backlog?",
+        proofs: &[
+            Proof {
+                frames: &[
+                    ACTIVE,
+                    &["tcp_disconnect"],
+                    &["inet_child_forget", "inet_csk_listen_stop"],
+                ],
+                ..ANY
+            },
+            // Of Multipath TCP: those that wait are closed at once first.
+            Proof {
+                frames: &[ACTIVE, &["mptcp_do_fastclose"], &["mptcp_check_listen_stop"]],
+                ..ANY
+            },
+        ],
+    },
+    Cause {
+        name: "mptcp_fastclose",
+        blame: Blame::App,
+        meaning: "The application ended a Multipath TCP connection at once: unread data, a linger time of 0, or connect(AF_UNSPEC).",
+        check: "Does it read to the end; the socket options.",
         proofs: &[Proof {
-            frames: &[ACTIVE, &["tcp_disconnect"], &["inet_child_forget", "inet_csk_listen_stop"]],
+            frames: &[
+                ACTIVE,
+                &["mptcp_do_fastclose"],
+                &["__mptcp_close", "mptcp_close", "mptcp_disconnect"],
+            ],
+            ..ANY
+        }],
+    },
+    Cause {
+        name: "mptcp_fastclose_received",
+        blame: Blame::Peer,
+        meaning: "The peer ended a Multipath TCP connection at once (MP_FASTCLOSE), and its subflows were reset.",
+        check: "The application at the peer.",
+        // Whatever else the worker resets goes through a function of its own.
+        proofs: &[Proof {
+            frames: &[ACTIVE, &["mptcp_check_fastclose", "mptcp_worker"]],
+            direct: true,
             ..ANY
         }],
     },
@@ -235,11 +268,11 @@ pub const CAUSES: &[Cause] = &[
                 linger2: Some(true),
                 ..ANY
             },
-            // The FIN's ACK came after the close.
+            // The FIN's ACK came after the close. The reason is that of data after the close
+            // (TCP_ABORT_ON_DATA, 6.12 to 7.3), so only the evidence tells.
             Proof {
                 frames: &[PASSIVE, SOCKET_RECEIVE],
-                reason: &["TCP_ABORT_ON_LINGER"],
-                sk_state: &["FIN_WAIT1", "FIN_WAIT2"],
+                sk_state: &["FIN_WAIT2"],
                 socket: Some(Socket::Full),
                 orphan: Some(true),
                 linger2: Some(true),
@@ -303,7 +336,10 @@ pub const CAUSES: &[Cause] = &[
         blame: Blame::Peer,
         meaning: "A Multipath TCP connection refused an additional subflow.",
         check: "The limits (`ip mptcp limits`), and middleboxes that change options.",
-        proofs: &[Proof { frames: &[PASSIVE, &["subflow_*"]], ..ANY }],
+        proofs: &[Proof {
+            frames: &[PASSIVE, &["subflow_v4_route_req", "subflow_v6_route_req"]],
+            ..ANY
+        }],
     },
     Cause {
         name: "timewait",
@@ -426,13 +462,6 @@ pub const CAUSES: &[Cause] = &[
         ],
     },
     Cause {
-        name: "fw_br_netfilter",
-        blame: Blame::Firewall,
-        meaning: "A rule of iptables rejected a segment that a bridge forwards.",
-        check: "net.bridge.bridge-nf-call-iptables; iptables-save: rules with --reject-with tcp-reset.",
-        proofs: &[Proof { frames: &[REJECT_L3, &["br_nf_*"]], ..ANY }],
-    },
-    Cause {
         name: "fw_nft_l2",
         blame: Blame::Firewall,
         meaning: "An nftables rule of the bridge or netdev family rejected the segment.",
@@ -441,6 +470,13 @@ pub const CAUSES: &[Cause] = &[
             frames: &[REJECT_L2, &["nft_reject_bridge*", "nft_reject_netdev*"]],
             ..ANY
         }],
+    },
+    Cause {
+        name: "fw_br_netfilter",
+        blame: Blame::Firewall,
+        meaning: "A rule of iptables rejected a segment that a bridge forwards.",
+        check: "net.bridge.bridge-nf-call-iptables; iptables-save: rules with --reject-with tcp-reset.",
+        proofs: &[Proof { frames: &[REJECT_L3, &["br_nf_*"]], ..ANY }],
     },
     Cause {
         name: "fw_iptables",
@@ -478,14 +514,11 @@ pub const CAUSES: &[Cause] = &[
         blame: Blame::Firewall,
         meaning: "A firewall rule refused the segment by ICMP, which a client takes for a reset.",
         check: "iptables-save and nft list ruleset: REJECT without tcp-reset.",
-        proofs: &[Proof { frames: &[ICMP, &["nf_send_unreach*", "nf_send_unreach6"]], ..ANY }],
-    },
-    Cause {
-        name: "refused_icmp_bpf",
-        blame: Blame::Operator,
-        meaning: "A BPF program refused the segment by ICMP.",
-        check: "The program's name in the stack.",
-        proofs: &[Proof { frames: &[ICMP, &["bpf_icmp_send"]], ..ANY }],
+        proofs: &[Proof {
+            // The kernel's own nf_send_unreach ends in a jump, and so is no frame.
+            frames: &[ICMP, &["nf_send_unreach*", "reject_tg*", "nft_reject_*"]],
+            ..ANY
+        }],
     },
     Cause {
         name: "refused_icmp_route",

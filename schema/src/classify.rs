@@ -78,7 +78,7 @@ impl Proof {
     fn frames_match<F: AsRef<str>>(&self, frames: &[F]) -> bool {
         let mut frames = frames.iter();
         self.frames.iter().enumerate().all(|(place, wanted)| {
-            if place == 0 {
+            if place == 0 || (place == 1 && self.direct) {
                 frames.next().is_some_and(|frame| any_matches(wanted, frame.as_ref()))
             } else {
                 frames.any(|frame| any_matches(wanted, frame.as_ref()))
@@ -198,5 +198,13 @@ mod tests {
         ];
         assert_eq!(active(&frames, None, None, None), Some("op_sock_diag"));
         assert_eq!(active(&frames[..4], None, None, None), Some("app_listener_closed"));
+    }
+
+    #[test]
+    fn a_direct_caller_is_the_next_frame() {
+        let worker = ["tcp_send_active_reset", "mptcp_worker", "process_one_work"];
+        assert_eq!(active(&worker, None, None, None), Some("mptcp_fastclose_received"));
+        let other = ["tcp_send_active_reset", "mptcp_subflow_reset", "mptcp_worker"];
+        assert_eq!(active(&other, None, None, None), None);
     }
 }

@@ -149,7 +149,7 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
     "sk_state" Text null Dictionary(FEW) |r| text(r.sk_state.as_ref()),
         "State of the socket before the reset (RFC 9293 name, as in `include/net/tcp_states.h` without TCP_); null without a socket.";
     "context" Text null Dictionary(FEW) |r| text(r.context),
-        "What made the kernel act: `task` (a system call or exit), `packet` (an arriving segment), `timer`.";
+        "What made the kernel act: `task` (a system call or exit), `packet` (a segment), `timer`, `worker` (a thread of the kernel, for somebody else).";
     "answered_flags" Text null Dictionary(FEW) |r| owned(r.answered_flags.map(tcp_flags_text)),
         "TCP flags of the segment that the RST answers, such as `SYN` or `PSH|ACK`; null where it answers none.";
     "sk_flags" Text null Dictionary(FEW) |r| owned(r.sk_flags.map(sk_flags_text)),

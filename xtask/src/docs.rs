@@ -122,6 +122,9 @@ fn section(text: &mut String, cause: &Cause) {
 fn proof_text(proof: &Proof) -> String {
     let frames: Vec<String> = proof.frames.iter().map(|any| any_of(any)).collect();
     let mut text = frames.join(" < ");
+    if proof.direct {
+        text.push_str(" (the caller itself)");
+    }
     let mut also = |what: &str| {
         text.push_str("; ");
         text.push_str(what);

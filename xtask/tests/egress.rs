@@ -8,10 +8,11 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{LinkAddr, recvfrom};
 use socket2::{Domain, Protocol, Socket, Type};
-use xtask::simulate::{Namespace, Outcome, Scenario, Seen, play, scenarios};
+use xtask::simulate::{Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios};
 
 #[test]
 fn each_scenario_s_reset_leaves_its_namespace_once() -> Result<()> {
+    allow_host_changes();
     let ns = Namespace::new()?;
     let witness = ns.run(witness)?;
     for scenario in scenarios() {

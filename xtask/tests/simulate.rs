@@ -1,7 +1,7 @@
 //! Plays every scenario. Needs root: without it these tests fail, they do not skip.
 
 use anyhow::{Result, ensure};
-use xtask::simulate::{Busy, Namespace, Outcome, Seen, flood, play, scenarios};
+use xtask::simulate::{Busy, Namespace, Outcome, Seen, allow_host_changes, flood, play, scenarios};
 
 /// What the kernel's own count of resets must say: it does not know netfilter's.
 fn counted(expect: &xtask::simulate::Expect) -> u64 {
@@ -10,6 +10,7 @@ fn counted(expect: &xtask::simulate::Expect) -> u64 {
 
 #[test]
 fn each_scenario_sends_exactly_one_reset() -> Result<()> {
+    allow_host_changes();
     let ns = Namespace::new()?;
     for scenario in scenarios() {
         let before = ns.out_rsts()?;

@@ -18,7 +18,9 @@ pub use judge::{Evidence, is_of, judge};
 pub use ledger::{Entry, Kind};
 pub use recording::{Abilities, Doctor, Recorded, Recording, Row, Site};
 
-use crate::simulate::{Caused, Namespace, Outcome, Scenario, Seen, play, scenarios};
+use crate::simulate::{
+    Caused, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios,
+};
 
 /// What was played and what was recorded meanwhile.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub fn record(recorder: &Path, out: &Path, names: &[&str]) -> Result<Played> {
         [] => scenarios().collect(),
         _ => names.iter().map(|name| Scenario::find(name)).collect::<Result<_>>()?,
     };
+    allow_host_changes();
     let doctor = Doctor::ask(recorder)?;
     let abilities = Abilities::ask(recorder)?;
     let ns = Namespace::new()?;

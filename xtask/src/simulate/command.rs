@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Flood, Namespace, Outcome, flood, play, scenarios};
+use super::{Flood, Namespace, Outcome, allow_host_changes, flood, play, scenarios};
 use crate::{exit, print};
 
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,10 @@ pub struct Args {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
+    /// Also play those that change limits of the whole host for moments, in which others'
+    /// connections may be reset too
+    #[arg(long)]
+    whole_host: bool,
     /// List the scenarios and what is to be expected of them, and play none
     #[arg(long)]
     list: bool,
@@ -57,6 +61,9 @@ pub fn run(args: Args) -> Result<()> {
         return list(args.json);
     }
     exit::require_root("a network namespace of one's own needs root")?;
+    if args.whole_host {
+        allow_host_changes();
+    }
     let ns = Namespace::new()?;
     let names: Vec<&str> = args.scenarios.iter().map(String::as_str).collect();
     let played = match (&names[..], args.flood) {
@@ -144,5 +151,5 @@ fn print_table(report: &Report) -> Result<()> {
 
 fn row(cells: [&str; 4]) -> String {
     let [scenario, from, to, actor] = cells;
-    format!("{scenario:<18} {from:<16} {to:<16} {actor}")
+    format!("{scenario:<26} {from:<24} {to:<24} {actor}")
 }

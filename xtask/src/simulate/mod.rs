@@ -39,4 +39,5 @@ pub(crate) use flood::ClosedDoor;
 pub use flood::{FLOOD_PORT, Flood, flood};
 pub use netns::{Namespace, SCENE_COMM};
 pub use scene::{Caused, Expect, Impossible, Outcome, Scenario, Scene, Seen, play, run_all};
+pub use sysctl::allow_host_changes;
 pub use table::scenarios;

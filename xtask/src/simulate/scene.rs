@@ -57,7 +57,7 @@ pub struct Expect {
     /// The state before the reset; none where there is no socket.
     pub sk_state: Option<&'static str>,
     pub family: &'static str,
-    /// `task`, `packet` or `timer`; empty where only the wire shows it.
+    /// `task`, `packet`, `timer` or `worker`; empty where only the wire shows it.
     pub context: &'static str,
     pub cause: &'static str,
     pub blame: &'static str,

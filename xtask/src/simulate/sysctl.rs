@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use nix::sched::{CloneFlags, setns};
@@ -50,8 +51,21 @@ pub(crate) struct NoOrphans {
     before: String,
 }
 
+/// Whether scenarios may change what belongs to the whole host.
+static HOST_MAY_CHANGE: AtomicBool = AtomicBool::new(false);
+
+/// Lets scenarios lower a limit of the whole host for moments, in which strangers' connections
+/// may be reset too. Without this they are impossible: not for machines that others use.
+pub fn allow_host_changes() {
+    HOST_MAY_CHANGE.store(true, Ordering::Relaxed);
+}
+
 impl NoOrphans {
     pub(crate) fn allowed() -> Result<Self> {
+        if !HOST_MAY_CHANGE.load(Ordering::Relaxed) {
+            let why = "it lowers tcp_max_orphans of the whole host: asked for by --whole-host";
+            return Err(Impossible(why.to_owned()).into());
+        }
         // Zero would not do: 5.10 reads a counter that lags behind by some dozens.
         const NONE: &[u8] = b"-1";
         let mut limit = open_orphan_limit()?;

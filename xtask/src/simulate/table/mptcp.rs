@@ -41,6 +41,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         expect: Expect {
             caller: &["mptcp_check_fastclose", "mptcp_worker"],
             reason: Some("MPTCP_RST_EUNSPEC"),
+            context: "worker",
             cause: "mptcp_fastclose_received",
             blame: "peer",
             task: false,
