@@ -23,9 +23,6 @@ fn each_scenario_is_recorded_once_and_nobody_innocent_is_blamed() {
     drop(busy);
 
     assert_eq!(played.outcomes.len(), scenarios().count());
-    let column = played.judge().expect("a verdict");
-    let faults = column.faults();
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
 
     // The files hold what was printed, and account for themselves.
     let resets = segments(dir.path(), Table::Resets);
@@ -49,6 +46,9 @@ fn each_scenario_is_recorded_once_and_nobody_innocent_is_blamed() {
             assert!(!innocent, "an innocent process is blamed: {row:?}");
         }
     }
+
+    let faults = played.judge().expect("a verdict").faults();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// The reason's name and number are the same by the file's own account.

@@ -17,7 +17,7 @@ mod report;
 use std::env;
 use std::fs;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -88,6 +88,8 @@ pub fn run(args: Args) -> Result<()> {
     let lines: Vec<_> = LINES.iter().filter(|line| wanted(line.name)).collect();
     let lab = Lab::new(&args, tests, lines.is_empty())?;
     let cache = args.cache.clone().map_or_else(fetch::default_cache, Ok)?;
+    // Links into it are made from elsewhere.
+    let cache = path::absolute(cache).context("the cache's folder")?;
     let kernels: Vec<Kernel> =
         lines.iter().map(|line| fetch::newest(line, &cache)).collect::<Result<_>>()?;
 
