@@ -227,7 +227,7 @@ mod tests {
 
     #[test]
     fn our_packet_is_the_kernels_but_for_what_that_fills_in() {
-        let packet = same_segment().packet();
+        let packet = same_segment().packet(Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST);
         assert_eq!(packet[0], CAPTURED[0]);
         assert_eq!(packet[8..10], CAPTURED[8..10]);
         assert_eq!(packet[12..], CAPTURED[12..]);
