@@ -170,6 +170,8 @@ pub(crate) fn row(seq: u64) -> Row {
         sk_state: Some("ESTABLISHED".into()),
         context: Some("task"),
         answered_flags: None,
+        sk_flags: None,
+        icmp: None,
         src: Some((IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 80)),
         dst: Some((IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 40_000)),
         task: None,
