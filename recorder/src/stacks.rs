@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tcprst_schema::row::Stack;
 
-use crate::symbols::Symbols;
+use crate::symbols::{Symbols, is_nameless};
 
 /// Distinct stacks kept. Loopback traffic carries the sender's whole call chain under the
 /// reset, so a busy host has some thousands; a full table is emptied and fills again.
@@ -17,12 +17,14 @@ const MOST: usize = 16 * 1024;
 pub struct Stacks {
     symbols: Symbols,
     known: HashMap<Vec<u64>, Arc<Stack>>,
+    /// Names of addresses in modules, for when these are gone.
+    gone: HashMap<u64, Arc<str>>,
     none: Arc<Stack>,
 }
 
 impl Stacks {
     pub fn new(symbols: Symbols) -> Self {
-        Self { symbols, known: HashMap::new(), none: Arc::default() }
+        Self { symbols, known: HashMap::new(), gone: HashMap::new(), none: Arc::default() }
     }
 
     /// Whether the kernel shows its symbols.
@@ -50,19 +52,24 @@ impl Stacks {
     }
 
     fn resolve(&mut self, addresses: &[u64]) -> Vec<Arc<str>> {
-        // Before any name: that of a module which has just come would be its neighbour's.
-        let mut before: Vec<Arc<str>> = Vec::new();
+        let mut of_modules: Vec<Option<Arc<str>>> = Vec::new();
         if addresses.iter().any(|address| self.symbols.is_dynamic(*address)) {
-            before.extend(addresses.iter().map(|address| self.symbols.name(*address)));
+            of_modules
+                .extend(addresses.iter().map(|address| self.symbols.name_in_module(*address)));
+            // Before any name: that of a module which has just come would be its neighbour's.
             if self.symbols.refresh_modules() {
                 self.known.clear();
-            } else {
-                before.clear();
             }
         }
         let mut leading = true;
         let mut names = Vec::with_capacity(addresses.len());
         for (place, address) in addresses.iter().enumerate() {
+            let before = of_modules.get(place).cloned().flatten();
+            if let Some(name) = self.name_of_module(*address, before) {
+                leading = false;
+                names.push(name);
+                continue;
+            }
             let mut name = self.symbols.name(*address);
             // Our own program lies on top of every stack and is no reason to read again.
             leading &= is_tracer(&name);
@@ -70,13 +77,24 @@ impl Stacks {
                 self.known.clear();
                 name = self.symbols.name(*address);
             }
-            // A module that has just gone still had its name in the old table.
-            match before.get(place) {
-                Some(old) if is_nameless(&name) => names.push(Arc::clone(old)),
-                _ => names.push(name),
-            }
+            names.push(name);
         }
         names
+    }
+
+    /// The name of an address in a module, also of one that has gone since: its resets are still
+    /// on their way when it goes.
+    fn name_of_module(&mut self, address: u64, before: Option<Arc<str>>) -> Option<Arc<str>> {
+        let name = match self.symbols.name_in_module(address) {
+            Some(name) => name,
+            None if self.symbols.is_in_module(address) => return None,
+            None => before.or_else(|| self.gone.get(&address).cloned())?,
+        };
+        if self.gone.len() >= MOST {
+            self.gone.clear();
+        }
+        self.gone.insert(address, Arc::clone(&name));
+        Some(name)
     }
 }
 
@@ -91,11 +109,6 @@ fn is_glue(name: &str) -> bool {
     ["bpf_trace_run", "__traceiter_", "bpf_trampoline_", "__bpf_trace_"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
-}
-
-/// Whether a frame is only an address.
-fn is_nameless(name: &str) -> bool {
-    name.starts_with("0x")
 }
 
 fn fold(names: Vec<Arc<str>>) -> Stack {

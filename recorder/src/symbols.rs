@@ -17,6 +17,9 @@ pub const KALLSYMS: &str = "/proc/kallsyms";
 const REFRESH_AFTER: Duration = Duration::from_secs(1);
 const SHARE_OF_TIME: u32 = 20;
 const PAGE: u64 = 4096;
+/// How often the table is read again because modules came or went while it was, before it is taken
+/// as it is.
+const READINGS: usize = 3;
 
 /// The symbol table of the running kernel.
 #[derive(Debug)]
@@ -84,11 +87,20 @@ impl Symbols {
     /// Reads the table. It is empty where the kernel hides its addresses (kptr_restrict).
     pub fn read() -> Self {
         let started = Instant::now();
-        // Before the symbols: a module that comes in between is then seen as new.
-        let modules = Modules::read();
+        let mut modules = Modules::read();
+        for _ in 0..READINGS {
+            let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
+            // The kernel shows its symbols piece by piece, and skips some if a module goes
+            // meanwhile.
+            let after = Modules::read();
+            if after.list == modules.list {
+                let symbols = Self::parse(&text, modules);
+                return Self { took: started.elapsed(), ..symbols };
+            }
+            modules = after;
+        }
         let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
-        let symbols = Self::parse(&text, modules);
-        Self { took: started.elapsed(), ..symbols }
+        Self { took: started.elapsed(), ..Self::parse(&text, modules) }
     }
 
     fn parse(text: &str, modules: Modules) -> Self {
@@ -175,6 +187,17 @@ impl Symbols {
         module.is_none() || start / PAGE == at / PAGE || at - start < PAGE / 2 || !is_last()
     }
 
+    /// Whether the address is in a module that is loaded.
+    pub fn is_in_module(&self, address: u64) -> bool {
+        self.modules.of(address).is_some()
+    }
+
+    /// Name of an address in a module; `None` where it is in none, or has no name there.
+    pub fn name_in_module(&self, address: u64) -> Option<Arc<str>> {
+        let name = self.is_in_module(address).then(|| self.name(address))?;
+        (!is_nameless(&name)).then_some(name)
+    }
+
     /// Whether what is at the address may change: it is no part of the image.
     pub fn is_dynamic(&self, address: u64) -> bool {
         !self.is_static(address)
@@ -200,6 +223,11 @@ impl Symbols {
         }
         stale
     }
+}
+
+/// Whether a name is only an address.
+pub(crate) fn is_nameless(name: &str) -> bool {
+    name.starts_with("0x")
 }
 
 /// Drops what compilers append: `.isra.0`, `.constprop.0`, `.part.0`, `.cold`, `.llvm.123`.
