@@ -55,7 +55,9 @@ impl<'a> Attacher<'a> {
                 wanted.iter().any(|info| info.site == *site)
                     && !taken.iter().any(|done| done.hook.sites.contains(site))
             };
-            if !hook.sites.iter().any(is_open) {
+            let is_beside_the_point =
+                hook.needs == Needs::OwnReject && self.functions.has_shared_reject(hook);
+            if is_beside_the_point || !hook.sites.iter().any(is_open) {
                 continue;
             }
             match self.meets(hook, layout).and_then(|()| self.attach(hook)) {
@@ -70,13 +72,11 @@ impl<'a> Attacher<'a> {
     /// Whether the kernel has what the hook needs to see its sites whole.
     fn meets(&self, hook: &Hook, layout: &KernelLayout) -> Result<(), String> {
         let missing = match hook.needs {
-            Needs::Nothing => return Ok(()),
+            Needs::Nothing | Needs::OwnReject => return Ok(()),
             Needs::TracepointReason if layout.tracepoint_reason != 0 => return Ok(()),
             Needs::SharedReject if self.functions.has_shared_reject(hook) => return Ok(()),
-            Needs::OwnReject if !self.functions.has_shared_reject(hook) => return Ok(()),
             Needs::TracepointReason => "blind to resets without a socket before 6.10",
             Needs::SharedReject => "not in this kernel (5.11)",
-            Needs::OwnReject => "other resets pass it too",
         };
         Err(missing.to_owned())
     }

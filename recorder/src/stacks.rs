@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tcprst_schema::row::Stack;
 
-use crate::symbols::Symbols;
+use crate::symbols::{Symbols, is_nameless};
 
 /// Distinct stacks kept. Loopback traffic carries the sender's whole call chain under the
 /// reset, so a busy host has some thousands; a full table is emptied and fills again.
@@ -17,12 +17,14 @@ const MOST: usize = 16 * 1024;
 pub struct Stacks {
     symbols: Symbols,
     known: HashMap<Vec<u64>, Arc<Stack>>,
+    /// Names of addresses in modules, for when these are gone.
+    gone: HashMap<u64, Arc<str>>,
     none: Arc<Stack>,
 }
 
 impl Stacks {
     pub fn new(symbols: Symbols) -> Self {
-        Self { symbols, known: HashMap::new(), none: Arc::default() }
+        Self { symbols, known: HashMap::new(), gone: HashMap::new(), none: Arc::default() }
     }
 
     /// Whether the kernel shows its symbols.
@@ -50,45 +52,73 @@ impl Stacks {
     }
 
     fn resolve(&mut self, addresses: &[u64]) -> Vec<Arc<str>> {
+        let mut of_modules: Vec<Option<Arc<str>>> = Vec::new();
+        if addresses.iter().any(|address| self.symbols.is_dynamic(*address)) {
+            of_modules
+                .extend(addresses.iter().map(|address| self.symbols.name_in_module(*address)));
+            // Before any name: that of a module which has just come would be its neighbour's.
+            if self.symbols.refresh_modules() {
+                self.known.clear();
+            }
+        }
         let mut leading = true;
         let mut names = Vec::with_capacity(addresses.len());
-        for address in addresses {
+        for (place, address) in addresses.iter().enumerate() {
+            let before = of_modules.get(place).cloned().flatten();
+            if let Some(name) = self.name_of_module(*address, before) {
+                leading = false;
+                names.push(name);
+                continue;
+            }
             let mut name = self.symbols.name(*address);
             // Our own program lies on top of every stack and is no reason to read again.
             leading &= is_tracer(&name);
             if !leading && self.symbols.refresh_for(*address) {
                 self.known.clear();
-                let now = self.symbols.name(*address);
-                // A module that has just gone still had its name in the old table.
-                if !is_nameless(&now) {
-                    name = now;
-                }
+                name = self.symbols.name(*address);
             }
             names.push(name);
         }
         names
+    }
+
+    /// The name of an address in a module, also of one that has gone since: its resets are still
+    /// on their way when it goes.
+    fn name_of_module(&mut self, address: u64, before: Option<Arc<str>>) -> Option<Arc<str>> {
+        let name = match self.symbols.name_in_module(address) {
+            Some(name) => name,
+            None if self.symbols.is_in_module(address) => return None,
+            None => before.or_else(|| self.gone.get(&address).cloned())?,
+        };
+        if self.gone.len() >= MOST {
+            self.gone.clear();
+        }
+        self.gone.insert(address, Arc::clone(&name));
+        Some(name)
     }
 }
 
 /// What lies on top of a stack because of the tracer itself. Only the leading run is the
 /// tracer's: in a stack of `bpf_sock_destroy` a BPF program in the middle is the caller.
 fn is_tracer(name: &str) -> bool {
-    ["bpf_prog_", "bpf_trace_run", "__traceiter_", "bpf_trampoline_", "__bpf_trace_"]
+    name.starts_with("bpf_prog_") || is_glue(name)
+}
+
+/// What calls our program.
+fn is_glue(name: &str) -> bool {
+    ["bpf_trace_run", "__traceiter_", "bpf_trampoline_", "__bpf_trace_"]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether a frame is only an address.
-fn is_nameless(name: &str) -> bool {
-    name.starts_with("0x")
-}
-
 fn fold(names: Vec<Arc<str>>) -> Stack {
     // With net.core.bpf_jit_kallsyms = 0 our own program has no name, but what calls it has. At a
-    // kprobe the stack begins with the function, which has none if its module is gone.
-    let leading = names.iter().take_while(|name| is_tracer(name) || is_nameless(name));
-    let ours = leading.enumerate().filter(|(_, name)| is_tracer(name)).last();
-    let ours = ours.map_or(0, |(place, _)| place + 1);
+    // kprobe nothing does: the stack begins with the function, which has no name or a wrong one
+    // if its module is gone.
+    let is_ours = |name: &Arc<str>| is_tracer(name) || is_nameless(name);
+    let leading = names.iter().take_while(|name| is_ours(name)).count();
+    let glue = names[..leading].iter().rposition(|name| is_glue(name));
+    let ours = glue.map_or(0, |place| place + 1);
     let frames: Vec<Arc<str>> = names.into_iter().skip(ours).collect();
     let mut folded = String::new();
     for frame in frames.iter().rev() {
@@ -137,12 +167,14 @@ mod tests {
         assert_eq!(stack.callee.as_deref(), Some("tcp_send_active_reset"));
         let gone = folded(&["0xffffffffc0001001", "nf_hook_slow"]);
         assert_eq!(gone.callee.as_deref(), Some("0xffffffffc0001001"));
+        let taken = folded(&["bpf_prog_1", "nf_hook_slow"]);
+        assert_eq!(taken.callee.as_deref(), Some("bpf_prog_1"), "a kprobe has no glue");
         let hidden = folded(&["0xffffffffc0001000", "0xffffffff81000100"]);
         assert_eq!(hidden.folded.as_deref(), Some("0xffffffff81000100;0xffffffffc0001000"));
     }
 
     #[test]
     fn an_empty_stack_has_no_names() {
-        assert_eq!(folded(&["bpf_prog_1"]), Stack::default());
+        assert_eq!(folded(&["bpf_prog_1", "bpf_trace_run1"]), Stack::default());
     }
 }

@@ -1,6 +1,8 @@
 //! Names of kernel addresses, from /proc/kallsyms: the image, its modules and BPF programs.
 
+use std::collections::HashMap;
 use std::fs;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,10 +11,15 @@ use crate::functions::MODULES;
 /// Where the kernel shows its symbols.
 pub const KALLSYMS: &str = "/proc/kallsyms";
 
-/// How old the table may be when an address is not in it. Modules and BPF programs come and go;
-/// reading the table takes some 50 ms, so an address that stays unknown must not cause it
-/// for each event.
+/// How old the table may be when an address is of a BPF program, which come and go unseen.
+/// Reading the table takes some 50 ms, so an address that stays unknown must not cause it for
+/// each event; and on a machine where it takes longer, it must not take all of the time.
 const REFRESH_AFTER: Duration = Duration::from_secs(1);
+const SHARE_OF_TIME: u32 = 20;
+const PAGE: u64 = 4096;
+/// How often the table is read again because modules came or went while it was, before it is taken
+/// as it is.
+const READINGS: usize = 3;
 
 /// The symbol table of the running kernel.
 #[derive(Debug)]
@@ -22,20 +29,81 @@ pub struct Symbols {
     /// End of the kernel image's text: what lies beyond belongs to modules and BPF programs.
     image_end: u64,
     read_at: Instant,
-    /// Names and addresses of the modules at that time.
-    modules: String,
+    /// How long the reading took.
+    took: Duration,
+    modules: Modules,
+}
+
+/// The loaded modules.
+#[derive(Debug, Default)]
+struct Modules {
+    /// Names and addresses, as told when the table was read.
+    list: String,
+    /// Where each is, sorted. Since 6.4 the length counts parts that lie elsewhere.
+    ranges: Vec<Range<u64>>,
+    named: HashMap<String, Range<u64>>,
+}
+
+impl Modules {
+    fn read() -> Self {
+        Self::parse(&fs::read_to_string(MODULES).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut modules = Self::default();
+        for line in text.lines() {
+            // Name, length, users, their names, state, address. How often it is used and by
+            // whom changes without modules coming or going.
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let [name, length, _, _, _, address, ..] = words[..] else {
+                continue;
+            };
+            modules.list.extend([name, " ", address, "\n"]);
+            let start = u64::from_str_radix(address.trim_start_matches("0x"), 16).unwrap_or(0);
+            if start != 0 {
+                let range = start..start + length.parse().unwrap_or(0);
+                modules.ranges.push(range.clone());
+                modules.named.insert(name.to_owned(), range);
+            }
+        }
+        modules.ranges.sort_by_key(|range| range.start);
+        modules
+    }
+
+    /// Start of the module that holds the address.
+    fn of(&self, address: u64) -> Option<u64> {
+        let next = self.ranges.partition_point(|range| range.start <= address);
+        let range = self.ranges.get(next.checked_sub(1)?)?;
+        range.contains(&address).then_some(range.start)
+    }
+
+    /// Whether a symbol belongs to the part of its module that is gone once it is loaded.
+    fn is_initial(&self, module: &str, address: u64) -> bool {
+        self.named.get(module).is_some_and(|range| !range.contains(&address))
+    }
 }
 
 impl Symbols {
     /// Reads the table. It is empty where the kernel hides its addresses (kptr_restrict).
     pub fn read() -> Self {
-        // Before the symbols: a module that comes in between is then seen as new.
-        let modules = modules();
+        let started = Instant::now();
+        let mut modules = Modules::read();
+        for _ in 0..READINGS {
+            let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
+            // The kernel shows its symbols piece by piece, and skips some if a module goes
+            // meanwhile.
+            let after = Modules::read();
+            if after.list == modules.list {
+                let symbols = Self::parse(&text, modules);
+                return Self { took: started.elapsed(), ..symbols };
+            }
+            modules = after;
+        }
         let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
-        Self { modules, ..Self::parse(&text) }
+        Self { took: started.elapsed(), ..Self::parse(&text, modules) }
     }
 
-    fn parse(text: &str) -> Self {
+    fn parse(text: &str, modules: Modules) -> Self {
         let mut table = Vec::with_capacity(text.len() / 45);
         let mut image_end = 0;
         let mut image_last = 0;
@@ -53,8 +121,12 @@ impl Symbols {
                 image_end = address;
             }
             // Modules and BPF programs have theirs in brackets after the name.
-            if words.next().is_none() {
-                image_last = image_last.max(address + 1);
+            match words.next() {
+                None => image_last = image_last.max(address + 1),
+                Some(module) if modules.is_initial(module.trim_matches(['[', ']']), address) => {
+                    continue;
+                }
+                Some(_) => {}
             }
             // Functions only, and not the padding before them, which bears their name.
             if matches!(kind, "t" | "T" | "w" | "W") && !name.starts_with("__pfx_") {
@@ -67,7 +139,7 @@ impl Symbols {
         // The image's functions beyond its text are those of its start: gone, they name nothing.
         let beyond = |address: u64| image_end != 0 && address >= image_end && address < image_last;
         table.retain(|(address, _)| !beyond(*address));
-        Self { table, image_end, read_at: Instant::now(), modules: String::new() }
+        Self { table, image_end, read_at: Instant::now(), took: Duration::ZERO, modules }
     }
 
     /// Whether the kernel shows addresses at all.
@@ -87,21 +159,65 @@ impl Symbols {
     /// a kprobe is one byte in already.
     pub fn name(&self, address: u64) -> Arc<str> {
         let at = address.wrapping_sub(1);
-        match self.table.partition_point(|(start, _)| *start <= at).checked_sub(1) {
-            // A function of the image does not reach beyond it.
-            Some(index) if self.is_static(at) == self.is_static(self.table[index].0) => {
-                Arc::clone(&self.table[index].1)
-            }
+        let next = self.table.partition_point(|(start, _)| *start <= at);
+        match next.checked_sub(1) {
+            Some(index) if self.reaches(index, at) => Arc::clone(&self.table[index].1),
             _ => format!("{address:#x}").into(),
         }
     }
 
-    /// Reads the table again where `address` may have got another name since: it is of a module
-    /// or a BPF program, and modules have come or gone or the table is not fresh. Says whether
-    /// it did.
+    /// Whether the function at `index` may reach as far as `at`, the next one being beyond. The
+    /// kernel does not tell how long functions are, but what follows the last one of a module
+    /// may be what is left of another that has gone.
+    fn reaches(&self, index: usize, at: u64) -> bool {
+        let (start, _) = self.table[index];
+        if self.is_static(at) || self.is_static(start) {
+            // A function of the image does not reach beyond it.
+            return self.is_static(at) == self.is_static(start);
+        }
+        let module = self.modules.of(start);
+        if module != self.modules.of(at) {
+            return false;
+        }
+        let is_last = || {
+            let next = self.table.get(index + 1).and_then(|(next, _)| self.modules.of(*next));
+            next != module
+        };
+        // The text of a module begins with a page of its own.
+        module.is_none() || start / PAGE == at / PAGE || at - start < PAGE / 2 || !is_last()
+    }
+
+    /// Whether the address is in a module that is loaded.
+    pub fn is_in_module(&self, address: u64) -> bool {
+        self.modules.of(address).is_some()
+    }
+
+    /// Name of an address in a module; `None` where it is in none, or has no name there.
+    pub fn name_in_module(&self, address: u64) -> Option<Arc<str>> {
+        let name = self.is_in_module(address).then(|| self.name(address))?;
+        (!is_nameless(&name)).then_some(name)
+    }
+
+    /// Whether what is at the address may change: it is no part of the image.
+    pub fn is_dynamic(&self, address: u64) -> bool {
+        !self.is_static(address)
+    }
+
+    /// Reads the table again if modules have come or gone. Says whether they have.
+    pub fn refresh_modules(&mut self) -> bool {
+        let changed = self.modules.list != Modules::read().list;
+        if changed {
+            *self = Self::read();
+        }
+        changed
+    }
+
+    /// Reads the table again where `address` may have got another name since: it is of a BPF
+    /// program, and the table is not fresh. Says whether it did.
     pub fn refresh_for(&mut self, address: u64) -> bool {
-        let stale = !self.is_static(address)
-            && (self.read_at.elapsed() > REFRESH_AFTER || self.modules != modules());
+        let stale = self.is_dynamic(address)
+            && self.modules.of(address).is_none()
+            && self.read_at.elapsed() > REFRESH_AFTER.max(self.took * SHARE_OF_TIME);
         if stale {
             *self = Self::read();
         }
@@ -109,17 +225,9 @@ impl Symbols {
     }
 }
 
-/// Names and addresses of the loaded modules. The list also says how often each is used, which
-/// changes without them.
-fn modules() -> String {
-    let text = fs::read_to_string(MODULES).unwrap_or_default();
-    let mut all = String::new();
-    for line in text.lines() {
-        let mut words = line.split_ascii_whitespace();
-        let (name, address) = (words.next().unwrap_or_default(), words.nth(4).unwrap_or_default());
-        all.extend([name, " ", address, "\n"]);
-    }
-    all
+/// Whether a name is only an address.
+pub(crate) fn is_nameless(name: &str) -> bool {
+    name.starts_with("0x")
 }
 
 /// Drops what compilers append: `.isra.0`, `.constprop.0`, `.part.0`, `.cold`, `.llvm.123`.
@@ -147,7 +255,7 @@ ffffffffa0000000 t nf_send_reset\t[nf_reject_ipv4]
 
     #[test]
     fn addresses_are_named_by_the_function_before() {
-        let symbols = Symbols::parse(TEXT);
+        let symbols = Symbols::parse(TEXT, Modules::default());
         assert_eq!(&*symbols.name(0xffff_ffff_8100_0150), "tcp_close");
         assert_eq!(&*symbols.name(0xffff_ffff_8100_0200), "tcp_close", "a return address");
         assert_eq!(&*symbols.name(0xffff_ffff_8100_0201), "tcp_abort", "a kprobe's address");
@@ -159,6 +267,36 @@ ffffffffa0000000 t nf_send_reset\t[nf_reject_ipv4]
 
     #[test]
     fn hidden_addresses_are_an_empty_table() {
-        assert!(Symbols::parse("0000000000000000 T _text\n").is_empty());
+        assert!(Symbols::parse("0000000000000000 T _text\n", Modules::default()).is_empty());
+    }
+
+    #[test]
+    fn what_is_left_of_a_module_is_not_named_after_its_neighbour() {
+        let modules = "nft_reject_inet 16384 1 - Live 0xffffffffa0002000\n\
+                       nf_reject_ipv4 16384 2 a,b, Live 0xffffffffa0000000\n";
+        let text = "\
+ffffffff81000000 T _text
+ffffffff81001000 T _etext
+ffffffffa0000000 t nf_reject_fill\t[nf_reject_ipv4]
+ffffffffa0000e00 t nf_send_reset\t[nf_reject_ipv4]
+ffffffffa0002010 t nft_reject_inet_eval\t[nft_reject_inet]
+ffffffffa0000800 t nft_reject_inet_module_init\t[nft_reject_inet]
+ffffffffa0200000 t bpf_prog_1_f\t[bpf]
+";
+        let symbols = Symbols::parse(text, Modules::parse(modules));
+        let named = [
+            (0x0_0900, "nf_reject_fill"),
+            (0x0_0e01, "nf_send_reset"),
+            (0x0_1200, "nf_send_reset"),
+            // Of a module between the two that has gone: since 6.4 the first one's length says
+            // more than it has there.
+            (0x0_1700, "0xffffffffa0001700"),
+            (0x0_2100, "nft_reject_inet_eval"),
+            (0x0_3100, "0xffffffffa0003100"),
+            (0x20_0010, "bpf_prog_1_f"),
+        ];
+        for (offset, name) in named {
+            assert_eq!(&*symbols.name(0xffff_ffff_a000_0000 + offset), name);
+        }
     }
 }

@@ -92,7 +92,7 @@ fn doctor(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
-const SITES: [&str; 7] = [
+const SITES: [&str; 10] = [
     "tcp_send_active_reset",
     "tcp_v4_send_reset",
     "tcp_v6_send_reset",
@@ -100,6 +100,9 @@ const SITES: [&str; 7] = [
     "nf_send_reset6",
     "nf_reject_skb_v4_tcp_reset",
     "nf_reject_skb_v6_tcp_reset",
+    "tcp_reset",
+    "__icmp_send",
+    "icmp6_send",
 ];
 
 #[test]
@@ -113,7 +116,13 @@ fn doctor_tells_of_each_site() {
     }
     for site in sites {
         assert!(site["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{site}");
+        let says_why = site["why"].as_str().is_some_and(|why| !why.is_empty());
+        assert_eq!(says_why, site["hook"].is_string(), "{site}");
+        assert!(site["waiting"].is_null() || site["hook"].is_string(), "{site}");
     }
+    let options: Vec<_> = sites.iter().map(|site| site["option"].as_str()).collect();
+    assert_eq!(options[..7], [None; 7]);
+    assert_eq!(options[7..], [Some("--received"), Some("--icmp"), Some("--icmp")]);
     assert_eq!(report["symbols"], true);
     assert!(report["reasons"].as_u64().is_some_and(|reasons| reasons > 10), "{report}");
 
