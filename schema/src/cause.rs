@@ -120,7 +120,13 @@ pub struct Cause {
 const ACTIVE: AnyOf = &["tcp_send_active_reset"];
 const PASSIVE: AnyOf = &["tcp_v4_send_reset", "tcp_v6_send_reset"];
 const REJECT_L3: AnyOf = &["nf_send_reset", "nf_send_reset6"];
-const REJECT_L2: AnyOf = &["nf_reject_skb_v4_tcp_reset", "nf_reject_skb_v6_tcp_reset"];
+const REJECT_L2: AnyOf = &[
+    "nf_reject_skb_v4_tcp_reset",
+    "nf_reject_skb_v6_tcp_reset",
+    // Before 5.11 bridges build their own, with these.
+    "nf_reject_ip_tcphdr_put",
+    "nf_reject_ip6_tcphdr_put",
+];
 const RECEIVED: AnyOf = &["tcp_reset"];
 const ICMP: AnyOf = &["__icmp_send", "icmp6_send"];
 // Functions that call them.
