@@ -101,7 +101,7 @@ impl Recorder {
         let sites = probe.sites().to_vec();
         let (drain, events) = ring::start(rings)?;
         if let Some(audit) = &mut audit {
-            audit.open()?;
+            audit.open(&sites)?;
         }
         let store = Store::new(&options.dir, lock, host, sites, names, options.policy, &clock);
         Ok(Self {

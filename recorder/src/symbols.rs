@@ -1,6 +1,6 @@
 //! Names of kernel addresses, from /proc/kallsyms: the image, its modules and BPF programs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ pub const KALLSYMS: &str = "/proc/kallsyms";
 /// each event; and on a machine where it takes longer, it must not take all of the time.
 const REFRESH_AFTER: Duration = Duration::from_secs(1);
 const SHARE_OF_TIME: u32 = 20;
+/// Addresses of programs that are remembered: each costs one more reading.
+const MOST_MET: usize = 4096;
 const PAGE: u64 = 4096;
 /// How often the table is read again because modules came or went while it was, before it is taken
 /// as it is.
@@ -32,6 +34,8 @@ pub struct Symbols {
     /// How long the reading took.
     took: Duration,
     modules: Modules,
+    /// Addresses of programs that the table was read for.
+    met: HashSet<u64>,
 }
 
 /// The loaded modules.
@@ -139,7 +143,7 @@ impl Symbols {
         // The image's functions beyond its text are those of its start: gone, they name nothing.
         let beyond = |address: u64| image_end != 0 && address >= image_end && address < image_last;
         table.retain(|(address, _)| !beyond(*address));
-        Self { table, image_end, read_at: Instant::now(), took: Duration::ZERO, modules }
+        Self { table, image_end, read_at: Instant::now(), took: Duration::ZERO, modules, met: HashSet::new() }
     }
 
     /// Whether the kernel shows addresses at all.
@@ -213,15 +217,24 @@ impl Symbols {
     }
 
     /// Reads the table again where `address` may have got another name since: it is of a BPF
-    /// program, and the table is not fresh. Says whether it did.
+    /// program, and new, or the table is not fresh. Says whether it did.
+    ///
+    /// A program that is not in the table would get its neighbour's name, and it may be gone
+    /// before the table is due.
     pub fn refresh_for(&mut self, address: u64) -> bool {
-        let stale = self.is_dynamic(address)
-            && self.modules.of(address).is_none()
-            && self.read_at.elapsed() > REFRESH_AFTER.max(self.took * SHARE_OF_TIME);
-        if stale {
-            *self = Self::read();
+        if !self.is_dynamic(address) || self.modules.of(address).is_some() {
+            return false;
         }
-        stale
+        if self.met.len() >= MOST_MET {
+            self.met.clear();
+        }
+        let is_new = self.met.insert(address);
+        let is_old = self.read_at.elapsed() > REFRESH_AFTER.max(self.took * SHARE_OF_TIME);
+        if is_new || is_old {
+            let met = std::mem::take(&mut self.met);
+            *self = Self { met, ..Self::read() };
+        }
+        is_new || is_old
     }
 }
 

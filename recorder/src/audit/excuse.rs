@@ -35,6 +35,8 @@ pub(super) struct Excuse {
     pub(super) lost: u64,
     /// Packets that were not taken.
     pub(super) missed: u64,
+    /// A function that builds RSTs has no hook on this kernel: any packet may be its work.
+    pub(super) is_partial: bool,
 }
 
 /// All that may be behind the differences of one report.
@@ -59,6 +61,7 @@ impl Excuses {
         for excuse in excuses {
             all.sum.lost += excuse.lost;
             all.sum.missed += excuse.missed;
+            all.sum.is_partial |= excuse.is_partial;
             for (port, count) in &excuse.lost_by_port {
                 *all.sum.lost_by_port.entry(*port).or_default() += count;
                 all.lost_by_ports += count;
@@ -89,6 +92,9 @@ impl Excuses {
     ) -> [(&'static str, u64); 2] {
         let (certain, doubtful, excused) = match difference {
             Difference::Forwarded => (entry::FORWARDED, entry::UNKNOWN, 0),
+            Difference::Unexplained if self.sum.is_partial => {
+                (entry::CRAFTED, entry::UNKNOWN, count)
+            }
             Difference::Unexplained => {
                 let of_port = match flow {
                     Some(flow) => self.sum.lost_by_port.get(&flow.src.1).copied().unwrap_or(0),

@@ -92,6 +92,8 @@ pub(super) struct Ledger {
     excuse: Excuse,
     excuses: VecDeque<(Instant, Excuse)>,
     is_blind: bool,
+    /// Some function that builds RSTs has no hook.
+    is_partial: bool,
 }
 
 impl Ledger {
@@ -181,6 +183,11 @@ impl Ledger {
         }
     }
 
+    /// Some function that builds RSTs has no hook on this kernel: nothing is called crafted.
+    pub(super) fn expect_unhooked(&mut self) {
+        self.is_partial = true;
+    }
+
     /// From now on no packets come: events say nothing any more.
     pub(super) fn go_blind(&mut self) {
         self.is_blind = true;
@@ -239,7 +246,8 @@ impl Ledger {
     /// The account since the last report; empty where nothing happened.
     pub(super) fn report(&mut self, now: Instant) -> Vec<Entry> {
         let sums = std::mem::take(&mut self.sums);
-        self.excuses.push_back((now, std::mem::take(&mut self.excuse)));
+        let excuse = Excuse { is_partial: self.is_partial, ..std::mem::take(&mut self.excuse) };
+        self.excuses.push_back((now, excuse));
         let mut excuses = Excuses::sum(self.excuses.iter().map(|(_, excuse)| excuse));
         for ((flow, difference), found) in &self.found {
             excuses.add_ends(*difference, flow, found.count);
@@ -331,6 +339,17 @@ mod tests {
 
     fn counts<const N: usize>(counts: [(&'static str, u64); N]) -> HashMap<&'static str, u64> {
         HashMap::from(counts)
+    }
+
+    #[test]
+    fn nothing_is_called_crafted_where_a_function_has_no_hook() {
+        let mut test = Test::new();
+        test.ledger.expect_unhooked();
+        test.leaves(1, false);
+        test.ledger.settle_all();
+        let entries = test.ledger.report(test.now);
+        let named = |name| entries.iter().any(|entry| entry.name == name && entry.flow.is_some());
+        assert!(named(entry::UNKNOWN) && !named(entry::CRAFTED), "{entries:?}");
     }
 
     #[test]

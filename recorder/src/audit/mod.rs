@@ -22,6 +22,8 @@
 //!   not even a translation changes.
 //! - A native XDP program sends (`XDP_TX`, redirects) and drops below the packet socket, IPsec
 //!   hides the RST in another packet, and behind IPv6 extension headers it is not looked for.
+//! - Where a function that builds RSTs has no hook (netfilter's on a kernel without kprobes), a
+//!   packet without an event may be its work: `unknown`, never `crafted`.
 //! - A RST with the same flow as a recorded one is told apart by number only.
 //! - What a recorder that is killed had not yet written of its ledger is gone with it.
 
@@ -38,10 +40,13 @@ use std::time::{Duration, Instant};
 
 use nix::net::if_::if_indextoname;
 use tcprst_schema::cause::Blame;
+use tcprst_schema::footer::SiteStatus;
+use tcprst_schema::hook::Direction;
 use tcprst_schema::row::{LedgerRow, LossRow, Row};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::say;
 use capture::Capture;
 use excuse::entry;
 use ledger::Entry;
@@ -110,8 +115,13 @@ impl Audit {
         })
     }
 
-    /// Begins to compare: the probe sees everything from now on.
-    pub fn open(&mut self) -> Result<()> {
+    /// Begins to compare: from now on the probe sees everything, but for the sites without a hook.
+    pub fn open(&mut self, sites: &[SiteStatus]) -> Result<()> {
+        let sent = Direction::Sent.name();
+        if sites.iter().any(|site| site.direction == sent && site.hook.is_none()) {
+            say!("audit: not every function that builds RSTs is seen here, so none is `crafted`");
+            self.capture.ledger().expect_unhooked();
+        }
         self.capture.open();
         self.from_ns = Clock::now()?.anchor().boot_ns;
         Ok(())
@@ -225,7 +235,9 @@ impl Audit {
         let recorded = seen - crafted - forwarded - unknown;
         let doubt = match unknown {
             0 => String::new(),
-            unknown => format!(", {unknown} unknown (lost events, or translated addresses)"),
+            unknown => format!(
+                ", {unknown} unknown (lost events, translated addresses, functions without a hook)"
+            ),
         };
         let first = format!(
             "audit: {seen} RSTs left this namespace: {recorded} recorded, {crafted} crafted, \

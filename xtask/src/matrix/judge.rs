@@ -70,6 +70,14 @@ fn value<'a>(row: &'a Row, column: &str) -> &'a Json {
     row.get(column).unwrap_or(&Json::Null)
 }
 
+/// What the ledger is to call a packet that no event explains.
+pub(super) fn unexplained(doctor: &Doctor) -> Kind {
+    match doctor.sites.iter().any(|site| site.direction == "sent" && site.hook.is_none()) {
+        true => Kind::Unknown,
+        false => Kind::Crafted,
+    }
+}
+
 /// Whether a row is of this flow, as on the RST packet.
 pub fn is_of(row: &Row, caused: &Caused) -> bool {
     *value(row, "src_addr") == json!(caused.src_addr)
@@ -84,7 +92,7 @@ impl<'a> Evidence<'a> {
             Seen::Sent => "sent",
             Seen::Received => "received",
             Seen::Icmp => "icmp",
-            Seen::Crafted => return (self.on_the_wire_only(caused, Kind::Crafted), None),
+            Seen::Crafted => return (self.crafted(caused), None),
             Seen::Forwarded => return (self.on_the_wire_only(caused, Kind::Forwarded), None),
             Seen::Nothing => return (self.nothing(caused), None),
         };
@@ -167,6 +175,18 @@ impl<'a> Evidence<'a> {
 
     fn is_in_ledger(&self, caused: &Caused, kind: Kind) -> bool {
         self.ledger.is_some_and(|ledger| ledger.iter().any(|e| e.entry == kind && e.is_of(caused)))
+    }
+
+    /// Where a function that builds RSTs has no hook, a packet without an event may be its work.
+    fn crafted(&self, caused: &Caused) -> Verdict {
+        let kind = unexplained(self.doctor);
+        match self.on_the_wire_only(caused, kind) {
+            Verdict::Ok if kind == Kind::Unknown => Verdict::Unhooked(
+                "not every function that builds RSTs has a hook here: the ledger says unknown"
+                    .to_owned(),
+            ),
+            verdict => verdict,
+        }
     }
 
     fn on_the_wire_only(&self, caused: &Caused, kind: Kind) -> Verdict {

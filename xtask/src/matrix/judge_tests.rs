@@ -85,6 +85,7 @@ fn doctor(reasons: usize, hook: Option<&str>) -> Doctor {
         site: name.to_owned(),
         hook: hook.map(str::to_owned),
         detail: "kprobes are refused".to_owned(),
+        direction: "sent".to_owned(),
     };
     Doctor {
         kernel: "1.0".to_owned(),

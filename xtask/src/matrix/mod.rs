@@ -78,6 +78,7 @@ impl Played {
             .iter()
             .map(|(scenario, outcome)| judge(scenario, outcome, &evidence))
             .collect();
+        let unexplained = judge::unexplained(&self.doctor);
         let expected: Vec<(Kind, &Caused)> = self
             .outcomes
             .iter()
@@ -86,7 +87,7 @@ impl Played {
                 let Ok(Outcome::Caused(caused)) = outcome else {
                     return None;
                 };
-                Some((ledger_kind(scenario, cell)?, caused))
+                Some((ledger_kind(scenario, cell, unexplained)?, caused))
             })
             .collect();
         let ledger = ledger::balance(evidence.ledger, &expected);
@@ -95,9 +96,9 @@ impl Played {
 }
 
 /// As what the ledger is to name a scenario's flow, if at all.
-fn ledger_kind(scenario: &Scenario, cell: &Cell) -> Option<Kind> {
+fn ledger_kind(scenario: &Scenario, cell: &Cell, unexplained: Kind) -> Option<Kind> {
     match (&cell.verdict, scenario.expect.seen) {
-        (Verdict::Unhooked(_), Seen::Sent) | (_, Seen::Crafted) => Some(Kind::Crafted),
+        (Verdict::Unhooked(_), Seen::Sent) | (_, Seen::Crafted) => Some(unexplained),
         (_, Seen::Forwarded) => Some(Kind::Forwarded),
         _ => None,
     }

@@ -41,6 +41,7 @@ pub struct Site {
     pub site: String,
     pub hook: Option<String>,
     pub detail: String,
+    pub direction: String,
 }
 
 impl Doctor {
