@@ -143,7 +143,14 @@ impl Symbols {
         // The image's functions beyond its text are those of its start: gone, they name nothing.
         let beyond = |address: u64| image_end != 0 && address >= image_end && address < image_last;
         table.retain(|(address, _)| !beyond(*address));
-        Self { table, image_end, read_at: Instant::now(), took: Duration::ZERO, modules, met: HashSet::new() }
+        Self {
+            table,
+            image_end,
+            read_at: Instant::now(),
+            took: Duration::ZERO,
+            modules,
+            met: HashSet::new(),
+        }
     }
 
     /// Whether the kernel shows addresses at all.

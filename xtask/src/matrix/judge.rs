@@ -162,10 +162,10 @@ impl<'a> Evidence<'a> {
         if recorded > 0 {
             differences.push(format!("recorded {recorded} times by a site without a hook"));
         }
-        // To the audit it is a RST that no kernel function explains.
-        if direction == "sent" && self.ledger.is_some() && !self.is_in_ledger(caused, Kind::Crafted)
-        {
-            differences.push("not in the ledger as crafted".to_owned());
+        // To the audit it is a RST that no hooked function explains.
+        let kind = unexplained(self.doctor);
+        if direction == "sent" && self.ledger.is_some() && !self.is_in_ledger(caused, kind) {
+            differences.push(format!("not in the ledger as {}", kind.text()));
         }
         match differences.is_empty() {
             true => Verdict::Unhooked(why.to_owned()),
