@@ -6,7 +6,8 @@ use std::os::fd::AsRawFd;
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{LinkAddr, recvfrom};
+use nix::sys::socket::sockopt::RcvBufForce;
+use nix::sys::socket::{LinkAddr, recvfrom, setsockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use xtask::simulate::{Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios};
 
@@ -36,6 +37,8 @@ fn witness() -> Result<Socket> {
     let all = i32::from((libc::ETH_P_ALL as u16).to_be());
     let socket = Socket::new(Domain::PACKET, Type::DGRAM, Some(Protocol::from(all)))?;
     socket.set_nonblocking(true)?;
+    // Some scenarios send until nothing more fits: what had no room here would not be counted.
+    setsockopt(&socket, RcvBufForce, &(64 << 20))?;
     Ok(socket)
 }
 

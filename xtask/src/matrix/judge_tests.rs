@@ -216,14 +216,21 @@ fn unknown_is_not_right_but_not_wrong_either() {
 fn a_site_without_a_hook_is_for_the_ledger() {
     let (scenario, doctor) = (scenario("closed_port"), doctor(26, None));
     let crafted = [entry(Kind::Crafted, &caused(&scenario))];
+    let unknown = [entry(Kind::Unknown, &caused(&scenario))];
     assert_eq!(
-        verdict(&scenario, &doctor, &[], &crafted),
+        verdict(&scenario, &doctor, &[], &unknown),
         Verdict::Unhooked("kprobes are refused".to_owned())
     );
-    assert!(differences(verdict(&scenario, &doctor, &[], &[])).contains("not in the ledger"));
+    for ledger in [&[][..], &crafted] {
+        let found = differences(verdict(&scenario, &doctor, &[], ledger));
+        assert!(found.contains("not in the ledger as unknown"), "{found}");
+    }
     assert!(
-        differences(verdict(&scenario, &doctor, &[closed_port()], &crafted)).contains("recorded")
+        differences(verdict(&scenario, &doctor, &[closed_port()], &unknown)).contains("recorded")
     );
+    // Nobody can tell that a packet is crafted where a firewall's cannot be seen.
+    let by_hand = verdict(&seen_as(Seen::Crafted), &doctor, &[], &unknown);
+    assert!(matches!(by_hand, Verdict::Unhooked(_)), "{by_hand:?}");
     // The sender's row is not the receiver's.
     let other_end = verdict(&seen_as(Seen::Received), &doctor, &[closed_port()], &[]);
     assert!(matches!(other_end, Verdict::Unhooked(_)), "{other_end:?}");
