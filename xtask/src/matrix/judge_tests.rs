@@ -86,6 +86,7 @@ fn doctor(reasons: usize, hook: Option<&str>) -> Doctor {
         hook: hook.map(str::to_owned),
         detail: "kprobes are refused".to_owned(),
         direction: "sent".to_owned(),
+        why: String::new(),
     };
     Doctor {
         kernel: "1.0".to_owned(),

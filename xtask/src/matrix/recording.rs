@@ -40,8 +40,11 @@ pub struct Doctor {
 pub struct Site {
     pub site: String,
     pub hook: Option<String>,
+    /// What the hook is attached to, or why there is none.
     pub detail: String,
     pub direction: String,
+    /// Why that hook and no other.
+    pub why: String,
 }
 
 impl Doctor {
