@@ -9,6 +9,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::devices::Devices;
 use super::excuse::{Difference, Excuse, Excuses, entry};
 use super::packet::Flow;
 use super::sightings::{Left, Sightings};
@@ -83,6 +84,7 @@ struct Sums {
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     sightings: Sightings,
+    devices: Devices,
     waiting: HashMap<Flow, Waiting>,
     alone: usize,
     found: HashMap<(Flow, Difference), Found>,
@@ -100,6 +102,7 @@ impl Ledger {
     /// Takes a sighting of a RST.
     pub(super) fn packet(&mut self, sighting: &Sighting, is_edge: bool, now: Instant) {
         let Sighting { rst, device, outgoing } = *sighting;
+        self.devices.meet(device);
         if !outgoing {
             self.sightings.came(rst.key, device, now);
             return;
@@ -191,6 +194,11 @@ impl Ledger {
     /// From now on no packets come: events say nothing any more.
     pub(super) fn go_blind(&mut self) {
         self.is_blind = true;
+    }
+
+    /// The names of the devices that were met.
+    pub(super) fn devices(&self) -> &Devices {
+        &self.devices
     }
 
     /// Settles what has waited long enough.

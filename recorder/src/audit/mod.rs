@@ -28,6 +28,7 @@
 //! - What a recorder that is killed had not yet written of its ledger is gone with it.
 
 mod capture;
+mod devices;
 mod excuse;
 mod ledger;
 mod packet;
@@ -38,7 +39,6 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::net::if_::if_indextoname;
 use tcprst_schema::cause::Blame;
 use tcprst_schema::footer::SiteStatus;
 use tcprst_schema::hook::Direction;
@@ -48,6 +48,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::say;
 use capture::Capture;
+use devices::Devices;
 use excuse::entry;
 use ledger::Entry;
 use packet::Flow;
@@ -191,11 +192,15 @@ impl Audit {
     /// The account since the last report; no rows where nothing left and nothing was recorded.
     pub fn report(&mut self, clock: &Clock) -> Vec<LedgerRow> {
         self.reported = Instant::now();
-        let mut entries = self.capture.ledger().report(self.reported);
+        let mut ledger = self.capture.ledger();
+        let mut entries = ledger.report(self.reported);
         // The sums first, then the largest.
         entries.sort_by_key(|entry| (entry.flow.is_some(), entry.name, u64::MAX - entry.count));
         let to_us = clock.now_us();
-        let rows: Vec<LedgerRow> = entries.iter().map(|entry| self.row(entry, to_us)).collect();
+        let devices = ledger.devices();
+        let rows: Vec<LedgerRow> =
+            entries.iter().map(|entry| self.row(entry, devices, to_us)).collect();
+        drop(ledger);
         self.reported_at_us = to_us;
         for row in &rows {
             self.totals.add(row);
@@ -206,7 +211,7 @@ impl Audit {
         rows
     }
 
-    fn row(&self, entry: &Entry, to_us: i64) -> LedgerRow {
+    fn row(&self, entry: &Entry, devices: &Devices, to_us: i64) -> LedgerRow {
         let cause = [entry::CRAFTED, entry::FORWARDED].contains(&entry.name).then_some(entry.name);
         LedgerRow {
             from_us: self.reported_at_us,
@@ -223,8 +228,11 @@ impl Audit {
             }),
             src: entry.flow.map(|flow| flow.src),
             dst: entry.flow.map(|flow| flow.dst),
-            device: entry.place.map(|place| device(place.device)),
-            in_device: entry.place.and_then(|place| place.in_device).map(device),
+            device: entry.place.map(|place| devices.name(place.device)),
+            in_device: entry
+                .place
+                .and_then(|place| place.in_device)
+                .map(|device| devices.name(device)),
             ttl: entry.place.map(|place| place.ttl),
         }
     }
@@ -279,10 +287,4 @@ pub fn describe(row: &LedgerRow) -> String {
         text.push_str(&format!(" with TTL {ttl}"));
     }
     text
-}
-
-/// The name of a device; one that is gone has only its number.
-fn device(index: u32) -> Arc<str> {
-    if_indextoname(index)
-        .map_or_else(|_| format!("#{index}").into(), |name| name.to_string_lossy().into())
 }
