@@ -516,6 +516,15 @@ pub const CAUSES: &[Cause] = &[
         ],
     },
     Cause {
+        name: "refused_icmp_bpf",
+        blame: Blame::Operator,
+        meaning: "A BPF program refused the segment by ICMP.",
+        check: "The program's name in the stack.",
+        // Only BPF programs can call it, and what calls the callee comes first: below may lie
+        // whatever sent the refused segment.
+        proofs: &[Proof { frames: &[ICMP, &["bpf_icmp_send"]], direct: true, ..ANY }],
+    },
+    Cause {
         name: "refused_icmp_fw",
         blame: Blame::Firewall,
         meaning: "A firewall rule refused the segment by ICMP, which a client takes for a reset.",

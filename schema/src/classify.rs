@@ -201,6 +201,14 @@ mod tests {
     }
 
     #[test]
+    fn what_refuses_is_told_from_what_lies_below() {
+        let frames = ["__icmp_send", "bpf_icmp_send", "bpf_prog_1_f", "tcp_v4_rcv", "ip_error"];
+        assert_eq!(active(&frames, None, None, None), Some("refused_icmp_bpf"));
+        let other = ["__icmp_send", "reject_tg", "ip_local_deliver", "bpf_icmp_send"];
+        assert_eq!(active(&other, None, None, None), Some("refused_icmp_fw"));
+    }
+
+    #[test]
     fn a_direct_caller_is_the_next_frame() {
         let worker = ["tcp_send_active_reset", "mptcp_worker", "process_one_work"];
         assert_eq!(active(&worker, None, None, None), Some("mptcp_fastclose_received"));

@@ -5,7 +5,9 @@
 
 mod active;
 mod actor;
+mod bpf;
 mod bpf_destroy;
+mod bpf_icmp;
 mod busy;
 mod command;
 mod deadline;

@@ -22,7 +22,8 @@ pub(crate) fn icmp_reject_nft_v6(scene: &Scene) -> Result<Caused> {
     told_here(scene, Ipv6Addr::LOCALHOST.into())
 }
 
-fn told_here(scene: &Scene, ip: IpAddr) -> Result<Caused> {
+/// A client here asks for the port of the scene, and is refused by ICMP.
+pub(crate) fn told_here(scene: &Scene, ip: IpAddr) -> Result<Caused> {
     told(scene, ip, SocketAddr::new(ip, scene.port), libc::ECONNREFUSED)
 }
 

@@ -1,5 +1,6 @@
 //! What is no RST of this kernel: ICMP refusals, crafted and forwarded packets, the receiver's end.
 
+use super::super::bpf_icmp::icmp_bpf;
 use super::super::refusal::{
     icmp_reject_iptables, icmp_reject_nft_v6, icmp_unreachable_route, icmp_unreachable_route_v6,
 };
@@ -85,6 +86,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             ..ICMP_ROUTE
         },
         run: icmp_unreachable_route_v6,
+    },
+    Scenario {
+        name: "icmp_bpf",
+        about: "A BPF program refuses what comes in by bpf_icmp_send.",
+        port: 21074,
+        expect: Expect {
+            caller: &["bpf_icmp_send"],
+            cause: "refused_icmp_bpf",
+            blame: "op",
+            ..ICMP
+        },
+        run: icmp_bpf,
     },
     Scenario {
         name: "crafted_raw_rst",
