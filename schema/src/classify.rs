@@ -209,6 +209,15 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_that_comes_in_while_closing_is_the_peers() {
+        let state = Some("CLOSE_WAIT");
+        let peers = ["tcp_reset", "tcp_validate_incoming", "tcp_rcv_state_process"];
+        assert_eq!(active(&peers, None, state, None), Some("recv_reset"));
+        let own = ["tcp_reset", "tcp_rcv_state_process", "tcp_v4_do_rcv"];
+        assert_eq!(active(&own, None, state, None), Some("app_recv_shutdown"));
+    }
+
+    #[test]
     fn a_direct_caller_is_the_next_frame() {
         let worker = ["tcp_send_active_reset", "mptcp_worker", "process_one_work"];
         assert_eq!(active(&worker, None, None, None), Some("mptcp_fastclose_received"));

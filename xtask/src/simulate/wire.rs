@@ -46,6 +46,16 @@ pub(crate) fn received_linger0(scene: &Scene) -> Result<Caused> {
     Ok(scene.caused(pair.server_addr, pair.client_addr))
 }
 
+pub(crate) fn received_close_wait(scene: &Scene) -> Result<Caused> {
+    let pair = Pair::open(scene, V4)?;
+    // The server's FIN puts the client into CLOSE_WAIT before the reset comes.
+    pair.server_to_fin_wait2(scene)?;
+    linger_zero(&pair.server)?;
+    drop(pair.server);
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr))
+}
+
 pub(crate) fn received_refused(scene: &Scene) -> Result<Caused> {
     refused(scene, V4, SocketAddr::new(V4, scene.port))
 }

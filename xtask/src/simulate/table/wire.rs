@@ -6,7 +6,8 @@ use super::super::refusal::{
 };
 use super::super::scene::{Expect, Scenario, Seen};
 use super::super::wire::{
-    crafted_raw_rst, crafted_spoofed, forwarded_rst, received_linger0, received_refused,
+    crafted_raw_rst, crafted_spoofed, forwarded_rst, received_close_wait, received_linger0,
+    received_refused,
 };
 
 /// An ICMP error in place of a reset. The addresses are those that a reset would have had.
@@ -119,6 +120,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         port: 21082,
         expect: Expect { seen: Seen::Forwarded, cause: "forwarded", blame: "net", ..CRAFTED },
         run: forwarded_rst,
+    },
+    Scenario {
+        name: "received_close_wait",
+        about: "The peer resets a connection after it has ended its own direction.",
+        port: 21085,
+        expect: Expect { sk_state: Some("CLOSE_WAIT"), ..RECEIVED },
+        run: received_close_wait,
     },
     Scenario {
         name: "received_linger0",
