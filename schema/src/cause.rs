@@ -464,7 +464,13 @@ pub const CAUSES: &[Cause] = &[
                 ..ANY
             },
             // On its way the kernel resets its own side too, as if a RST had come in.
-            Proof { frames: &[RECEIVED, &["tcp_rcv_state_process"]], sk_state: CLOSED_HALF, ..ANY },
+            // A RST that really came in goes through tcp_validate_incoming before.
+            Proof {
+                frames: &[RECEIVED, &["tcp_rcv_state_process"]],
+                direct: true,
+                sk_state: CLOSED_HALF,
+                ..ANY
+            },
         ],
     },
     Cause {
