@@ -15,15 +15,16 @@ use super::packet::Flow;
 use super::sightings::{Left, Sightings};
 use super::socket::Sighting;
 
-/// Rings are drained every 100 ms, but the writer may be late: reading the kernel's symbols again
-/// took seconds in an emulated guest, and two were too few. Only what is alone waits.
-const SETTLE: Duration = Duration::from_secs(10);
+/// Rings are drained every 100 ms, but the writer may be late: it reads the kernel's symbols again
+/// for new modules and programs, and in an emulated guest on a busy machine two seconds were too
+/// few, and ten once. Only what is alone waits.
+const SETTLE: Duration = Duration::from_secs(30);
 /// Packets and events that wait for each other: 10 MB.
 const MOST_WAITING: usize = 64 * 1024;
 /// Flows with a difference, of one report; the rest is summed up.
 const MOST_DIFFERENT: usize = 4096;
 /// A loss excuses differences that are reported this much later: they settle meanwhile.
-const EXCUSED: Duration = Duration::from_secs(15);
+const EXCUSED: Duration = Duration::from_secs(45);
 
 /// Where a packet was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
