@@ -30,6 +30,7 @@ mod functions;
 pub mod host;
 pub mod kernel;
 pub mod losses;
+pub mod owner;
 pub mod parquet;
 mod perf;
 pub mod print;

@@ -25,6 +25,8 @@ pub mod arrow;
 #[cfg(feature = "arrow")]
 pub mod columns;
 #[cfg(feature = "arrow")]
+pub mod container;
+#[cfg(feature = "arrow")]
 pub mod footer;
 #[cfg(feature = "arrow")]
 pub mod paths;
