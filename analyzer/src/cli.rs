@@ -10,10 +10,11 @@ use crate::error::Error;
 
 const EXAMPLES: &str = "\
 Tables:
-  resets  one row per TCP reset, those of the last seconds included
-  losses  resets that were seen but not recorded
-  ledger  RST packets that left, against what was recorded (tcprst-record --audit)
-  files   one row per recorded segment
+  resets      one row per TCP reset, those of the last seconds included
+  losses      resets that were seen but not recorded
+  ledger      RST packets that left, against what was recorded (tcprst-record --audit)
+  containers  containers and their life spans
+  files       one row per recorded segment
 
 Examples:
   tcprst-analyze \"select caller, count(*) from resets group by caller order by 2 desc\"

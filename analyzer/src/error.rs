@@ -96,7 +96,7 @@ fn essence(error: &DataFusionError) -> String {
     let text = text.replace(&format!("{CATALOG}.public."), "");
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.starts_with("table '") && text.ends_with("' not found") {
-        text.push_str(" (there are resets, losses, ledger and files)");
+        text.push_str(" (there are resets, losses, ledger, containers and files)");
     }
     text
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use arrow::datatypes::SchemaRef;
-use tcprst_schema::columns::{COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
+use tcprst_schema::columns::{COLUMNS, CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::paths::{self, SegmentName, Table};
 
 use crate::error::Error;
@@ -46,6 +46,7 @@ pub struct Recording {
     pub live: Vec<Live>,
     pub losses: Vec<Sealed>,
     pub ledger: Vec<Sealed>,
+    pub containers: Vec<Sealed>,
     skipped: Vec<Skipped>,
     /// Names host, time to the microsecond and number: a second file of that name is a copy in
     /// another folder, and must not be counted twice.
@@ -59,6 +60,7 @@ impl Recording {
         let resets = reader_schema(COLUMNS);
         let losses = reader_schema(LOSS_COLUMNS);
         let ledger = reader_schema(LEDGER_COLUMNS);
+        let containers = reader_schema(CONTAINER_COLUMNS);
         // All spools before all sealed files: a folder may hold the copy of another.
         for dir in dirs {
             fs::read_dir(dir).map_err(|source| Error::Folder { path: dir.clone(), source })?;
@@ -71,6 +73,8 @@ impl Recording {
             recording.losses.extend(found);
             let found = recording.sealed(dir, Table::Ledger, &ledger)?;
             recording.ledger.extend(found);
+            let found = recording.sealed(dir, Table::Containers, &containers)?;
+            recording.containers.extend(found);
         }
         let Recording { live, sealed_names, .. } = &mut recording;
         let mut live_names = HashSet::new();
@@ -100,6 +104,7 @@ impl Recording {
             && self.live.is_empty()
             && self.losses.is_empty()
             && self.ledger.is_empty()
+            && self.containers.is_empty()
             && self.skipped.is_empty()
     }
 

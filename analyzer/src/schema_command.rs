@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
-use tcprst_schema::columns::{COLUMNS, Column, Encoding, Kind, LEDGER_COLUMNS, LOSS_COLUMNS};
+use tcprst_schema::columns::{
+    COLUMNS, CONTAINER_COLUMNS, Column, Encoding, Kind, LEDGER_COLUMNS, LOSS_COLUMNS,
+};
 
 use crate::files::FILE_COLUMNS;
 
@@ -17,6 +19,7 @@ pub(crate) fn columns() -> Result<RecordBatch, ArrowError> {
     rows.extend(COLUMNS.iter().map(|column| describe("resets", column)));
     rows.extend(LOSS_COLUMNS.iter().map(|column| describe("losses", column)));
     rows.extend(LEDGER_COLUMNS.iter().map(|column| describe("ledger", column)));
+    rows.extend(CONTAINER_COLUMNS.iter().map(|column| describe("containers", column)));
     rows.extend(FILE_COLUMNS.iter().map(|column| describe("files", column)));
 
     let fields =

@@ -9,7 +9,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use tcprst_schema::columns::{COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
+use tcprst_schema::columns::{COLUMNS, CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
 
 use crate::cli::Format;
 use crate::error::Error;
@@ -53,9 +53,12 @@ impl Session {
         let losses = SegmentTable::new(reader_schema(LOSS_COLUMNS), &recording.losses, Vec::new());
         let ledger =
             SegmentTable::new(reader_schema(LEDGER_COLUMNS), &recording.ledger, Vec::new());
+        let containers =
+            SegmentTable::new(reader_schema(CONTAINER_COLUMNS), &recording.containers, Vec::new());
         context.register_table("resets", Arc::new(resets))?;
         context.register_table("losses", Arc::new(losses))?;
         context.register_table("ledger", Arc::new(ledger))?;
+        context.register_table("containers", Arc::new(containers))?;
         context.register_table("files", Arc::new(files))?;
         Ok(Self { context })
     }

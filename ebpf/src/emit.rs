@@ -17,8 +17,9 @@ use tcprst_schema::wire::{
 
 use crate::kernel::{Address, layout, read};
 use crate::maps::{CLOSED_FROM, LOST, RINGS, TOTALS};
-use crate::sock::{Address16, Flow, Owner};
-use crate::{packet, sock};
+use crate::owner::{Owner, mount_namespace};
+use crate::sock::{Address16, Flow};
+use crate::{filter, packet, sock};
 
 /// What a hook has at hand.
 #[derive(Clone, Copy)]
@@ -55,7 +56,7 @@ impl Reset {
 
     /// `struct net` that it belongs to.
     #[inline(always)]
-    fn net(&self) -> Address {
+    pub(crate) fn net(&self) -> Address {
         if self.net != 0 {
             return self.net;
         }
@@ -63,6 +64,14 @@ impl Reset {
             0 => packet::net(self.skb),
             net => net,
         }
+    }
+
+    /// The flow as on the RST: that of the segment that it answers, else that of its socket.
+    #[inline(always)]
+    pub(crate) fn flow(&self) -> Flow {
+        packet::segment(self.skb, self.site)
+            .and_then(packet::Segment::flow)
+            .unwrap_or_else(|| self.socket_flow(sock::is_full(sock::state(self.sk))))
     }
 
     /// The flow of its socket, as on the RST.
@@ -76,6 +85,9 @@ impl Reset {
 /// Counts the reset, and puts it into the ring of this CPU or counts it as lost.
 #[inline(always)]
 pub(crate) fn emit(reset: Reset) {
+    if !filter::passes(&reset) {
+        return;
+    }
     let Some(totals) = TOTALS.get_ptr_mut(0) else {
         return;
     };
@@ -150,7 +162,7 @@ fn emit_as<R: Record>(reset: Reset, seq: u64, totals: *mut CpuTotals) {
         (*header).cpu = cpu;
         (*header).site = reset.site;
         (*header).reason = reset.reason;
-        (*header).padding = [0; 3];
+        (*header).padding = [0; 2];
         (*header).icmp_type = reset.icmp.0;
         (*header).icmp_code = reset.icmp.1;
         fill(&reset, header);
@@ -195,8 +207,15 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
         }
         if full {
             flags |= FULL_SOCKET;
-            owner = sock::owner(reset.sk);
+            owner = Owner::of_socket(reset.sk);
             sk_flags = sock::flags(reset.sk);
+        } else if state == sock::TCP_TIME_WAIT {
+            owner = Owner::of_timewait(reset.net(), &flow);
+        } else {
+            let listener = sock::listener(reset.sk);
+            if listener != 0 {
+                owner = Owner::of_socket(listener);
+            }
         }
         if state == sock::TCP_CLOSE {
             // SAFETY: the value is copied at once; a reused entry gives another state, and that
@@ -213,6 +232,8 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
         (&raw mut (*event).dst_addr).cast::<Address16>().write(flow.dst_addr);
         (*event).src_port = flow.src_port;
         (*event).dst_port = flow.dst_port;
+        (*event).owner_from = owner.from;
+        (*event).socket = owner.actor;
         (*event).socket_uid = owner.uid;
         (*event).socket_cgroup_id = owner.cgroup_id;
         (*event).netns_inum = read(net, layout!(offsets.net_inum)).unwrap_or(0);
@@ -250,9 +271,7 @@ unsafe fn task(event: *mut EventHeader) {
         bpf_get_current_comm(comm.cast(), 16);
         (*event).task_cgroup_id = bpf_get_current_cgroup_id();
         let current = bpf_get_current_task();
-        let namespaces: Address = read(current, layout!(offsets.task_nsproxy)).unwrap_or(0);
-        let mounts: Address = read(namespaces, layout!(offsets.nsproxy_mnt_ns)).unwrap_or(0);
-        (*event).mntns_inum = read(mounts, layout!(offsets.mnt_ns_inum)).unwrap_or(0);
+        (*event).mntns_inum = mount_namespace(current);
     }
 }
 
@@ -278,9 +297,7 @@ fn lose(reset: &Reset, totals: *mut CpuTotals) {
     // SAFETY: as in `emit`.
     unsafe { count(&raw mut (*totals).lost) };
     let net = reset.net();
-    let flow = packet::segment(reset.skb, reset.site)
-        .and_then(packet::Segment::flow)
-        .unwrap_or_else(|| reset.socket_flow(sock::is_full(sock::state(reset.sk))));
+    let flow = reset.flow();
     let mut key = LostKey {
         netns_cookie: read(net, layout!(offsets.net_cookie)).unwrap_or(0),
         stack: [0; LOST_FRAMES],

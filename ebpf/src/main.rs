@@ -13,9 +13,11 @@
 #![allow(internal_features, reason = "an atomic addition, see emit.rs")]
 
 mod emit;
+mod filter;
 mod hooks;
 mod kernel;
 mod maps;
+mod owner;
 mod packet;
 mod sock;
 

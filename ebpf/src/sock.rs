@@ -48,17 +48,6 @@ impl Flow {
     }
 }
 
-/// What a whole socket says of its owner.
-#[derive(Clone, Copy)]
-pub(crate) struct Owner {
-    pub(crate) uid: u32,
-    pub(crate) cgroup_id: u64,
-}
-
-impl Owner {
-    pub(crate) const NONE: Self = Self { uid: u32::MAX, cgroup_id: 0 };
-}
-
 /// `skc_state`.
 #[inline(always)]
 pub(crate) fn state(sk: Address) -> u8 {
@@ -98,15 +87,19 @@ pub(crate) fn flow(sk: Address, full: bool) -> Flow {
     flow
 }
 
-/// The owner of a whole socket.
+/// User and cgroup v2 of a whole socket; `u32::MAX` and 0 where they are not known.
 #[inline(always)]
-pub(crate) fn owner(sk: Address) -> Owner {
+pub(crate) fn owner(sk: Address) -> (u32, u64) {
     let cgroup: Address = read(sk, layout!(offsets.sk_cgroup)).unwrap_or(0);
     let node: Address = read(cgroup, layout!(offsets.cgroup_kn)).unwrap_or(0);
-    Owner {
-        uid: read(sk, layout!(offsets.sk_uid)).unwrap_or(u32::MAX),
-        cgroup_id: read(node, layout!(offsets.kernfs_id)).unwrap_or(0),
-    }
+    let uid = read(sk, layout!(offsets.sk_uid)).unwrap_or(u32::MAX);
+    (uid, read(node, layout!(offsets.kernfs_id)).unwrap_or(0))
+}
+
+/// The listener of a request socket.
+#[inline(always)]
+pub(crate) fn listener(request: Address) -> Address {
+    read(request, layout!(offsets.skc_listener)).unwrap_or(0)
 }
 
 /// [`SK_KNOWN`] and its like, of a whole socket; 0 where the kernel does not say.

@@ -13,6 +13,8 @@ use tcprst_schema::wire::CpuTotals;
 pub struct Account {
     base: Vec<CpuAccount>,
     now: Vec<CpuAccount>,
+    /// Events of the segment that were not asked for (`--container`).
+    passed_over: u64,
 }
 
 /// Seen and lost since the segment began.
@@ -33,6 +35,12 @@ impl Account {
         self.now[cpu].lost = self.now[cpu].lost.max(lost);
     }
 
+    /// Takes an event that was not asked for: nobody shall miss it.
+    pub fn pass_over(&mut self, cpu: u32, seq: u64, lost: u64) {
+        self.add(cpu, seq, lost);
+        self.passed_over += 1;
+    }
+
     /// Takes the kernel half's own totals, once the rings are empty and the programs are gone:
     /// this adds what was lost after the last event.
     pub fn close(&mut self, totals: &[CpuTotals]) {
@@ -49,10 +57,11 @@ impl Account {
     /// What the segment saw and lost.
     pub fn sums(&self) -> Sums {
         let base = |cpu: usize| self.base.get(cpu).copied().unwrap_or_default();
-        self.now.iter().enumerate().fold(Sums::default(), |sums, (cpu, now)| Sums {
+        let all = self.now.iter().enumerate().fold(Sums::default(), |sums, (cpu, now)| Sums {
             seen: sums.seen + (now.seen - base(cpu).seen),
             lost: sums.lost + (now.lost - base(cpu).lost),
-        })
+        });
+        Sums { seen: all.seen - self.passed_over, ..all }
     }
 
     /// Losses of all segments so far.
@@ -63,11 +72,12 @@ impl Account {
     /// Starts the account of the next segment.
     pub fn next_segment(&mut self) {
         self.base.clone_from(&self.now);
+        self.passed_over = 0;
     }
 
     /// An account that starts where a segment's footer says.
     pub fn from_base(base: &[CpuAccount]) -> Self {
-        Self { base: base.to_vec(), now: base.to_vec() }
+        Self { base: base.to_vec(), now: base.to_vec(), passed_over: 0 }
     }
 }
 
@@ -85,5 +95,9 @@ mod tests {
         assert_eq!(account.sums(), Sums::default());
         account.close(&[CpuTotals { seen: 2, lost: 2 }, CpuTotals { seen: 6, lost: 4 }]);
         assert_eq!(account.sums(), Sums { seen: 3, lost: 3 });
+        account.next_segment();
+        account.pass_over(1, 7, 4);
+        account.add(1, 8, 4);
+        assert_eq!(account.sums(), Sums { seen: 1, lost: 0 });
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use aya::programs::{FEntry, KProbe, Program, ProgramError, RawTracePoint};
+use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf};
 use tcprst_schema::footer::SiteStatus;
 use tcprst_schema::hook::{Attach, Direction, HOOKS, Hook, Needs, SITES, Site, SiteInfo};
@@ -14,6 +14,8 @@ use crate::tracefs::{self, Tracefs};
 
 /// Where the perf subsystem says that it makes kprobes.
 const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe";
+
+const NO_KPROBES: &str = "this kernel has no kprobes (CONFIG_KPROBES)";
 
 /// Attaches programs and keeps what must live as long as they run.
 #[derive(Debug)]
@@ -69,6 +71,20 @@ impl<'a> Attacher<'a> {
         Attached { sites, probes: self.probes }
     }
 
+    /// Takes the first of several hooks that works, or says why none does.
+    pub(crate) fn first(&mut self, hooks: &'static [Hook]) -> Result<&'static Hook, String> {
+        let mut refused = Vec::new();
+        for hook in hooks {
+            match self.attach(hook) {
+                Ok(_) => return Ok(hook),
+                Err(reason) => {
+                    refused.push(format!("{} {}: {reason}", hook.attach.name(), hook.target));
+                }
+            }
+        }
+        Err(refused.join("; "))
+    }
+
     /// Whether the kernel has what the hook needs to see its sites whole.
     fn meets(&self, hook: &Hook, layout: &KernelLayout) -> Result<(), String> {
         let missing = match hook.needs {
@@ -87,10 +103,12 @@ impl<'a> Attacher<'a> {
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         let attach = match hook.attach {
             Attach::RawTracepoint => raw_tracepoint(program, hook),
-            Attach::Fentry if place != Place::Image => {
+            Attach::Fentry | Attach::Fexit | Attach::Kretprobe if place != Place::Image => {
                 return Err("only functions of the kernel's image can be reached so".to_owned());
             }
             Attach::Fentry => fentry(program, hook),
+            Attach::Fexit => fexit(program, hook),
+            Attach::Kretprobe => kretprobe(program, hook),
             Attach::Kprobe => return self.kprobe(hook, &place),
         };
         attach.map(|()| None).map_err(|error| root_cause(error.as_ref()))
@@ -122,7 +140,7 @@ impl<'a> Attacher<'a> {
                 program.attach(hook.target, 0).map_err(|error| in_words(error.into()))?;
             }
             Err(missing) if Path::new(KPROBE_PMU).exists() => return Err(missing.clone()),
-            Err(_) => return Err("this kernel has no kprobes (CONFIG_KPROBES)".to_owned()),
+            Err(_) => return Err(NO_KPROBES.to_owned()),
         }
         Ok(waiting)
     }
@@ -141,6 +159,22 @@ fn fentry(program: &mut Program, hook: &Hook) -> Outcome<()> {
     let program: &mut FEntry = program.try_into()?;
     program.load(hook.target, &Btf::from_sys_fs()?)?;
     program.attach()?;
+    Ok(())
+}
+
+fn fexit(program: &mut Program, hook: &Hook) -> Outcome<()> {
+    let program: &mut FExit = program.try_into()?;
+    program.load(hook.target, &Btf::from_sys_fs()?)?;
+    program.attach()?;
+    Ok(())
+}
+
+/// Of the image, by the perf subsystem: what it passes over costs a name and no reset.
+fn kretprobe(program: &mut Program, hook: &Hook) -> Outcome<()> {
+    if !Path::new(KPROBE_PMU).exists() {
+        return Err(NO_KPROBES.into());
+    }
+    load_kprobe(program)?.attach(hook.target, 0)?;
     Ok(())
 }
 

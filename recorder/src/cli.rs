@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use tcprst_schema::hook::Direction;
+use tcprst_schema::layout::MOST_FILTERS;
 use tcprst_schema::wire::MAX_FRAMES;
 
+use crate::owner;
+use crate::owner::resolver::{self, Endpoint};
 use crate::print::PrintFormat;
-use crate::recorder::Options;
+use crate::recorder::{Filter, Options};
 use crate::seal::SealPolicy;
 
 /// Records every TCP RST that this host's kernel sends, with the kernel stack that led to it.
@@ -84,9 +87,51 @@ pub struct Record {
     /// or not, and needs CAP_NET_RAW.
     #[arg(long)]
     pub audit: bool,
+    /// Remember which process connected, accepted or listened on each socket.
+    ///
+    /// Costs a little for each connection, nothing for each packet. Without it resets have no
+    /// `socket_pid` and its like, and those of TIME_WAIT find their container by the network
+    /// namespace alone.
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true,
+          default_value = "on", default_missing_value = "on")]
+    pub socket_owner: Switch,
+    /// Only resets of this container: its name, the beginning of its id, or its pod; can be
+    /// given several times.
+    #[arg(long, value_name = "NAME")]
+    pub container: Vec<String>,
+    /// Only resets with this port at either end; up to 8.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Vec<u16>,
+    /// Only resets of this network namespace: its inode, or a file such as /run/netns/NAME; up to 8.
+    #[arg(long, value_name = "ID", value_parser = netns)]
+    pub netns: Vec<u32>,
+    /// Where a container runtime listens, such as docker=/run/docker.sock; can be given several
+    /// times. The usual places are found without it.
+    #[arg(long, value_name = "RUNTIME=PATH")]
+    pub runtime_socket: Vec<Endpoint>,
+    /// Name of the Kubernetes node in the column k8s_node; the host's name where it is not given.
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    pub node_name: Option<String>,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    On,
+    Off,
 }
 
 impl Record {
+    /// What clap cannot check by itself, in words.
+    pub fn check(&self) -> Result<(), String> {
+        for (option, count) in [("--port", self.port.len()), ("--netns", self.netns.len())] {
+            if count > MOST_FILTERS {
+                return Err(format!("{option} can be given {MOST_FILTERS} times, not {count}"));
+            }
+        }
+        Ok(())
+    }
+
     /// The recorder's options for a recording in `dir`.
     pub fn options(&self, dir: PathBuf) -> Options {
         Options {
@@ -98,6 +143,19 @@ impl Record {
             duration: self.duration,
             audit: self.audit,
             directions: self.directions(),
+            socket_owner: self.socket_owner == Switch::On,
+            owners: owner::Options {
+                node: self.node_name.clone(),
+                resolver: resolver::Options {
+                    endpoints: self.runtime_socket.clone(),
+                    ..resolver::Options::default()
+                },
+            },
+            filter: Filter {
+                containers: self.container.clone(),
+                ports: self.port.clone(),
+                netns: self.netns.clone(),
+            },
         }
     }
 
@@ -120,6 +178,17 @@ fn duration(text: &str) -> Result<Duration, String> {
 fn size(text: &str) -> Result<u64, String> {
     let size: ByteSize = text.parse().map_err(|error| format!("{error}: say 64MiB or 1GiB"))?;
     if size.as_u64() == 0 { Err("must be more than nothing".to_owned()) } else { Ok(size.as_u64()) }
+}
+
+/// The inode of a network namespace, as a number or by a file that is one.
+fn netns(text: &str) -> Result<u32, String> {
+    if let Ok(inode) = text.parse() {
+        return if inode == 0 { Err("no namespace has the inode 0".to_owned()) } else { Ok(inode) };
+    }
+    let file = std::fs::metadata(text)
+        .map_err(|error| format!("{error}: say an inode, /run/netns/NAME or /proc/PID/ns/net"))?;
+    u32::try_from(std::os::unix::fs::MetadataExt::ino(&file))
+        .map_err(|_| "not a network namespace".to_owned())
 }
 
 /// The kernel asks for a power of two of whole pages (kernel/bpf/ringbuf.c, ringbuf_map_alloc).

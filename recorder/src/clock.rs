@@ -23,6 +23,11 @@ impl Clock {
         })
     }
 
+    /// Nanoseconds since boot when the clocks were read.
+    pub fn boot_ns(&self) -> u64 {
+        self.anchor.boot_ns
+    }
+
     pub fn anchor(&self) -> ClockAnchor {
         self.anchor
     }

@@ -9,8 +9,10 @@ use tcprst_schema::hook::{Direction, SITES};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::kernel::{BTF_PATH, Kernel};
-use crate::probe;
+use crate::kernel::{BTF_PATH, Kernel, Settings};
+use crate::owner::netns;
+use crate::owner::scan::Hierarchy;
+use crate::probe::{self, OwnerHooks};
 use crate::symbols::Symbols;
 
 /// The findings.
@@ -23,6 +25,63 @@ pub struct Report {
     /// Whether /proc/kallsyms shows addresses: without them there are no causes.
     pub symbols: bool,
     pub sites: Vec<Site>,
+    pub owners: Owners,
+}
+
+/// What can be known of owners.
+#[derive(Debug, Serialize)]
+pub struct Owners {
+    /// `v2`, `hybrid` or `v1`.
+    pub cgroups: &'static str,
+    /// What that means for containers.
+    pub cgroups_note: &'static str,
+    /// What sees accepted connections; null where nothing does.
+    pub accept: Option<String>,
+    /// Why nothing better does.
+    pub accept_note: Option<String>,
+    /// Hooks that failed: less is known of containers without them.
+    pub missing: Vec<String>,
+}
+
+impl Owners {
+    fn new(hierarchy: &Hierarchy, hooks: OwnerHooks) -> Self {
+        let (cgroups, cgroups_note) = match hierarchy {
+            Hierarchy::Unified(_) => ("v2", "a socket tells its container by its cgroup"),
+            Hierarchy::Hybrid(_) => (
+                "hybrid",
+                "a socket tells its container by its cgroup v2, where the runtime makes one \
+                 (runc does, crun does not run here)",
+            ),
+            Hierarchy::Legacy => (
+                "v1",
+                "every socket has the same cgroup v2: containers are told by their network \
+                 namespaces alone; of several in one namespace at most their pod, in the host's \
+                 network none, and those that end within milliseconds perhaps not",
+            ),
+        };
+        let (accept, accept_note) = match hooks.accept {
+            Some(Ok(hook)) => (Some(hook), None),
+            Some(Err(reason)) => (None, Some(reason)),
+            None => (None, None),
+        };
+        Self { cgroups, cgroups_note, accept, accept_note, missing: hooks.missing }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("cgroups  {}: {}\n", self.cgroups, self.cgroups_note);
+        text += &match (&self.accept, &self.accept_note) {
+            (Some(hook), _) => format!("accept   {hook}: shows which process takes a connection\n"),
+            (None, Some(why)) => format!(
+                "accept   NOT seen: the owner of an accepted connection is the process that \
+                 listens; {why}\n"
+            ),
+            (None, None) => String::new(),
+        };
+        for missing in &self.missing {
+            text += &format!("NOT seen {missing}: less is known of containers\n");
+        }
+        text
+    }
 }
 
 /// A site and what sees it.
@@ -44,7 +103,14 @@ pub fn examine() -> Result<Report> {
     let host = Host::read()?;
     let kernel = Kernel::read(BTF_PATH.as_ref())?;
     let names = kernel.names();
-    let layout = kernel.layout(&names, 8, 4096)?;
+    let settings = Settings {
+        stack_depth: 8,
+        wake_bytes: 4096,
+        socket_owner: true,
+        host_netns: netns::host(),
+        ..Settings::default()
+    };
+    let layout = kernel.layout(&names, &settings)?;
     let all = [Direction::Sent, Direction::Received, Direction::Icmp];
     let loaded = probe::load(&layout, 64 * 1024, &all, &host.kernel)?;
     let site = |status: &SiteStatus| Site { option: option(status), status: status.clone() };
@@ -54,6 +120,7 @@ pub fn examine() -> Result<Report> {
         reasons: names.reasons.len(),
         symbols: !Symbols::read().is_empty(),
         sites: loaded.probe.sites().iter().map(site).collect(),
+        owners: Owners::new(&Hierarchy::find(), loaded.owner_hooks),
     })
 }
 
@@ -88,7 +155,7 @@ impl Report {
         for site in &self.sites {
             text.push_str(&site.text());
         }
-        text
+        text + &self.owners.text()
     }
 }
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use tcprst_schema::cause::{self, Cause, Socket};
 use tcprst_schema::classify::{Facts, classify};
 use tcprst_schema::hook::Direction;
-use tcprst_schema::row::{Row, SocketOwner, Stack, Task};
+use tcprst_schema::row::{Row, SocketOwner, SocketProcess, Stack, Task};
 use tcprst_schema::wire::{
-    EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, NO_REASON, SK_KNOWN,
+    Act, EventHeader, FROM_PACKET, FROM_SOCKET, FROM_TIMEWAIT, HAS_SOCKET, HAS_TASK, NO_REASON,
+    SK_KNOWN,
 };
 
 use crate::clock::Clock;
@@ -136,6 +137,13 @@ impl Enricher {
             dst,
             task,
             socket: socket(header),
+            owner_from: match header.owner_from {
+                FROM_SOCKET => Some("socket"),
+                FROM_TIMEWAIT => Some("timewait"),
+                _ => None,
+            },
+            owner: None,
+            peer: None,
         }
     }
 
@@ -242,11 +250,24 @@ fn text(bytes: &[u8]) -> String {
 
 fn socket(header: &EventHeader) -> SocketOwner {
     SocketOwner {
-        uid: (header.flags & FULL_SOCKET != 0 && header.socket_uid != u32::MAX)
-            .then_some(header.socket_uid),
+        uid: (header.socket_uid != u32::MAX).then_some(header.socket_uid),
         netns_id: (header.flags & HAS_SOCKET != 0).then_some(header.netns_inum).and_then(known),
         cgroup_id: known(header.socket_cgroup_id),
+        process: process(header),
     }
+}
+
+/// The process behind the socket, where what it did is known.
+fn process(header: &EventHeader) -> Option<SocketProcess> {
+    let actor = &header.socket;
+    Some(SocketProcess {
+        act: Act::name_of(actor.act)?,
+        pid: actor.tgid,
+        tid: actor.tid,
+        gid: actor.gid,
+        comm: text(&actor.comm).into(),
+        mntns_id: known(actor.mntns_inum),
+    })
 }
 
 type End = Option<(IpAddr, u16)>;
@@ -269,6 +290,9 @@ fn flow(header: &EventHeader) -> (End, End) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use tcprst_schema::container::{Container, Details, Pod, Runtime};
+    use tcprst_schema::row::{Named, Owner};
+    use tcprst_schema::wire::FULL_SOCKET;
     use zerocopy::FromZeros;
 
     fn stack(frames: &[&str]) -> Stack {
@@ -323,6 +347,23 @@ pub(crate) mod tests {
         header.mntns_inum = 1;
         header.task_cgroup_id = 1;
         header.socket_cgroup_id = 1;
+        header.socket.act = 1;
+        header.socket.mntns_inum = 1;
+        let container = Arc::new(Container::new(Some(Runtime::Docker), "id"));
+        let pod = Pod {
+            namespace: Some("namespace".into()),
+            name: Some("pod".into()),
+            uid: None,
+            container: Some("container".into()),
+        };
+        container.resolve(Details {
+            name: Some("name".into()),
+            image: Some("image".into()),
+            image_digest: Some("digest".into()),
+            pod: Some(pod),
+            is_host_network: Some(false),
+            ..Details::default()
+        });
         Row {
             time_us: 1,
             boot_ns: 1,
@@ -351,6 +392,13 @@ pub(crate) mod tests {
             dst: flow(&header).1,
             task: Some(task(&header)),
             socket: socket(&header),
+            owner_from: Some("socket"),
+            owner: Some(Owner {
+                named: Named::container(Arc::clone(&container)),
+                attribution: "socket",
+                node: "node".into(),
+            }),
+            peer: Some(Named::container(container)),
         }
     }
 }

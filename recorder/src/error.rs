@@ -20,6 +20,8 @@ pub enum Error {
         "not permitted: recording needs root, or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN: run it with sudo"
     )]
     NotPermitted,
+    #[error("{0}")]
+    Usage(String),
     #[error("not permitted: --audit needs CAP_NET_RAW too: run it with sudo, or without --audit")]
     AuditNotPermitted,
     #[error("this kernel has no BTF ({path}: {source}): tcprst needs a kernel built with CONFIG_DEBUG_INFO_BTF=y", path = path.display())]
@@ -67,6 +69,7 @@ impl Error {
     /// Exit code of the process that fails with this.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Usage(_) => exit_code::USAGE,
             Self::NotPermitted | Self::AuditNotPermitted => exit_code::NOT_PERMITTED,
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 exit_code::NOT_PERMITTED

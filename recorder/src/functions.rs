@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
-use tcprst_schema::hook::{HOOKS, Hook, SITES};
+use tcprst_schema::hook::{ACCEPT_HOOKS, HOOKS, Hook, SITES};
 
 use crate::symbols::KALLSYMS;
 
@@ -44,7 +44,8 @@ impl Functions {
     }
 
     fn parse(symbols: &str, modules: &str, release: &str) -> Self {
-        let targets: HashSet<&'static str> = HOOKS.iter().map(|hook| hook.target).collect();
+        let targets: HashSet<&'static str> =
+            HOOKS.iter().chain(ACCEPT_HOOKS).map(|hook| hook.target).collect();
         let found = symbols
             .lines()
             .filter_map(|line| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use btf_rs::{Btf, BtfType, Type};
-use tcprst_schema::layout::{KernelLayout, MEMBERS, NO_SUCH_REASON, Offsets};
+use tcprst_schema::layout::{KernelLayout, MEMBERS, MOST_FILTERS, NO_SUCH_REASON, Offsets};
 
 use crate::error::{Error, Result};
 
@@ -20,6 +20,22 @@ impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Kernel").finish_non_exhaustive()
     }
+}
+
+/// What the kernel half is told beside what the kernel is like.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Frames of a stack, glue included.
+    pub stack_depth: u32,
+    /// Wake the reader when this many bytes wait in a ring.
+    pub wake_bytes: u32,
+    /// Remember the owners of sockets.
+    pub socket_owner: bool,
+    /// Inode of the host's network namespace; 0 unknown.
+    pub host_netns: u32,
+    /// Only these network namespaces (inodes) and ports, [`MOST_FILTERS`] of each; none is all.
+    pub only_netns: Vec<u32>,
+    pub only_ports: Vec<u16>,
 }
 
 /// Names of the running kernel's numbers.
@@ -174,8 +190,8 @@ impl Kernel {
         Names { reasons, states }
     }
 
-    /// The global of the kernel half, for stacks of `stack_depth` frames.
-    pub fn layout(&self, names: &Names, stack_depth: u32, wake_bytes: u32) -> Result<KernelLayout> {
+    /// The global of the kernel half.
+    pub fn layout(&self, names: &Names, settings: &Settings) -> Result<KernelLayout> {
         let mut offsets = Offsets::NONE;
         for (index, member) in MEMBERS.iter().enumerate() {
             match self.offset(member.structure, member.path) {
@@ -194,10 +210,25 @@ impl Kernel {
             passive_reason_arg: self.parameter_position("tcp_v4_send_reset", "reason"),
             no_socket_reason: no_socket
                 .map_or(NO_SUCH_REASON, |(number, _)| number.cast_unsigned()),
-            stack_bytes: stack_depth * 8,
-            wake_bytes,
+            stack_bytes: settings.stack_depth * 8,
+            wake_bytes: settings.wake_bytes,
+            socket_owner: settings.socket_owner.into(),
+            accept_return: self
+                .parameters("inet_csk_accept")
+                .map_or(0, |parameters| parameters.len() as u32),
+            host_netns: settings.host_netns,
+            only_netns: filters(settings.only_netns.iter().copied()),
+            only_ports: filters(settings.only_ports.iter().map(|port| u32::from(*port))),
         })
     }
+}
+
+fn filters(values: impl Iterator<Item = u32>) -> [u32; MOST_FILTERS] {
+    let mut filters = [0; MOST_FILTERS];
+    for (filter, value) in filters.iter_mut().zip(values) {
+        *filter = value;
+    }
+    filters
 }
 
 #[cfg(test)]
@@ -212,7 +243,9 @@ mod tests {
     fn the_running_kernel_has_every_required_member() {
         let kernel = running();
         let names = kernel.names();
-        kernel.layout(&names, 24, 1).expect("a whole layout");
+        kernel
+            .layout(&names, &Settings { stack_depth: 24, ..Settings::default() })
+            .expect("a whole layout");
         assert_eq!(
             kernel.offset("sock", "__sk_common.skc_family"),
             kernel.offset("sock_common", "skc_family")

@@ -33,6 +33,9 @@ fn record(args: &Record) -> Result<()> {
     let Some(dir) = args.out.clone() else {
         return Ok(());
     };
+    if let Err(message) = args.check() {
+        return Err(Error::Usage(message));
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop))
@@ -54,6 +57,9 @@ fn record(args: &Record) -> Result<()> {
         } else if let Some(module) = &site.waiting {
             say!("{} waits for module {module}: attached as soon as that loads", site.site);
         }
+    }
+    for missing in &recorder.owner_hooks().missing {
+        say!("owners are not always known: {missing}");
     }
     say!("recording to {}", dir.display());
     let totals = recorder.run(&stop)?;

@@ -8,7 +8,7 @@ use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use tcprst_schema::footer::SiteStatus;
-use tcprst_schema::hook::{Direction, HOOKS, STATE_HOOK};
+use tcprst_schema::hook::{ACCEPT_HOOKS, Direction, FORGET_HOOK, HOOKS, LIFE_HOOKS, STATE_HOOK};
 use tcprst_schema::layout::KernelLayout;
 use tcprst_schema::wire::{CpuTotals, LostKey};
 use zerocopy::{FromBytes, IntoBytes};
@@ -23,6 +23,37 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/prebuilt/tcprst.b
 
 /// Ring buffers, one for each possible CPU.
 pub type Rings = Vec<RingBuf<MapData>>;
+
+/// Bytes of the ring of containers' lives: 230 of them, more than a host starts between two looks.
+const LIVES_BYTES: u32 = 128 * 1024;
+
+/// The ring of containers' lives.
+pub struct Lives {
+    pub ring: RingBuf<MapData>,
+    lost: PerCpuArray<MapData, u64>,
+}
+
+impl std::fmt::Debug for Lives {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lives").finish_non_exhaustive()
+    }
+}
+
+impl Lives {
+    /// Those that found no room in the ring, since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.get(&0, 0).map_or(0, |values| values.iter().sum())
+    }
+}
+
+/// What sees the owners of sockets and containers, or why nothing does.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct OwnerHooks {
+    /// Hook for accepted connections; `None` where `--socket-owner=off`.
+    pub accept: Option<Result<String, String>>,
+    /// Hooks that failed, each with its reason: without them less is known of containers.
+    pub missing: Vec<String>,
+}
 
 /// The loaded programs. They run until it is dropped or detached.
 #[derive(Debug)]
@@ -52,6 +83,8 @@ pub struct Loaded {
     pub probe: Probe,
     pub rings: Rings,
     pub counters: Counters,
+    pub lives: Lives,
+    pub owner_hooks: OwnerHooks,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -72,22 +105,34 @@ pub fn load(
     // raise it and, on newer kernels, need not: so a refusal is no failure.
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     let cpus = possible_cpus()?;
-    let mut ebpf = EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    loader
         .override_global("LAYOUT", layout.as_bytes(), true)
         .map_max_entries("RINGS", cpus)
-        .load(OBJECT)
-        .map_err(load_error)?;
+        .map_max_entries("LIVES", LIVES_BYTES);
+    if layout.socket_owner == 0 {
+        for map in ["OWNERS", "LISTENERS", "TIMEWAIT"] {
+            // An LRU map needs one entry for each CPU at least.
+            loader.map_max_entries(map, cpus);
+        }
+    }
+    let mut ebpf = loader.load(OBJECT).map_err(load_error)?;
     let rings = make_rings(&mut ebpf, cpus, ring_bytes)?;
     let totals = take(&mut ebpf, "TOTALS")?;
     let totals = PerCpuArray::try_from(totals).map_err(map_error("TOTALS"))?;
     let lost = take(&mut ebpf, "LOST")?;
     let lost = PerCpuHashMap::try_from(lost).map_err(map_error("LOST"))?;
+    let ring = RingBuf::try_from(take(&mut ebpf, "LIVES")?).map_err(map_error("LIVES"))?;
+    let lives_lost = take(&mut ebpf, "LIVES_LOST")?;
+    let lives_lost = PerCpuArray::try_from(lives_lost).map_err(map_error("LIVES_LOST"))?;
+    let lives = Lives { ring, lost: lives_lost };
 
     // The states first, so that no reset is seen without them.
     let mut attacher = Attacher::new(&mut ebpf, release);
     if let Err(reason) = attacher.attach(&STATE_HOOK) {
         say!("the state before a reset is not seen: {reason}");
     }
+    let owner_hooks = attach_owners(&mut attacher, layout);
     let Attached { sites, probes } = attacher.sites(layout, directions);
     if sites.iter().all(|site| site.hook.is_none()) {
         return Err(Error::NoHook);
@@ -98,7 +143,29 @@ pub fn load(
         probe: Probe { ebpf, probes, sites },
         rings,
         counters: Counters { totals, lost, programs, events },
+        lives,
+        owner_hooks,
     })
+}
+
+/// Owners of sockets before the resets, so that none is seen without; forgetting before
+/// remembering, so that no socket inherits another's.
+fn attach_owners(attacher: &mut Attacher<'_>, layout: &KernelLayout) -> OwnerHooks {
+    let mut hooks = OwnerHooks::default();
+    let told = |hook: &str, reason: String| format!("{hook}: {reason}");
+    for hook in LIFE_HOOKS {
+        if let Err(reason) = attacher.attach(hook) {
+            hooks.missing.push(told(hook.target, reason));
+        }
+    }
+    if layout.socket_owner != 0 {
+        if let Err(reason) = attacher.attach(&FORGET_HOOK) {
+            hooks.missing.push(told(FORGET_HOOK.target, reason));
+        }
+        let accept = attacher.first(ACCEPT_HOOKS);
+        hooks.accept = Some(accept.map(|hook| format!("{} {}", hook.attach.name(), hook.target)));
+    }
+    hooks
 }
 
 fn possible_cpus() -> Result<u32> {

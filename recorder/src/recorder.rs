@@ -16,10 +16,11 @@ use crate::decode::Event;
 use crate::enrich::Enricher;
 use crate::error::Result;
 use crate::host::Host;
-use crate::kernel::{BTF_PATH, Kernel};
+use crate::kernel::{BTF_PATH, Kernel, Settings};
 use crate::losses::Losses;
+use crate::owner::{self, Owners, netns};
 use crate::print::Printer;
-use crate::probe::{self, Counters, Loaded, Probe};
+use crate::probe::{self, Counters, Loaded, OwnerHooks, Probe};
 use crate::recover::{self, Recovered};
 use crate::ring::{self, Drain};
 use crate::say;
@@ -51,6 +52,35 @@ pub struct Options {
     pub audit: bool,
     /// Which resets: those sent, and what was asked for beside them.
     pub directions: Vec<Direction>,
+    /// Remember which process owns each socket.
+    pub socket_owner: bool,
+    pub owners: owner::Options,
+    pub filter: Filter,
+}
+
+/// Which resets; nothing given is all. Within a list one must fit, and one of each list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Names, ids or pods, told apart by the recorder.
+    pub containers: Vec<String>,
+    /// At either end; by the kernel half.
+    pub ports: Vec<u16>,
+    /// Inodes of network namespaces; by the kernel half.
+    pub netns: Vec<u32>,
+}
+
+impl Filter {
+    fn is_any(&self) -> bool {
+        !(self.containers.is_empty() && self.ports.is_empty() && self.netns.is_empty())
+    }
+
+    /// Whether a row is of one of the containers. To be asked last: names come late.
+    fn is_of_container(&self, row: &Row) -> bool {
+        let is_owner = |wanted: &String| {
+            row.owner.as_ref().is_some_and(|owner| owner::is_named(owner, wanted))
+        };
+        self.containers.is_empty() || self.containers.iter().any(is_owner)
+    }
 }
 
 /// A recorder that has started.
@@ -66,6 +96,8 @@ pub struct Recorder {
     store: Store,
     printer: Option<Printer>,
     audit: Option<Audit>,
+    owners: Owners,
+    owner_hooks: OwnerHooks,
     pending: Vec<(Row, u64)>,
     recovered: Recovered,
 }
@@ -76,7 +108,15 @@ impl Recorder {
         let kernel = Kernel::read(BTF_PATH.as_ref())?;
         let names = kernel.names();
         // Half full is time to wake up: the other half is for what comes meanwhile.
-        let layout = kernel.layout(&names, options.stack_depth, options.ring_bytes / 2)?;
+        let settings = Settings {
+            stack_depth: options.stack_depth,
+            wake_bytes: options.ring_bytes / 2,
+            socket_owner: options.socket_owner,
+            host_netns: netns::host(),
+            only_netns: options.filter.netns.clone(),
+            only_ports: options.filter.ports.clone(),
+        };
+        let layout = kernel.layout(&names, &settings)?;
         let lock = store::lock(&options.dir)?;
         let recovered = recover::recover(&options.dir)?;
         let host = Host::read()?;
@@ -84,7 +124,8 @@ impl Recorder {
             true => Some(Audit::start(&host.name, &Clock::now()?)?),
             false => None,
         };
-        let Loaded { probe, rings, counters } =
+        let started = Clock::now()?;
+        let Loaded { probe, rings, counters, lives, owner_hooks } =
             probe::load(&layout, options.ring_bytes, &options.directions, &host.kernel)?;
         // After the load: our own programs, which lie on top of every stack, must be in it.
         let symbols = Symbols::read();
@@ -95,6 +136,7 @@ impl Recorder {
                 crate::symbols::KALLSYMS
             );
         }
+        let owners = Owners::start(lives, options.owners.clone(), &host.name, &started)?;
         let clock = Clock::now()?;
         let enricher = Enricher::new(&host.name, &names, Stacks::new(symbols));
         let losses = Losses::new(&host.name, &clock);
@@ -103,7 +145,9 @@ impl Recorder {
         if let Some(audit) = &mut audit {
             audit.open(&sites)?;
         }
-        let store = Store::new(&options.dir, lock, host, sites, names, options.policy, &clock);
+        let is_filtered = options.filter.is_any();
+        let policy = options.policy;
+        let store = Store::new(&options.dir, lock, host, sites, names, policy, is_filtered, &clock);
         Ok(Self {
             options,
             probe: Some(probe),
@@ -115,6 +159,8 @@ impl Recorder {
             store,
             printer,
             audit,
+            owners,
+            owner_hooks,
             pending: Vec::new(),
             recovered,
         })
@@ -123,6 +169,11 @@ impl Recorder {
     /// What sees each RST site.
     pub fn sites(&self) -> &[tcprst_schema::footer::SiteStatus] {
         self.probe.as_ref().map_or(&[], Probe::sites)
+    }
+
+    /// What sees the owners of sockets and containers.
+    pub fn owner_hooks(&self) -> &OwnerHooks {
+        &self.owner_hooks
     }
 
     pub fn recovered(&self) -> Recovered {
@@ -172,11 +223,15 @@ impl Recorder {
         let clock = Clock::now()?;
         let before = self.pending.len();
         for event in events {
-            let row = self.enricher.row(event, &clock);
-            if let Some(printer) = &mut self.printer {
-                printer.print(&row);
-            }
-            self.pending.push((row, event.header.lost));
+            self.pending.push((self.enricher.row(event, &clock), event.header.lost));
+        }
+        // As far as they are known by now: what is printed cannot wait for the rest.
+        self.owners.attribute(self.pending[before..].iter_mut().map(|(row, _)| row));
+        if let Some(printer) = &mut self.printer {
+            let wanted = self.pending[before..].iter().map(|(row, _)| row);
+            wanted
+                .filter(|row| self.options.filter.is_of_container(row))
+                .for_each(|row| printer.print(row));
         }
         if let Some(audit) = &mut self.audit {
             audit.take(self.pending[before..].iter().map(|(row, _)| row));
@@ -188,12 +243,15 @@ impl Recorder {
         let clock = Clock::now()?;
         // Each CPU's events are in order; this puts the CPUs together.
         self.pending.sort_by_key(|(row, _)| row.boot_ns);
-        self.store.append(&self.pending, &clock)?;
+        self.owners.attribute(self.pending.iter_mut().map(|(row, _)| row));
+        let is_wanted = |row: &Row| self.options.filter.is_of_container(row);
+        self.store.append(&self.pending, is_wanted, &clock)?;
         self.pending.clear();
         let is_due = |audit: &Audit| audit.is_due(self.options.policy.age);
         if self.store.flush(&clock)? || self.audit.as_ref().is_some_and(is_due) {
             self.report_losses(&clock)?;
             self.report_ledger(&clock)?;
+            self.report_containers(&clock)?;
         }
         Ok(())
     }
@@ -223,6 +281,11 @@ impl Recorder {
         self.store.write_ledger(&rows, clock)
     }
 
+    fn report_containers(&mut self, clock: &Clock) -> Result<()> {
+        let rows = self.owners.rows(clock);
+        self.store.write_containers(&rows, clock)
+    }
+
     fn close(mut self) -> Result<Totals> {
         self.flush()?;
         if let Some(drain) = self.drain.take() {
@@ -235,6 +298,8 @@ impl Recorder {
         }
         self.report_losses(&clock)?;
         self.report_ledger(&clock)?;
+        self.report_containers(&clock)?;
+        self.owners.stop();
         self.store.close(&clock)?;
         if let Some(skipped @ 1..) = self.printer.take().map(Printer::close) {
             say!("{skipped} resets were recorded but not printed: stdout was not read in time");

@@ -99,7 +99,8 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
         written += batch.num_rows() as u64;
         file.append(&strip_metadata(batch)?)?;
     }
-    let seen = account.sums().seen;
+    // Between rows that a filter by container chose, the others are missing for a reason.
+    let seen = if footer.is_filtered { written } else { account.sums().seen };
     let footer = Footer {
         recorded_to_us: last_us,
         seen,

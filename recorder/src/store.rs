@@ -5,10 +5,10 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
-use tcprst_schema::columns::LEDGER_COLUMNS;
+use tcprst_schema::columns::{CONTAINER_COLUMNS, LEDGER_COLUMNS};
 use tcprst_schema::footer::{Footer, SiteStatus};
 use tcprst_schema::paths::{SegmentName, Table, spool_dir};
-use tcprst_schema::row::{LedgerRow, LossRow, Row};
+use tcprst_schema::row::{ContainerRow, LedgerRow, LossRow, Row};
 use tcprst_schema::wire::CpuTotals;
 use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 
@@ -39,6 +39,7 @@ pub struct Store {
     /// Start of the time that the next segment covers.
     covered_from_us: i64,
     next_seq: u32,
+    is_filtered: bool,
     /// Resets that the kernel refused to run a program for, so far.
     refused: u64,
     totals: Totals,
@@ -85,6 +86,7 @@ impl Store {
         sites: Vec<SiteStatus>,
         names: Names,
         policy: SealPolicy,
+        is_filtered: bool,
         clock: &Clock,
     ) -> Self {
         Self {
@@ -98,6 +100,7 @@ impl Store {
             open: None,
             covered_from_us: clock.now_us(),
             next_seq: 1,
+            is_filtered,
             refused: 0,
             totals: Totals::default(),
         }
@@ -108,9 +111,19 @@ impl Store {
     }
 
     /// Takes rows in the order of their time. Those of another day go into another segment,
-    /// so that the folder's `date=` is true for each row.
-    pub fn append(&mut self, rows: &[(Row, u64)], clock: &Clock) -> Result<()> {
+    /// so that the folder's `date=` is true for each row. What is not wanted was never asked for:
+    /// it is taken out of the account.
+    pub fn append(
+        &mut self,
+        rows: &[(Row, u64)],
+        is_wanted: impl Fn(&Row) -> bool,
+        clock: &Clock,
+    ) -> Result<()> {
         for (row, lost_before) in rows {
+            if !is_wanted(row) {
+                self.account.pass_over(row.cpu, row.seq, *lost_before);
+                continue;
+            }
             let other_day = |open: &Segment| !open.name().is_of_day(row.time_us);
             if self.open.as_ref().is_some_and(other_day) {
                 self.seal(clock)?;
@@ -209,6 +222,7 @@ impl Store {
             lost: sums.lost + self.refused,
             account: self.account.base().to_vec(),
             recovered: false,
+            is_filtered: self.is_filtered,
         }
     }
 
@@ -220,6 +234,18 @@ impl Store {
         let name = SegmentName::new(&self.host.name, first.from_us, self.next_seq);
         self.next_seq += 1;
         losses::write(&self.dir, &name, rows, self.footer(0, clock))
+    }
+
+    /// Writes a file of the table `containers`.
+    pub fn write_containers(&mut self, rows: &[ContainerRow], clock: &Clock) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        // Of the day when it is written: a container lives on for many days.
+        let name = SegmentName::new(&self.host.name, clock.now_us(), self.next_seq);
+        self.next_seq += 1;
+        let footer = self.footer(0, clock);
+        losses::write_table(&self.dir, &name, Table::Containers, CONTAINER_COLUMNS, rows, footer)
     }
 
     /// Writes a file of the table `ledger`.

@@ -6,7 +6,11 @@
 
 use std::borrow::Cow;
 
-use crate::row::{LedgerRow, LossRow, Row, family_text, sk_flags_text, tcp_flags_text};
+use crate::container::{Pod, Runtime};
+use crate::row::{
+    ContainerRow, LedgerRow, LossRow, Named, Owner, Row, SocketProcess, family_text, sk_flags_text,
+    tcp_flags_text,
+};
 
 /// The type of a column, kept to what every Parquet reader knows.
 /// Integers are signed, because Spark has no unsigned ones.
@@ -71,6 +75,24 @@ fn text<'a>(value: Option<&'a (impl AsRef<str> + ?Sized + 'a)>) -> Value<'a> {
 
 fn owned(value: Option<String>) -> Value<'static> {
     value.map_or(Value::Null, |v| Value::Text(Cow::Owned(v)))
+}
+
+fn process(row: &Row) -> Option<&SocketProcess> {
+    row.socket.process.as_ref()
+}
+
+/// The owner, unless its runtime has said since that it lives in the host's network: then what
+/// has no socket of its own may be anybody's.
+fn owner(row: &Row) -> Option<&Owner> {
+    row.owner.as_ref().filter(|owner| owner.is_certain())
+}
+
+fn named(row: &Row) -> Option<&Named> {
+    owner(row).map(|owner| &owner.named)
+}
+
+fn pod(row: &Row) -> Option<&Pod> {
+    named(row).and_then(Named::pod)
 }
 
 /// One column of a table whose rows are `R`.
@@ -185,46 +207,55 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
     "cgroup_id" Int64 null Dictionary(REPEATS) |r| Value::id(r.task.as_ref().and_then(|t| t.cgroup_id)),
         "Id of its cgroup v2 (inode of the directory).";
     // Socket owner.
-    "socket_pid" Int32 null Dictionary(REPEATS) |_| Value::Null,
-        "Process that opened the socket; null until known.";
-    "socket_tid" Int32 null Dictionary(REPEATS) |_| Value::Null,
-        "Thread that opened the socket; null until known.";
+    "socket_pid" Int32 null Dictionary(REPEATS) |r| Value::int(process(r).map(|p| p.pid.cast_signed())),
+        "Process that owns the socket, known by `socket_act` (`--socket-owner`); null for connections that are older than the recorder, and where several processes listen on one port.";
+    "socket_tid" Int32 null Dictionary(REPEATS) |r| Value::int(process(r).map(|p| p.tid.cast_signed())),
+        "Its thread that acted on the socket.";
     "socket_uid" Int64 null Dictionary(REPEATS) |r| Value::int(r.socket.uid),
         "Owner of the socket (`sk->sk_uid`), initial user namespace.";
-    "socket_gid" Int64 null Dictionary(REPEATS) |_| Value::Null,
-        "Group of the process that opened the socket; null until known.";
-    "socket_comm" Text null Dictionary(REPEATS) |_| Value::Null,
-        "Command name of the process that opened the socket; null until known.";
-    "socket_mntns_id" Int64 null Dictionary(REPEATS) |_| Value::Null,
-        "Mount namespace of the process that opened the socket; null until known.";
+    "socket_gid" Int64 null Dictionary(REPEATS) |r| Value::int(process(r).map(|p| p.gid)),
+        "Group id of the process that owns the socket, initial user namespace.";
+    "socket_comm" Text null Dictionary(REPEATS) |r| text(process(r).map(|p| &p.comm)),
+        "Its command name, 15 bytes at most, set by the process itself: not to be trusted.";
+    "socket_act" Text null Dictionary(FEW) |r| text(process(r).map(|p| p.act)),
+        "By what the process is known: `connect`, `accept`, or `listen` (it listens on the port, and nobody accepted the connection yet, or this kernel does not show who).";
+    "socket_mntns_id" Int64 null Dictionary(REPEATS) |r| Value::int(process(r).and_then(|p| p.mntns_id)),
+        "Inode of its mount namespace.";
     "socket_netns_id" Int64 null Dictionary(REPEATS) |r| Value::int(r.socket.netns_id),
         "Inode of the socket's network namespace; null without a socket.";
     "socket_cgroup_id" Int64 null Dictionary(REPEATS) |r| Value::id(r.socket.cgroup_id),
-        "Id of the socket's cgroup v2 (`sk->sk_cgrp_data`); null without a full socket.";
+        "Id of the socket's cgroup v2 (`sk->sk_cgrp_data`; of the listener for a connection in the making, of the socket before for TIME_WAIT); 1 is the root, and all there is on hosts with cgroup v1 alone.";
     // Container.
-    "runtime" Text null Dictionary(FEW) |_| Value::Null,
-        "Container runtime; null until known.";
-    "container_id" Text null Dictionary(FEW) |_| Value::Null,
-        "Container id; null until known.";
-    "container_name" Text null Dictionary(FEW) |_| Value::Null,
-        "Container name; null until known.";
-    "container_image" Text null Dictionary(FEW) |_| Value::Null,
-        "Image name; null until known.";
-    "container_image_digest" Text null Dictionary(FEW) |_| Value::Null,
-        "Image digest; null until known.";
-    "attribution" Text null Dictionary(FEW) |_| Value::Null,
-        "How the container was found: `socket`, `timewait`, `netns`; null where it was not.";
+    "runtime" Text null Dictionary(FEW) |r| text(named(r).and_then(Named::runtime).map(Runtime::name)),
+        "What runs the container: `docker`, `podman`, `containerd`, `cri-o`, `nspawn`, `lxc`.";
+    "container_id" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::one).map(|c| &c.id)),
+        "Id of the container that the reset belongs to, whole; null where it is none's, or may be several's.";
+    "container_name" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::name)),
+        "Its name, as the runtime has it.";
+    "container_image" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::image)),
+        "Its image, as it was asked for.";
+    "container_image_digest" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::image_digest)),
+        "Digest of the image's manifest; null for images that were made on the host.";
+    "attribution" Text null Dictionary(FEW) |r| text(owner(r).map(|o| o.attribution)),
+        "How the container or pod was found: `socket` (the socket's cgroup), `timewait` (that of the socket which is in TIME_WAIT), `netns` (no socket: it alone lives in the network namespace); null where it was not.";
     // Kubernetes.
-    "k8s_node" Text null Dictionary(FEW) |_| Value::Null,
-        "Node name; null until known.";
-    "k8s_namespace" Text null Dictionary(FEW) |_| Value::Null,
-        "Namespace of the pod; null until known.";
-    "k8s_pod" Text null Dictionary(FEW) |_| Value::Null,
-        "Pod name; null until known.";
-    "k8s_container" Text null Dictionary(FEW) |_| Value::Null,
-        "Name of the container in the pod; null until known.";
-    "k8s_hostnetwork" Boolean null Plain(BITS) |_| Value::Null,
-        "`true` where the pod uses the host's network; null until known.";
+    "k8s_node" Text null Dictionary(FEW) |r| text(owner(r).and_then(Owner::node)),
+        "Name of the node (`--node-name`, `$NODE_NAME`, or the host's); null without a pod of Kubernetes.";
+    "k8s_namespace" Text null Dictionary(REPEATS) |r| text(pod(r).and_then(|p| p.namespace.as_ref())),
+        "Namespace of the pod.";
+    "k8s_pod" Text null Dictionary(REPEATS) |r| text(pod(r).and_then(|p| p.name.as_ref())),
+        "Name of the pod (of a Podman pod too, then without a namespace). Without `container_id`: one of its containers, nobody knows which.";
+    "k8s_container" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::pod_container)),
+        "Name of the container in the pod.";
+    "k8s_hostnetwork" Boolean null Plain(BITS) |r| named(r).and_then(Named::is_host_network).map_or(Value::Null, Value::Bool),
+        "Whether the pod uses the host's network; null without a pod.";
+    // The other side.
+    "dst_container_name" Text null Dictionary(REPEATS) |r| text(r.peer.as_ref().and_then(Named::name)),
+        "Name of the container that the RST goes to, where that is on this host too.";
+    "dst_k8s_namespace" Text null Dictionary(REPEATS) |r| text(r.peer.as_ref().and_then(Named::pod).and_then(|p| p.namespace.as_ref())),
+        "Namespace of the pod that the RST goes to, where that is on this host too.";
+    "dst_k8s_pod" Text null Dictionary(REPEATS) |r| text(r.peer.as_ref().and_then(Named::pod).and_then(|p| p.name.as_ref())),
+        "Name of that pod.";
 };
 
 /// The columns of `losses`.
@@ -295,4 +326,51 @@ pub const LEDGER_COLUMNS: &[Column<LedgerRow>] = columns! { LedgerRow:
         "Interface through which it had come in: the proof of `forwarded`.";
     "ttl" Int32 null Dictionary(FEW) |r| Value::int(r.ttl),
         "TTL or hop limit with which it left: one that this kernel does not use points at another sender.";
+};
+
+/// The columns of `containers`.
+#[rustfmt::skip]
+pub const CONTAINER_COLUMNS: &[Column<ContainerRow>] = columns! { ContainerRow:
+    "from_time" Timestamp required Delta(RISING) |r| Value::Int(r.from_us),
+        "When its cgroup was made, UTC; the recorder's start where it was there before.";
+    "to_time" Timestamp null Delta(RISING) |r| r.to_us.map_or(Value::Null, Value::Int),
+        "When its cgroup was removed, UTC; null while it lives. Of several rows of a container the last one counts.";
+    "host" Text required Dictionary(FEW) |r| text(Some(&r.host)),
+        "Name of the host.";
+    "runtime" Text null Dictionary(FEW) |r| text(r.container.runtime().map(Runtime::name)),
+        "As in `resets`.";
+    "container_id" Text required Dictionary(REPEATS) |r| text(Some(&r.container.id)),
+        "Id, whole.";
+    "container_name" Text null Dictionary(REPEATS) |r| text(r.container.details().and_then(|d| d.name.as_ref())),
+        "Name; null where no runtime told it.";
+    "container_image" Text null Dictionary(REPEATS) |r| text(r.container.details().and_then(|d| d.image.as_ref())),
+        "Image, as it was asked for.";
+    "container_image_digest" Text null Dictionary(REPEATS) |r| text(r.container.details().and_then(|d| d.image_digest.as_ref())),
+        "Digest of the image's manifest.";
+    "k8s_node" Text null Dictionary(FEW) |r| text(r.owner.node()),
+        "Name of the node; null without a pod of Kubernetes.";
+    "k8s_namespace" Text null Dictionary(REPEATS) |r| text(r.owner.named.pod().and_then(|p| p.namespace.as_ref())),
+        "Namespace of its pod.";
+    "k8s_pod" Text null Dictionary(REPEATS) |r| text(r.owner.named.pod().and_then(|p| p.name.as_ref())),
+        "Name of its pod.";
+    "k8s_container" Text null Dictionary(REPEATS) |r| text(r.owner.named.pod().and_then(|p| p.container.as_ref())),
+        "Name of the container in its pod.";
+    "k8s_hostnetwork" Boolean null Plain(BITS) |r| r.owner.named.is_host_network().map_or(Value::Null, Value::Bool),
+        "Whether its pod uses the host's network; null without a pod.";
+    "is_sandbox" Boolean null Plain(BITS) |r| r.container.details().map_or(Value::Null, |d| Value::Bool(d.is_sandbox)),
+        "Whether it only holds a pod's namespaces (pause, infra); null where no runtime told.";
+    "cgroup_id" Int64 null Dictionary(REPEATS) |r| Value::id(r.cgroup_id),
+        "Id of its cgroup v2: `socket_cgroup_id` of its resets, unless they are of a cgroup below.";
+    "cgroup_path" Text null Dictionary(REPEATS) |r| text(r.cgroup_path.as_ref()),
+        "Path of that cgroup below the root of the hierarchy.";
+    "netns_id" Int64 null Dictionary(REPEATS) |r| Value::int(r.netns_id),
+        "Inode of its network namespace.";
+    "netns_cookie" Int64 null Dictionary(REPEATS) |r| Value::id(r.netns_cookie),
+        "Cookie of that namespace.";
+    "mntns_id" Int64 null Dictionary(REPEATS) |r| Value::int(r.mntns_id),
+        "Inode of its mount namespace.";
+    "pid" Int32 null Dictionary(REPEATS) |r| Value::int(r.pid.map(u32::cast_signed)),
+        "Its first process that was seen.";
+    "addresses" Text null Dictionary(REPEATS) |r| owned((!r.addresses.is_empty()).then(|| r.addresses.iter().map(|a| a.to_string()).collect::<Vec<_>>().join(","))),
+        "Addresses of its network namespace, loopback aside, with `,` between; null where they are not known or the host's.";
 };

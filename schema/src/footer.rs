@@ -78,6 +78,9 @@ pub struct Footer {
     pub account: Vec<CpuAccount>,
     /// The recorder was killed and the next one sealed this from the spool.
     pub recovered: bool,
+    /// Only resets that were asked for (`--container`, `--port`, `--netns`) are seen and written.
+    #[serde(default)]
+    pub is_filtered: bool,
 }
 
 /// Metadata that is not ours or not whole.
@@ -174,6 +177,7 @@ mod tests {
             lost: 1,
             account: vec![CpuAccount { seen: 5, lost: 6 }],
             recovered: false,
+            is_filtered: true,
         }
     }
 

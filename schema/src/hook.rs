@@ -124,6 +124,10 @@ pub enum Attach {
     Fentry,
     /// kprobe of a function of the image or of a module: it fires at each call.
     Kprobe,
+    /// fexit of a function of the image: it fires at each return.
+    Fexit,
+    /// kretprobe of a function of the image: it fires at each return.
+    Kretprobe,
 }
 
 impl Attach {
@@ -133,6 +137,8 @@ impl Attach {
             Attach::RawTracepoint => "raw_tracepoint",
             Attach::Fentry => "fentry",
             Attach::Kprobe => "kprobe",
+            Attach::Fexit => "fexit",
+            Attach::Kretprobe => "kretprobe",
         }
     }
 }
@@ -234,11 +240,42 @@ pub const HOOKS: &[Hook] = &[
 
 /// The program that remembers the state a socket leaves for `TCP_CLOSE`. It fires on state
 /// changes, a few times in the life of a connection, never per packet.
-pub const STATE_HOOK: Hook = Hook {
-    program: "inet_sock_set_state",
-    attach: Attach::RawTracepoint,
-    target: "inet_sock_set_state",
-    sites: &[],
-    needs: Needs::Nothing,
-    why: "fires when a socket changes its state",
-};
+pub const STATE_HOOK: Hook =
+    tracepoint("inet_sock_set_state", "fires when a socket changes its state");
+
+/// With `--socket-owner`: forgets the owner of a socket that dies, so that the next socket at
+/// that address does not inherit it.
+pub const FORGET_HOOK: Hook = tracepoint("tcp_destroy_sock", "fires when a socket dies");
+
+/// With `--socket-owner`: who accepts a connection, best first. Without one of them an accepted
+/// connection is owned by the process that listens.
+pub const ACCEPT_HOOKS: &[Hook] = &[
+    Hook {
+        attach: Attach::Fexit,
+        why: "fires once for each accepted connection",
+        ..kprobe("fexit_accept", "inet_csk_accept", &[])
+    },
+    Hook {
+        attach: Attach::Kretprobe,
+        why: "fires once for each accepted connection",
+        ..kprobe("kretprobe_accept", "inet_csk_accept", &[])
+    },
+];
+
+/// The lives of containers: their cgroups, and the first program in each.
+pub const LIFE_HOOKS: &[Hook] = &[
+    tracepoint("cgroup_mkdir", "fires when a cgroup is made"),
+    tracepoint("cgroup_rmdir", "fires when a cgroup is removed"),
+    tracepoint("sched_process_exec", "fires when a process begins a program"),
+];
+
+const fn tracepoint(name: &'static str, why: &'static str) -> Hook {
+    Hook {
+        program: name,
+        attach: Attach::RawTracepoint,
+        target: name,
+        sites: &[],
+        needs: Needs::Nothing,
+        why,
+    }
+}

@@ -76,9 +76,13 @@ members! {
     sk_socket optional "sock" "sk_socket";
     linger2 optional "tcp_sock" "linger2";
     sk_uid optional "sock" "sk_uid.val";
+    sk_protocol optional "sock" "sk_protocol";
+    skc_listener optional "sock_common" "skc_listener";
     sk_cgroup optional "sock" "sk_cgrp_data.cgroup";
     cgroup_kn optional "cgroup" "kn";
     kernfs_id optional "kernfs_node" "id";
+    cgroup_root optional "cgroup" "root";
+    cgroup_root_hierarchy optional "cgroup_root" "hierarchy_id";
     net_inum optional "net" "ns.inum";
     net_cookie optional "net" "net_cookie";
     skb_head required "sk_buff" "head";
@@ -93,11 +97,16 @@ members! {
     dev_net required "net_device" "nd_net.net";
     task_nsproxy optional "task_struct" "nsproxy";
     nsproxy_mnt_ns optional "nsproxy" "mnt_ns";
+    nsproxy_net optional "nsproxy" "net_ns";
+    task_flags optional "task_struct" "flags";
+    task_pid optional "task_struct" "thread_pid";
+    pid_level optional "pid" "level";
     mnt_ns_inum optional "mnt_namespace" "ns.inum";
     // x86-64: where a function finds its first three arguments.
     regs_arg0 optional "pt_regs" "di";
     regs_arg1 optional "pt_regs" "si";
     regs_arg2 optional "pt_regs" "dx";
+    regs_return optional "pt_regs" "ax";
     // At a function's entry: where it lies, and the address that it returns to.
     regs_ip optional "pt_regs" "ip";
     regs_sp optional "pt_regs" "sp";
@@ -120,7 +129,20 @@ pub struct KernelLayout {
     pub stack_bytes: u32,
     /// Wake the reader when this many bytes wait in a ring.
     pub wake_bytes: u32,
+    /// 1 where the owners of sockets are to be remembered.
+    pub socket_owner: u32,
+    /// Position of what `inet_csk_accept` returns, behind its arguments.
+    pub accept_return: u32,
+    /// Inode of the network namespace that is the host's; 0 unknown.
+    pub host_netns: u32,
+    /// Only resets of these namespaces (inodes) and with these ports at either end; 0 is none,
+    /// and a list of none lets everything pass.
+    pub only_netns: [u32; MOST_FILTERS],
+    pub only_ports: [u32; MOST_FILTERS],
 }
+
+/// Values that a filter takes.
+pub const MOST_FILTERS: usize = 8;
 
 impl KernelLayout {
     /// What the object is built with; the recorder replaces it.
@@ -132,5 +154,10 @@ impl KernelLayout {
         no_socket_reason: NO_SUCH_REASON,
         stack_bytes: 8,
         wake_bytes: 0,
+        socket_owner: 0,
+        accept_return: 0,
+        host_netns: 0,
+        only_netns: [0; MOST_FILTERS],
+        only_ports: [0; MOST_FILTERS],
     };
 }

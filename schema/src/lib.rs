@@ -35,7 +35,7 @@ pub mod row;
 
 /// Version of the columns. It rises when a column is added, renamed or changes its meaning;
 /// readers take missing columns as null.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Version of the rules in [`cause::CAUSES`]. It rises with each change of a rule, so that the
 /// analyzer knows which files were classified by older ones.

@@ -25,6 +25,7 @@ pub enum Table {
     Resets,
     Losses,
     Ledger,
+    Containers,
 }
 
 impl Table {
@@ -33,6 +34,7 @@ impl Table {
             Table::Resets => "resets",
             Table::Losses => "losses",
             Table::Ledger => "ledger",
+            Table::Containers => "containers",
         }
     }
 }

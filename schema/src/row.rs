@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::container::{Container, Details, Pod, Runtime};
 use crate::wire::{SK_FLAG_NAMES, TCP_FLAG_NAMES};
 
 /// The names that a stack resolves to; one value is shared by all events with that stack.
@@ -36,6 +37,108 @@ pub struct SocketOwner {
     pub uid: Option<u32>,
     pub netns_id: Option<u32>,
     pub cgroup_id: Option<u64>,
+    /// The process behind it.
+    pub process: Option<SocketProcess>,
+}
+
+/// The process that connected, accepted or listened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketProcess {
+    pub pid: u32,
+    pub tid: u32,
+    pub gid: u32,
+    pub comm: Arc<str>,
+    pub mntns_id: Option<u32>,
+    /// What it did: `connect`, `accept`, `listen`.
+    pub act: &'static str,
+}
+
+/// A container, or of a pod's containers nobody knows which.
+#[derive(Clone, Debug)]
+pub struct Named {
+    container: Arc<Container>,
+    is_pod_only: bool,
+}
+
+impl Named {
+    /// Exactly this one.
+    pub fn container(container: Arc<Container>) -> Self {
+        Self { container, is_pod_only: false }
+    }
+
+    /// The pod that this container is of.
+    pub fn pod_of(container: Arc<Container>) -> Self {
+        Self { container, is_pod_only: true }
+    }
+
+    /// The container, unless only the pod is known. A sandbox is the pod itself.
+    pub fn one(&self) -> Option<&Container> {
+        let is_sandbox = || self.details().is_some_and(|details| details.is_sandbox);
+        (!self.is_pod_only && !is_sandbox()).then_some(&*self.container)
+    }
+
+    pub fn details(&self) -> Option<&Details> {
+        self.container.details()
+    }
+
+    pub fn pod(&self) -> Option<&Pod> {
+        self.details()?.pod.as_ref()
+    }
+
+    pub fn runtime(&self) -> Option<Runtime> {
+        self.container.runtime()
+    }
+
+    fn of_one(&self, value: impl FnOnce(&Details) -> Option<&Arc<str>>) -> Option<&str> {
+        value(self.one()?.details()?).map(|text| &**text)
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        self.of_one(|details| details.name.as_ref())
+    }
+
+    pub fn image(&self) -> Option<&str> {
+        self.of_one(|details| details.image.as_ref())
+    }
+
+    pub fn image_digest(&self) -> Option<&str> {
+        self.of_one(|details| details.image_digest.as_ref())
+    }
+
+    /// Name of the container in its pod.
+    pub fn pod_container(&self) -> Option<&str> {
+        self.of_one(|details| details.pod.as_ref()?.container.as_ref())
+    }
+
+    /// Whether the pod uses the host's network; `None` without a pod.
+    pub fn is_host_network(&self) -> Option<bool> {
+        self.pod()?;
+        self.details()?.is_host_network
+    }
+}
+
+/// Whose a reset is, and how that was found.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    pub named: Named,
+    /// `socket`, `timewait` or `netns`.
+    pub attribution: &'static str,
+    /// Name of this Kubernetes node.
+    pub node: Arc<str>,
+}
+
+impl Owner {
+    /// False where it was found by a namespace that, as the runtime has said since, is the host's.
+    pub fn is_certain(&self) -> bool {
+        self.attribution != "netns"
+            || self.named.details().is_none_or(|details| details.is_host_network != Some(true))
+    }
+
+    /// Of a pod of Kubernetes: its node.
+    pub fn node(&self) -> Option<&Arc<str>> {
+        self.named.pod()?.namespace.as_ref()?;
+        Some(&self.node)
+    }
 }
 
 /// One row of `resets`.
@@ -67,6 +170,30 @@ pub struct Row {
     pub dst: Option<(IpAddr, u16)>,
     pub task: Option<Task>,
     pub socket: SocketOwner,
+    /// Where the socket's cgroup is from: `socket` or `timewait`.
+    pub owner_from: Option<&'static str>,
+    pub owner: Option<Owner>,
+    /// The other side of the flow, where it is on this host.
+    pub peer: Option<Named>,
+}
+
+/// One row of `containers`.
+#[derive(Clone, Debug)]
+pub struct ContainerRow {
+    /// Life of its cgroup, microseconds since the epoch, UTC; from the recorder's start on where
+    /// it was there before.
+    pub from_us: i64,
+    pub to_us: Option<i64>,
+    pub host: Arc<str>,
+    pub owner: Owner,
+    pub container: Arc<Container>,
+    pub cgroup_id: Option<u64>,
+    pub cgroup_path: Option<Arc<str>>,
+    pub netns_id: Option<u32>,
+    pub netns_cookie: Option<u64>,
+    pub mntns_id: Option<u32>,
+    pub pid: Option<u32>,
+    pub addresses: Vec<IpAddr>,
 }
 
 /// One row of `losses`: events that were seen but not written, by what they had in common.

@@ -45,6 +45,56 @@ pub fn bits_of_text(text: &str, names: &[&str]) -> u8 {
     text.split('|').filter_map(bit).fold(0, |bits, bit| bits | 1 << bit)
 }
 
+/// `owner_from`: nothing is known of an owner.
+pub const FROM_NOTHING: u8 = 0;
+/// The socket itself, or the listener of a request socket.
+pub const FROM_SOCKET: u8 = 1;
+/// What was remembered of the socket that a TIME_WAIT socket stands for.
+pub const FROM_TIMEWAIT: u8 = 2;
+
+/// What a process did to a socket by which it is known as its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Act {
+    /// It called connect().
+    Connect = 1,
+    /// It called listen() on the socket that this one came from.
+    Listen = 2,
+    /// It called accept().
+    Accept = 3,
+}
+
+impl Act {
+    /// The name in the column `socket_act`; `None` for a number that is none.
+    pub fn name_of(act: u32) -> Option<&'static str> {
+        match act {
+            1 => Some("connect"),
+            2 => Some("listen"),
+            3 => Some("accept"),
+            _ => None,
+        }
+    }
+}
+
+/// The process that acted on a socket. All zero where it is not known.
+#[derive(
+    Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq,
+)]
+#[repr(C)]
+pub struct Actor {
+    /// Process id (the kernel's `tgid`).
+    pub tgid: u32,
+    /// Thread id (the kernel's `pid`).
+    pub tid: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// Inode of its mount namespace; 0 unknown.
+    pub mntns_inum: u32,
+    /// [`Act`].
+    pub act: u32,
+    pub comm: [u8; 16],
+}
+
 /// `reason` where the hook has none.
 pub const NO_REASON: i32 = -1;
 
@@ -62,7 +112,7 @@ pub struct EventHeader {
     pub netns_cookie: u64,
     /// `bpf_get_current_cgroup_id` of the running task.
     pub task_cgroup_id: u64,
-    /// `sk->sk_cgrp_data.cgroup->kn->id`; 0 unknown.
+    /// `sk->sk_cgrp_data.cgroup->kn->id`, see `owner_from`; 0 unknown.
     pub socket_cgroup_id: u64,
     /// Inode of the network namespace; 0 unknown.
     pub netns_inum: u32,
@@ -85,6 +135,8 @@ pub struct EventHeader {
     pub src_addr: [u8; 16],
     pub dst_addr: [u8; 16],
     pub comm: [u8; 16],
+    /// Who connected, accepted or listened.
+    pub socket: Actor,
     pub src_port: u16,
     pub dst_port: u16,
     /// [`crate::hook::Site`], or 0 where the hook covers several and the stack tells.
@@ -104,7 +156,9 @@ pub struct EventHeader {
     /// Type and code of the ICMP error that was sent in place of a RST.
     pub icmp_type: u8,
     pub icmp_code: u8,
-    pub padding: [u8; 3],
+    /// Where `socket`, `socket_uid` and `socket_cgroup_id` come from: [`FROM_SOCKET`] and its like.
+    pub owner_from: u8,
+    pub padding: [u8; 2],
 }
 
 /// An event whose caller is proven by its reason.
@@ -145,18 +199,94 @@ pub struct LostKey {
     pub padding: [u8; 4],
 }
 
+/// Bytes of a cgroup's path in a [`LifeEvent`]. Nested systemd slices of Kubernetes take 190.
+pub const PATH_BYTES: usize = 512;
+
+/// What a [`LifeEvent`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Life {
+    /// A cgroup v2 was made.
+    Made = 1,
+    /// A cgroup v2 was removed.
+    Removed = 2,
+    /// A process below the first pid namespace, or in another network namespace than the
+    /// recorder's, began a program: the first one of its cgroup there.
+    Began = 3,
+}
+
+/// What happens to containers; has a ring buffer of its own.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct LifeEvent {
+    /// `bpf_ktime_get_boot_ns`.
+    pub boot_ns: u64,
+    /// `cgroup->kn->id`: inode of the cgroup v2 directory.
+    pub cgroup_id: u64,
+    /// Of [`Life::Began`], as everything below but the path.
+    pub netns_cookie: u64,
+    pub netns_inum: u32,
+    pub mntns_inum: u32,
+    pub tgid: u32,
+    /// [`Life`].
+    pub kind: u32,
+    /// Of [`Life::Made`] and [`Life::Removed`]: the path below the root of the hierarchy, ends
+    /// with a zero.
+    pub path: [u8; PATH_BYTES],
+}
+
+/// Key of a listener: what the socket of a new connection has in common with it.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct ListenKey {
+    /// Cookie of the network namespace, or before 5.12 its inode.
+    pub netns: u64,
+    pub addr: [u64; 2],
+    pub port: u16,
+    pub family: u16,
+    pub padding: u32,
+}
+
+/// Key of a connection that is over: both ends as on a RST from here.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct FlowKey {
+    /// As in [`ListenKey`].
+    pub netns: u64,
+    pub src_addr: [u64; 2],
+    pub dst_addr: [u64; 2],
+    pub src_port: u16,
+    pub dst_port: u16,
+    pub padding: u32,
+}
+
+/// What is remembered of a connection whose socket has gone to TIME_WAIT.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
+#[repr(C)]
+pub struct Gone {
+    pub cgroup_id: u64,
+    pub uid: u32,
+    pub padding: u32,
+    pub actor: Actor,
+}
+
 // The kernel half and the recorder are built apart (the object is committed): a layout that
 // differed would decode to nonsense instead of failing.
 const _: () = {
-    assert!(size_of::<EventHeader>() == 152);
+    assert!(size_of::<EventHeader>() == 192);
     assert!(core::mem::offset_of!(EventHeader, netns_inum) == 48);
     assert!(core::mem::offset_of!(EventHeader, reason) == 80);
     assert!(core::mem::offset_of!(EventHeader, src_addr) == 88);
-    assert!(core::mem::offset_of!(EventHeader, src_port) == 136);
-    assert!(core::mem::offset_of!(EventHeader, site) == 140);
-    assert!(core::mem::offset_of!(EventHeader, sk_flags) == 146);
-    assert!(size_of::<ShortEvent>() == 152 + 8 * SHORT_FRAMES);
-    assert!(size_of::<LongEvent>() == 152 + 8 * MAX_FRAMES);
+    assert!(core::mem::offset_of!(EventHeader, src_port) == 176);
+    assert!(core::mem::offset_of!(EventHeader, site) == 180);
+    assert!(core::mem::offset_of!(EventHeader, sk_flags) == 186);
+    assert!(size_of::<Actor>() == 40);
+    assert!(size_of::<Gone>() == 56);
+    assert!(size_of::<ListenKey>() == 32);
+    assert!(size_of::<FlowKey>() == 48);
+    assert!(size_of::<LifeEvent>() == 40 + PATH_BYTES);
+    assert!(size_of::<ShortEvent>() == 192 + 8 * SHORT_FRAMES);
+    assert!(size_of::<LongEvent>() == 192 + 8 * MAX_FRAMES);
     assert!(size_of::<CpuTotals>() == 16);
     assert!(size_of::<LostKey>() == 72);
 };

@@ -1,7 +1,10 @@
 //! One file per hook. Their names are those of `schema/src/hook.rs`.
 
+mod accept;
 mod active_reset;
+mod destroy_sock;
 mod icmp;
+mod life;
 mod netfilter;
 mod passive_reset;
 mod receive_reset;

@@ -1,7 +1,178 @@
 //! Who owns a reset: processes by their sockets, containers by cgroup and network namespace.
 //!
 //! ```text
-//! resolver   asks the container runtimes, in a thread of its own, and never holds anybody up
+//! kernel     ebpf/src/owner.rs      the process behind each socket
+//!            ebpf/src/hooks/life.rs cgroups made and removed, first programs -> a ring of its own
+//!                |
+//! life       bytes -> what happened
+//! scan       what was there before; netns: cookies and addresses
+//!                |
+//! table      containers by cgroup, namespace and address, with their life spans
+//!                |                                     ^
+//! attribution   rules: whose a reset is                | names, when they come
+//!                |                                     |
+//! rows       write thread                         resolver: asks the container runtimes, in a
+//!                                                 thread of its own, and holds nobody up
 //! ```
 
+mod attribution;
+mod life;
+pub mod netns;
+mod path;
 pub mod resolver;
+pub mod scan;
+mod table;
+mod watch;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tcprst_schema::row::{ContainerRow, Named, Owner, Row};
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::probe::Lives;
+use attribution::{Facts, Found};
+use table::{Life, NetnsId, Table};
+use watch::Watch;
+
+/// How owners are found.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Name of the Kubernetes node; the host's where it is not given.
+    pub node: Option<String>,
+    pub resolver: resolver::Options,
+}
+
+/// The owners of resets, as far as they are known.
+#[derive(Debug)]
+pub struct Owners {
+    table: Arc<Mutex<Table>>,
+    host: NetnsId,
+    host_name: Arc<str>,
+    node: Arc<str>,
+    /// Asks the watch to look at the tree again.
+    is_stale: Arc<AtomicBool>,
+    /// Containers that died before this were written.
+    written_to_ns: u64,
+    watch: Watch,
+}
+
+impl Owners {
+    /// Looks at what is there, and follows it from then on. To be called when the kernel half
+    /// is attached, so that nothing falls in between.
+    pub fn start(lives: Lives, options: Options, host_name: &str, clock: &Clock) -> Result<Self> {
+        let table = Arc::new(Mutex::new(Table::default()));
+        let is_stale = Arc::new(AtomicBool::new(false));
+        let watch = Watch::start(
+            lives,
+            options.resolver,
+            Arc::clone(&table),
+            Arc::clone(&is_stale),
+            clock.boot_ns(),
+        )?;
+        Ok(Self {
+            table,
+            host: NetnsId { cookie: 0, inode: netns::host() },
+            host_name: host_name.into(),
+            node: options.node.as_deref().unwrap_or(host_name).into(),
+            is_stale,
+            written_to_ns: 0,
+            watch,
+        })
+    }
+
+    /// Names the owners of rows that have none yet, as far as they are known by now.
+    pub fn attribute<'a>(&self, rows: impl Iterator<Item = &'a mut Row>) {
+        let table = lock(&self.table);
+        for row in rows {
+            if row.owner.is_none() {
+                row.owner = self.owner(&table, row);
+            }
+            if row.peer.is_none() {
+                row.peer = self.peer(&table, row);
+            }
+        }
+    }
+
+    fn owner(&self, table: &Table, row: &Row) -> Option<Owner> {
+        let cgroup = row.socket.cgroup_id.zip(row.owner_from);
+        let facts = Facts { boot_ns: row.boot_ns, cgroup, netns: namespace(row) };
+        match attribution::owner(table, self.host, &facts) {
+            Found::Owner(named, attribution) => {
+                Some(Owner { named, attribution, node: Arc::clone(&self.node) })
+            }
+            Found::Nobody => None,
+            Found::NotYet => {
+                self.is_stale.store(true, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    fn peer(&self, table: &Table, row: &Row) -> Option<Named> {
+        let (address, _) = row.dst?;
+        attribution::peer(table, self.host, namespace(row), address, row.boot_ns)
+    }
+
+    /// The containers that lived since the last time, as rows of `containers`.
+    pub fn rows(&mut self, clock: &Clock) -> Vec<ContainerRow> {
+        let since = self.written_to_ns;
+        self.written_to_ns = clock.boot_ns();
+        let table = lock(&self.table);
+        let has_lived = |life: &&Life| life.to_ns.is_none_or(|end| end >= since);
+        let mut rows: Vec<ContainerRow> =
+            table.lives().filter(has_lived).map(|life| self.row(life, clock)).collect();
+        rows.sort_by_key(|row| row.from_us);
+        rows
+    }
+
+    fn row(&self, life: &Life, clock: &Clock) -> ContainerRow {
+        let known = |netns: NetnsId| (netns.cookie != 0).then_some(netns.cookie);
+        ContainerRow {
+            from_us: clock.wall_us(life.from_ns),
+            to_us: life.to_ns.map(|end| clock.wall_us(end)),
+            host: Arc::clone(&self.host_name),
+            owner: Owner {
+                named: Named::container(Arc::clone(&life.container)),
+                attribution: "socket",
+                node: Arc::clone(&self.node),
+            },
+            container: Arc::clone(&life.container),
+            cgroup_id: life.cgroup_id,
+            cgroup_path: life.path.clone(),
+            netns_id: life.netns.map(|netns| netns.inode),
+            netns_cookie: life.netns.and_then(known),
+            mntns_id: life.mntns,
+            pid: life.pid,
+            addresses: life.addresses.clone(),
+        }
+    }
+
+    /// Ends the threads; a runtime that hangs does not hold this up.
+    pub fn stop(self) {
+        self.watch.stop();
+    }
+}
+
+fn namespace(row: &Row) -> NetnsId {
+    NetnsId { cookie: row.netns_cookie.unwrap_or(0), inode: row.netns_id.unwrap_or(0) }
+}
+
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    // A thread that panicked left a table that is no worse than before.
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the owner is the one that `--container` names: by name, by the beginning of its id,
+/// or by its pod.
+pub fn is_named(owner: &Owner, wanted: &str) -> bool {
+    /// Shorter beginnings of an id would fit too many; runtimes show twelve digits.
+    const SHORTEST_ID: usize = 6;
+    let named = &owner.named;
+    let pod = named.pod().and_then(|pod| pod.name.as_deref());
+    let by_id = wanted.len() >= SHORTEST_ID
+        && named.one().is_some_and(|container| container.id.starts_with(wanted));
+    owner.is_certain()
+        && (by_id || [named.name(), named.pod_container(), pod].contains(&Some(wanted)))
+}

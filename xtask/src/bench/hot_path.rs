@@ -14,8 +14,18 @@ use super::running::{Running, rows};
 use super::tool::Tool;
 use crate::simulate::Namespace;
 
-/// The one program that runs without a reset: a few times in the life of a connection.
+/// The program that follows changes of state: a few times in the life of a connection.
 const PER_STATE_CHANGE: &str = "inet_sock_set_state";
+/// All that run without a reset: with connections (owners of sockets), and with what others on
+/// this machine start meanwhile (lives of containers). Never with packets.
+const NOT_PER_PACKET: &[&str] = &[
+    PER_STATE_CHANGE,
+    "tcp_destroy_sock",
+    "inet_csk_accept",
+    "cgroup_mkdir",
+    "cgroup_rmdir",
+    "sched_process_exec",
+];
 /// Connections that carry one byte, then one that carries all the rest.
 const SHORT_CONNECTIONS: usize = 1000;
 const MOST_BYTES: u64 = 1 << 30;
@@ -39,9 +49,9 @@ struct Moved {
     elapsed: Duration,
 }
 
-pub(crate) fn measure(ns: &Namespace) -> Result<HotPath> {
+pub(crate) fn measure(ns: &Namespace, tool: Tool) -> Result<HotPath> {
     let _statistics = RunStatistics::enable()?;
-    let mut recorder = Running::start(Tool::Tcprst, ns)?;
+    let mut recorder = Running::start(tool, ns)?;
     let before = programs::of_process(recorder.pid())?;
     let resets = ns.out_rsts()?;
     let moved = ns.run(transfer)?;
@@ -74,23 +84,40 @@ impl HotPath {
                 let each = program.nanoseconds as f64 / program.runs as f64;
                 line += &format!(", {each:.0} ns each");
             }
-            if is_per_state_change(program) {
+            if is_per_connection(program) {
                 let share = program.runs as f64 / *connections as f64;
                 line += &format!(", {share:.1} a connection (both ends)");
             }
             line
         }));
+        let per_connection = self.programs.iter().filter(|program| is_per_connection(program));
+        let all: u64 = per_connection.map(|program| program.nanoseconds).sum();
+        lines.push(format!(
+            "  together {:.0} ns a connection (both ends)",
+            all as f64 / *connections as f64
+        ));
         lines
     }
 
     /// Fails if the promise is broken.
     pub(crate) fn verdict(&self) -> Result<()> {
-        let per_state_change = self.programs.iter().filter(|program| is_per_state_change(program));
+        let per_connection = self.programs.iter().filter(|program| is_per_connection(program));
         ensure!(
-            per_state_change.map(|program| program.runs).sum::<u64>() > 0,
+            per_connection.map(|program| program.runs).sum::<u64>() > 0,
             "no program ran at all, so the zeros prove nothing"
         );
-        for program in self.programs.iter().filter(|program| !is_per_state_change(program)) {
+        // As many as there are connections, and a few for each: not one for each packet.
+        let most = 20 * self.moved.connections as u64;
+        for program in self.programs.iter().filter(|program| !is_per_packet(program)) {
+            ensure!(
+                program.runs <= most && program.runs < self.moved.packets,
+                "promise broken: {:?} ran {} times for {} connections",
+                program.tracepoint,
+                program.runs,
+                self.moved.connections
+            );
+        }
+        for program in self.programs.iter().filter(|program| is_per_packet(program)) {
             ensure!(
                 program.runs <= self.resets_elsewhere,
                 "promise broken: {:?} ran {} times with {} resets",
@@ -103,8 +130,14 @@ impl HotPath {
     }
 }
 
-fn is_per_state_change(program: &Program) -> bool {
-    program.tracepoint.as_deref() == Some(PER_STATE_CHANGE)
+/// Whether it may run for a packet: all that see resets do.
+fn is_per_packet(program: &Program) -> bool {
+    !program.tracepoint.as_deref().is_some_and(|name| NOT_PER_PACKET.contains(&name))
+}
+
+fn is_per_connection(program: &Program) -> bool {
+    let of_containers = |name: &str| name.starts_with("cgroup_") || name.starts_with("sched_");
+    !is_per_packet(program) && !program.tracepoint.as_deref().is_some_and(of_containers)
 }
 
 /// Clean connections over loopback: each end reads the other's FIN before it closes.

@@ -6,6 +6,7 @@
 mod attach;
 mod conditions;
 mod hot_path;
+mod owners;
 mod pace;
 mod programs;
 mod record;
@@ -30,6 +31,18 @@ pub struct Args {
 enum Bench {
     /// Compare tcprst-record with tcpdump and bpftrace on the same resets
     Record(RecordArgs),
+    /// Count how often an innocent process is named, beside the task on the CPU
+    Owners(OwnersArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct OwnersArgs {
+    /// Resets of all kinds
+    #[arg(long, value_name = "N", default_value = "1000")]
+    resets: NonZeroU64,
+    /// Write docs/owners.md
+    #[arg(long)]
+    write_docs: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,5 +58,6 @@ struct RecordArgs {
 pub fn run(args: Args) -> Result<()> {
     match args.bench {
         Bench::Record(args) => record::run(&args),
+        Bench::Owners(args) => owners::run(&args),
     }
 }

@@ -32,7 +32,8 @@ pub(crate) fn run(args: &RecordArgs) -> Result<()> {
         rounds.push(Round::measure(&ns, args.resets.get())?);
     }
     eprintln!("the hot path");
-    let hot_path = hot_path::measure(&ns)?;
+    let hot_path = hot_path::measure(&ns, Tool::Tcprst)?;
+    let without_owner = hot_path::measure(&ns, Tool::TcprstWithoutOwner)?;
 
     for line in conditions {
         print::line(&line)?;
@@ -46,10 +47,19 @@ pub(crate) fn run(args: &RecordArgs) -> Result<()> {
         print::line(&line)?;
     }
     print::line("")?;
-    for line in NOTES.iter().copied().map(str::to_owned).chain(hot_path.lines()) {
+    for line in NOTES.iter().copied().map(str::to_owned) {
         print::line(&line)?;
     }
-    hot_path.verdict()
+    for (title, measured) in
+        [("With socket owners", &hot_path), ("With --socket-owner=off", &without_owner)]
+    {
+        print::line(title)?;
+        for line in measured.lines() {
+            print::line(&line)?;
+        }
+    }
+    hot_path.verdict()?;
+    without_owner.verdict()
 }
 
 const NOTES: &[&str] = &[
@@ -81,6 +91,8 @@ struct Measured {
     added: Cost,
     outcome: Outcome,
     kernel: Option<Kernel>,
+    /// With `--socket-owner=off`.
+    kernel_without_owner: Option<Kernel>,
     held: Held,
     /// CPU microseconds a reset at [`CALM`].
     calm: f64,
@@ -167,6 +179,10 @@ impl Round {
                 added: flood.above(bare[index], bare[index + 1]),
                 outcome,
                 kernel: Kernel::measure(tool, ns, resets)?,
+                kernel_without_owner: match tool {
+                    Tool::Tcprst => Kernel::measure(Tool::TcprstWithoutOwner, ns, resets)?,
+                    _ => None,
+                },
                 held: held(tool, ns, ceiling)?,
                 calm: calm(tool, ns)?,
             });
@@ -227,6 +243,7 @@ fn rows(rounds: &[Round]) -> Vec<Row> {
             0,
             tools(&|m| Some(m.kernel?.states).filter(|states| *states > 0.0)),
         ),
+        Row::new("  with --socket-owner=off", 0, tools(&|m| Some(m.kernel_without_owner?.all))),
         Row::new("added ns per reset, CPU time", 0, tools(&|m| Some(m.added.cpu)))
             .without_tool(bare(&|cost| cost.cpu)),
         Row::new("added ns per reset, wall time", 0, tools(&|m| Some(m.added.wall)))

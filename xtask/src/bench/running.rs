@@ -65,7 +65,7 @@ impl Running {
             .stdout(File::create(dir.path().join("stdout"))?)
             .stderr(File::create(dir.path().join("stderr"))?);
         let child = match tool {
-            Tool::Tcprst => spawn(command),
+            Tool::Tcprst | Tool::TcprstWithoutOwner => spawn(command),
             Tool::Tcpdump => ns.run(|| spawn(command)),
             Tool::Bpftrace => spawn_bpftrace(command),
         }
@@ -92,7 +92,9 @@ impl Running {
                 bail!("{} ended ({status}): {}", self.tool.name(), self.said("stderr")?.trim());
             }
             match self.tool {
-                Tool::Tcprst => Ok(self.said("stderr")?.contains("recording to")),
+                Tool::Tcprst | Tool::TcprstWithoutOwner => {
+                    Ok(self.said("stderr")?.contains("recording to"))
+                }
                 Tool::Tcpdump => Ok(self.said("stderr")?.contains("listening on")),
                 // It says "Attaching" before it does, and loads others for a moment to see
                 // what the kernel can do.
@@ -122,7 +124,7 @@ impl Running {
         let stderr = self.said("stderr")?;
         ensure!(status.success(), "{} ended ({status}): {}", self.tool.name(), stderr.trim());
         let (kept, lost, bytes) = match self.tool {
-            Tool::Tcprst => recorded(&self.recording(), ns)?,
+            Tool::Tcprst | Tool::TcprstWithoutOwner => recorded(&self.recording(), ns)?,
             Tool::Tcpdump => {
                 let (captured, dropped) = tcpdump_counts(&stderr)
                     .with_context(|| format!("no counts in what tcpdump said: {stderr}"))?;
@@ -147,7 +149,7 @@ fn spawn(mut command: Command) -> Result<Child> {
 }
 
 /// Starts bpftrace from a thread that has, and is, what bpftrace needs around it.
-fn spawn_bpftrace(command: Command) -> Result<Child> {
+pub(crate) fn spawn_bpftrace(command: Command) -> Result<Child> {
     let start = || {
         attach::provide_tracefs()?;
         if !attach::may_lock_memory() {

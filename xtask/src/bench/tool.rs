@@ -13,6 +13,8 @@ use crate::workspace;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     Tcprst,
+    /// With `--socket-owner=off`; not compared with the others.
+    TcprstWithoutOwner,
     Tcpdump,
     Bpftrace,
 }
@@ -22,7 +24,7 @@ impl Tool {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Tcprst => "tcprst-record",
+            Self::Tcprst | Self::TcprstWithoutOwner => "tcprst-record",
             Self::Tcpdump => "tcpdump",
             Self::Bpftrace => "bpftrace",
         }
@@ -30,7 +32,7 @@ impl Tool {
 
     fn program(self) -> PathBuf {
         match self {
-            Self::Tcprst => workspace::bin_dir().join(self.name()),
+            Self::Tcprst | Self::TcprstWithoutOwner => workspace::bin_dir().join(self.name()),
             Self::Tcpdump | Self::Bpftrace => self.name().into(),
         }
     }
@@ -40,6 +42,9 @@ impl Tool {
         let mut command = Command::new(self.program());
         match self {
             Self::Tcprst => command.arg("--out").arg(dir.join("recording")),
+            Self::TcprstWithoutOwner => {
+                command.arg("--socket-owner=off").arg("--out").arg(dir.join("recording"))
+            }
             Self::Tcpdump => command
                 .args(["-i", "lo", "-w"])
                 .arg(dir.join(PCAP))
@@ -57,7 +62,7 @@ impl Tool {
     pub(crate) fn settling_time(self) -> Duration {
         match self {
             Self::Tcpdump => Duration::from_millis(1500),
-            Self::Tcprst | Self::Bpftrace => Duration::ZERO,
+            Self::Tcprst | Self::TcprstWithoutOwner | Self::Bpftrace => Duration::ZERO,
         }
     }
 
@@ -67,7 +72,7 @@ impl Tool {
         let program = self.program();
         let output = match Command::new(&program).arg("--version").output() {
             Err(error) if error.kind() == ErrorKind::NotFound => match self {
-                Self::Tcprst => bail!(
+                Self::Tcprst | Self::TcprstWithoutOwner => bail!(
                     "no {}: build it by `cargo build --release --workspace`",
                     program.display()
                 ),

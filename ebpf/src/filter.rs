@@ -1,0 +1,36 @@
+//! `--port` and `--netns`: what else is reset is not seen, and so costs no room in the rings.
+
+use tcprst_schema::layout::MOST_FILTERS;
+
+use crate::emit::Reset;
+use crate::kernel::{LAYOUT, layout, load, read};
+
+/// Whether the reset is asked for. Without filters the verifier drops all of it.
+#[inline(always)]
+pub(crate) fn passes(reset: &Reset) -> bool {
+    passes_netns(reset) && passes_port(reset)
+}
+
+#[inline(always)]
+fn passes_netns(reset: &Reset) -> bool {
+    if load(&LAYOUT.only_netns[0]) == 0 {
+        return true;
+    }
+    let inode: u32 = read(reset.net(), layout!(offsets.net_inum)).unwrap_or(0);
+    inode != 0 && is_in(&LAYOUT.only_netns, inode)
+}
+
+#[inline(always)]
+fn passes_port(reset: &Reset) -> bool {
+    if load(&LAYOUT.only_ports[0]) == 0 {
+        return true;
+    }
+    let flow = reset.flow();
+    is_in(&LAYOUT.only_ports, flow.src_port.into())
+        || is_in(&LAYOUT.only_ports, flow.dst_port.into())
+}
+
+#[inline(always)]
+fn is_in(list: &[u32; MOST_FILTERS], value: u32) -> bool {
+    value != 0 && list.iter().any(|one| load(one) == value)
+}

@@ -1,0 +1,193 @@
+//! Whose a reset is: the rules. Null is an answer, and an innocent is never named.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tcprst_schema::container::Pod;
+use tcprst_schema::row::Named;
+
+use super::table::{Life, NetnsId, Table, Whose};
+
+/// The root of the v2 hierarchy: sockets of the kernel, and every socket of a host with cgroup
+/// v1 alone. It says nothing.
+pub(crate) const ROOT: u64 = 1;
+
+/// What is known of a reset.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub(crate) boot_ns: u64,
+    /// The socket's cgroup, and where it is from.
+    pub(crate) cgroup: Option<(u64, &'static str)>,
+    pub(crate) netns: NetnsId,
+}
+
+/// What was found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Owner(Named, &'static str),
+    /// None of the containers.
+    Nobody,
+    /// Nothing yet: the kernel's word on the cgroup, or the runtime's on the containers, is
+    /// still to come.
+    NotYet,
+}
+
+/// The owner of a reset.
+pub(crate) fn owner(table: &Table, host: NetnsId, facts: &Facts) -> Found {
+    if let Some((cgroup, from)) = facts.cgroup.filter(|(cgroup, _)| *cgroup != ROOT) {
+        return match table.whose(cgroup) {
+            Whose::Container(life) => {
+                Found::Owner(Named::container(Arc::clone(&life.container)), from)
+            }
+            Whose::Nobodys => Found::Nobody,
+            Whose::Unknown => Found::NotYet,
+        };
+    }
+    if facts.netns.inode == host.inode {
+        return Found::Nobody;
+    }
+    match inhabitant(table, facts.netns, facts.boot_ns) {
+        Some(Ok(named)) => Found::Owner(named, "netns"),
+        Some(Err(Unsure)) => Found::NotYet,
+        None => Found::Nobody,
+    }
+}
+
+/// The container or pod on this host that an address belongs to, seen from a namespace.
+pub(crate) fn peer(
+    table: &Table,
+    host: NetnsId,
+    netns: NetnsId,
+    address: IpAddr,
+    boot_ns: u64,
+) -> Option<Named> {
+    // Loopback leads back into the same namespace.
+    let netns = match address.is_loopback() {
+        true => Some(netns).filter(|netns| netns.inode != host.inode),
+        false => table.namespace_of(address, boot_ns),
+    };
+    inhabitant(table, netns?, boot_ns)?.ok()
+}
+
+/// Several live there, and what they are to each other is not known yet.
+struct Unsure;
+
+/// Who lives in a network namespace: one container, or one pod.
+fn inhabitant(table: &Table, netns: NetnsId, boot_ns: u64) -> Option<Result<Named, Unsure>> {
+    let lives = table.inhabitants(netns, boot_ns);
+    let is_sandbox =
+        |life: &Life| life.container.details().is_some_and(|details| details.is_sandbox);
+    let mut working = lives.iter().filter(|life| !is_sandbox(life));
+    let named = match (working.next(), working.next()) {
+        (Some(only), None) => Named::container(Arc::clone(&only.container)),
+        // A pod of which nothing but the sandbox is there.
+        (None, _) => Named::pod_of(Arc::clone(&lives.first()?.container)),
+        (Some(_), Some(_)) => return several(&lives),
+    };
+    Some(Ok(named))
+}
+
+/// One pod's containers share its name; any others have nothing in common but the namespace.
+fn several(lives: &[&Life]) -> Option<Result<Named, Unsure>> {
+    if lives.iter().any(|life| life.container.details().is_none()) {
+        return Some(Err(Unsure));
+    }
+    let pod = |life: &Life| life.container.details().and_then(|d| d.pod.clone());
+    let same = |a: &Pod, b: &Pod| a.uid == b.uid && a.name == b.name && a.namespace == b.namespace;
+    let first = pod(lives.first()?)?;
+    let is_one = lives.iter().all(|life| pod(life).is_some_and(|pod| same(&pod, &first)));
+    is_one.then(|| Ok(Named::pod_of(Arc::clone(&lives[0].container))))
+}
+
+#[cfg(test)]
+mod tests {
+    use tcprst_schema::container::Details;
+
+    use super::super::table::tests::{NETNS, id};
+    use super::*;
+
+    const HOST: NetnsId = NetnsId { cookie: 1, inode: 1 };
+
+    fn table(containers: &[(char, u64, Option<Details>)]) -> Table {
+        let mut table = Table::default();
+        for (digit, cgroup, details) in containers {
+            table.made(*cgroup, &format!("/kubepods/pod1/{}", id(*digit)), 100);
+            table.began(*cgroup, 42, NETNS, None);
+            if let Some(details) = details {
+                table.resolve(&id(*digit), details.clone());
+            }
+        }
+        table
+    }
+
+    fn of_pod(name: &str) -> Details {
+        let pod = Pod { name: Some(name.into()), ..Pod::default() };
+        Details { pod: Some(pod), ..Details::default() }
+    }
+
+    fn sandbox(name: &str) -> Details {
+        Details { is_sandbox: true, ..of_pod(name) }
+    }
+
+    fn facts(cgroup: Option<u64>) -> Facts {
+        Facts { boot_ns: 150, cgroup: cgroup.map(|id| (id, "socket")), netns: NETNS }
+    }
+
+    /// Id of the container, name of the pod, attribution.
+    fn told(found: Found) -> (Option<String>, Option<String>, &'static str) {
+        let Found::Owner(named, attribution) = found else { panic!("{found:?}") };
+        let pod = named.pod().and_then(|pod| pod.name.clone());
+        (named.one().map(|one| one.id.to_string()), pod.map(|pod| pod.to_string()), attribution)
+    }
+
+    #[test]
+    fn the_sockets_cgroup_comes_first() {
+        let table = table(&[('a', 10, None), ('b', 11, None)]);
+        assert_eq!(told(owner(&table, HOST, &facts(Some(11)))), (Some(id('b')), None, "socket"));
+        // A process of the host that went into the namespace: not the container.
+        let mut table = table;
+        table.made(12, "/system.slice/docker.service", 100);
+        assert!(matches!(owner(&table, HOST, &facts(Some(12))), Found::Nobody));
+        assert!(matches!(owner(&table, HOST, &facts(Some(13))), Found::NotYet));
+    }
+
+    #[test]
+    fn alone_in_its_namespace_is_the_owner() {
+        let alone = table(&[('a', 10, None)]);
+        assert_eq!(told(owner(&alone, HOST, &facts(None))), (Some(id('a')), None, "netns"));
+        assert_eq!(told(owner(&alone, HOST, &facts(Some(ROOT)))), (Some(id('a')), None, "netns"));
+        let with_pause = table(&[('a', 10, Some(of_pod("p"))), ('b', 11, Some(sandbox("p")))]);
+        let expected = (Some(id('a')), Some("p".to_owned()), "netns");
+        assert_eq!(told(owner(&with_pause, HOST, &facts(None))), expected);
+        let pause = table(&[('b', 11, Some(sandbox("p")))]);
+        assert_eq!(told(owner(&pause, HOST, &facts(None))), (None, Some("p".into()), "netns"));
+        let late = Facts { boot_ns: 99, ..facts(None) };
+        assert!(matches!(owner(&alone, HOST, &late), Found::Nobody), "before it lived");
+        let on_host = Facts { netns: HOST, ..facts(None) };
+        assert!(matches!(owner(&alone, HOST, &on_host), Found::Nobody));
+    }
+
+    #[test]
+    fn of_several_only_their_pod_is_known() {
+        let pod = table(&[('a', 10, Some(of_pod("p"))), ('b', 11, Some(of_pod("p")))]);
+        assert_eq!(told(owner(&pod, HOST, &facts(None))), (None, Some("p".into()), "netns"));
+        let strangers = table(&[('a', 10, Some(Details::default())), ('b', 11, Some(of_pod("p")))]);
+        assert!(matches!(owner(&strangers, HOST, &facts(None)), Found::Nobody));
+        let open = table(&[('a', 10, Some(of_pod("p"))), ('b', 11, None)]);
+        assert!(matches!(owner(&open, HOST, &facts(None)), Found::NotYet));
+    }
+
+    #[test]
+    fn peers_are_known_by_address() {
+        let mut table = table(&[('a', 10, Some(of_pod("p")))]);
+        let address = IpAddr::from([10, 1, 0, 2]);
+        table.add_addresses(&id('a'), vec![address]);
+        let loopback = IpAddr::from([127, 0, 0, 1]);
+        for (netns, address) in [(HOST, address), (NETNS, loopback)] {
+            let named = peer(&table, HOST, netns, address, 150).expect("known");
+            assert_eq!(named.one().map(|one| one.id.to_string()), Some(id('a')));
+        }
+        assert!(peer(&table, HOST, HOST, loopback, 150).is_none());
+        assert!(peer(&table, HOST, HOST, IpAddr::from([10, 1, 0, 3]), 150).is_none());
+    }
+}

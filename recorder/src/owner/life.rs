@@ -1,0 +1,62 @@
+//! From the bytes of the kernel half's ring to what happened to a container.
+
+use tcprst_schema::wire::{Life, LifeEvent};
+use zerocopy::FromBytes;
+
+use super::table::NetnsId;
+
+/// What happened, at `boot_ns`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Event {
+    pub(crate) boot_ns: u64,
+    pub(crate) cgroup_id: u64,
+    pub(crate) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Its cgroup was made.
+    Made { path: String },
+    /// Its cgroup was removed.
+    Removed,
+    /// Its first program began.
+    Began { pid: u32, netns: NetnsId, mntns: u32 },
+}
+
+/// Reads a record; `None` where it is short, or tells of something that this version does not
+/// know.
+pub(crate) fn decode(record: &[u8]) -> Option<Event> {
+    let (event, _) = LifeEvent::read_from_prefix(record).ok()?;
+    let what = if event.kind == Life::Made as u32 {
+        let end = event.path.iter().position(|byte| *byte == 0).unwrap_or(event.path.len());
+        What::Made { path: String::from_utf8_lossy(&event.path[..end]).into_owned() }
+    } else if event.kind == Life::Removed as u32 {
+        What::Removed
+    } else if event.kind == Life::Began as u32 {
+        let netns = NetnsId { cookie: event.netns_cookie, inode: event.netns_inum };
+        What::Began { pid: event.tgid, netns, mntns: event.mntns_inum }
+    } else {
+        return None;
+    };
+    Some(Event { boot_ns: event.boot_ns, cgroup_id: event.cgroup_id, what })
+}
+
+#[cfg(test)]
+mod tests {
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    #[test]
+    fn a_path_ends_with_its_zero() {
+        let mut event = LifeEvent::new_zeroed();
+        event.kind = Life::Made as u32;
+        event.cgroup_id = 7;
+        event.path[..5].copy_from_slice(b"/a\0/b");
+        let read = decode(event.as_bytes()).expect("whole");
+        assert_eq!((read.cgroup_id, read.what), (7, What::Made { path: "/a".to_owned() }));
+        event.kind = 99;
+        assert_eq!(decode(event.as_bytes()), None);
+        assert_eq!(decode(&[1; 8]), None);
+    }
+}

@@ -1,0 +1,120 @@
+//! What a network namespace says of itself, through a process that is in it.
+
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::MetadataExt;
+use std::thread;
+
+use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket};
+use nix::{getsockopt_impl, libc, sockopt_impl};
+
+use super::table::NetnsId;
+
+/// From `include/uapi/asm-generic/socket.h`; libc has it for a few targets only.
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
+sockopt_impl!(
+    /// The number, unique since boot, of the socket's network namespace (5.14).
+    NetnsCookie,
+    GetOnly,
+    libc::SOL_SOCKET,
+    SO_NETNS_COOKIE,
+    u64
+);
+
+/// The host's network namespace: that of process 1, or of the recorder where process 1 has more
+/// rights than it and does not show its own.
+pub fn host() -> u32 {
+    let inode = |path: &str| fs::metadata(path).ok().map(|file| file.ino());
+    let found = inode("/proc/1/ns/net").or_else(|| inode("/proc/self/ns/net"));
+    found.and_then(|inode| u32::try_from(inode).ok()).unwrap_or(0)
+}
+
+/// Inode of the network namespace of a process.
+pub(crate) fn inode(pid: u32) -> Option<u32> {
+    fs::metadata(format!("/proc/{pid}/ns/net")).ok()?.ino().try_into().ok()
+}
+
+/// Inode of the mount namespace of a process.
+pub(crate) fn mount_namespace(pid: u32) -> Option<u32> {
+    fs::metadata(format!("/proc/{pid}/ns/mnt")).ok()?.ino().try_into().ok()
+}
+
+/// The network namespace of a process; without the cookie where that is not to be had.
+pub(crate) fn of_process(pid: u32) -> Option<NetnsId> {
+    let inode = inode(pid)?;
+    let handle = File::open(format!("/proc/{pid}/ns/net")).ok()?;
+    // A thread of its own, because there is no way back for one that went in.
+    let cookie = thread::Builder::new()
+        .name("netns".to_owned())
+        .spawn(move || {
+            setns(handle, CloneFlags::CLONE_NEWNET).ok()?;
+            let probe =
+                socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+            getsockopt(&probe.ok()?, NetnsCookie).ok()
+        })
+        .ok()?
+        .join()
+        .ok()?;
+    Some(NetnsId { cookie: cookie.unwrap_or(0), inode })
+}
+
+/// Addresses of the network namespace of a process, loopback aside.
+pub(crate) fn addresses(pid: u32) -> Vec<IpAddr> {
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/net/{file}"));
+    let mut found = local_v4(&read("fib_trie").unwrap_or_default());
+    found.extend(local_v6(&read("if_inet6").unwrap_or_default()));
+    found
+}
+
+/// Addresses in `/proc/net/fib_trie`: those above a line `/32 host LOCAL`.
+fn local_v4(trie: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    let mut last = None;
+    for line in trie.lines() {
+        if let Some(leaf) = line.trim_start().strip_prefix("|-- ") {
+            last = leaf.trim().parse::<Ipv4Addr>().ok();
+        } else if line.trim() == "/32 host LOCAL"
+            && let Some(address) = last.map(IpAddr::V4)
+            // The main and the local table are one list or two.
+            && !address.is_loopback()
+            && !found.contains(&address)
+        {
+            found.push(address);
+        }
+    }
+    found
+}
+
+/// Addresses in `/proc/net/if_inet6`. Link-local ones are not of one host alone.
+fn local_v6(table: &str) -> Vec<IpAddr> {
+    let address = |line: &str| {
+        let digits = line.split_ascii_whitespace().next()?;
+        Some(Ipv6Addr::from(u128::from_str_radix(digits, 16).ok()?))
+    };
+    let is_own = |address: &Ipv6Addr| !address.is_loopback() && !address.is_unicast_link_local();
+    table.lines().filter_map(address).filter(is_own).map(IpAddr::V6).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_as_the_kernel_shows_them() {
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 0.0.0.0\n        /0 universe UNICAST\n     +-- 10.88.0.0/16 2 0 2\n        |-- 10.88.0.0\n           /16 link UNICAST\n        |-- 10.88.0.7\n           /32 host LOCAL\n        |-- 10.88.255.255\n           /32 link BROADCAST\n        |-- 127.0.0.1\n           /32 host LOCAL\nLocal:\n        |-- 10.88.0.7\n           /32 host LOCAL\n";
+        assert_eq!(local_v4(trie), [IpAddr::from([10, 88, 0, 7])]);
+        let table = "00000000000000000000000000000001 01 80 10 80       lo\n\
+                     fe80000000000000f84b1afffe2a5c11 02 40 20 80     eth0\n\
+                     fd000000000000000000000000000007 02 40 00 80     eth0\n";
+        assert_eq!(local_v6(table), ["fd00::7".parse::<IpAddr>().expect("an address")]);
+    }
+
+    #[test]
+    fn the_own_namespace_is_found() {
+        let own = of_process(std::process::id()).expect("this process");
+        assert_eq!(Some(own.inode), inode(std::process::id()));
+        assert!(of_process(0).is_none());
+    }
+}

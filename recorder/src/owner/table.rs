@@ -1,0 +1,400 @@
+//! The containers of this host, by cgroup and network namespace, with their life spans. Filled
+//! at the start ([`super::scan`]), then by what the kernel tells ([`super::life`]).
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tcprst_schema::container::{Container, Details, Runtime};
+
+use super::life::{Event, What};
+use super::path::{self, Place};
+
+/// What is kept of the dead: no reset of theirs is older when it is written, except those of
+/// connections in TIME_WAIT, which last a minute.
+const KEEP_NS: u64 = 300 * 1_000_000_000;
+/// Containers at the most, and cgroups beside them; of the dead the oldest go first. A node of
+/// Kubernetes has 110 pods, and a build host may start thousands in five minutes.
+const MOST: usize = 16 * 1024;
+
+/// A network namespace. The cookie is never used again until reboot, the inode is, at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct NetnsId {
+    /// 0 where it is not known (before 5.12).
+    pub(crate) cookie: u64,
+    pub(crate) inode: u32,
+}
+
+impl NetnsId {
+    /// What it is known by.
+    fn key(self) -> (u64, u32) {
+        if self.cookie != 0 { (self.cookie, 0) } else { (0, self.inode) }
+    }
+}
+
+/// The life of a container.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    pub(crate) container: Arc<Container>,
+    pub(crate) from_ns: u64,
+    pub(crate) to_ns: Option<u64>,
+    pub(crate) cgroup_id: Option<u64>,
+    pub(crate) path: Option<Arc<str>>,
+    pub(crate) netns: Option<NetnsId>,
+    pub(crate) mntns: Option<u32>,
+    pub(crate) pid: Option<u32>,
+    /// Addresses of its network namespace, as seen there and as the runtime told.
+    pub(crate) addresses: Vec<IpAddr>,
+}
+
+impl Life {
+    pub(crate) fn is_alive_at(&self, boot_ns: u64) -> bool {
+        self.from_ns <= boot_ns && self.to_ns.is_none_or(|end| boot_ns <= end)
+    }
+
+    /// What lives in the host's network may be anybody there.
+    fn is_on_host(&self) -> bool {
+        self.container.details().is_some_and(|details| details.is_host_network == Some(true))
+    }
+}
+
+/// What a cgroup is.
+#[derive(Clone, Debug)]
+struct Cgroup {
+    /// The container that it belongs to; `None` for all others.
+    container: Option<Arc<str>>,
+    gone_ns: Option<u64>,
+}
+
+/// Everything that is known of containers.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    cgroups: HashMap<u64, Cgroup>,
+    lives: HashMap<Arc<str>, Life>,
+    namespaces: HashMap<(u64, u32), Vec<Arc<str>>>,
+    addresses: HashMap<IpAddr, Vec<Arc<str>>>,
+    /// Ids that the resolver is to be asked for.
+    questions: Vec<Place>,
+}
+
+/// Whose a cgroup is.
+#[derive(Debug)]
+pub(crate) enum Whose<'a> {
+    Container(&'a Life),
+    /// The host's.
+    Nobodys,
+    /// A cgroup that nobody has told of.
+    Unknown,
+}
+
+impl Table {
+    /// Takes what the kernel told.
+    pub(crate) fn take(&mut self, event: Event) {
+        match event.what {
+            What::Made { path } => self.made(event.cgroup_id, &path, event.boot_ns),
+            What::Removed => self.removed(event.cgroup_id, event.boot_ns),
+            What::Began { pid, netns, mntns } => {
+                self.began(event.cgroup_id, pid, netns, Some(mntns));
+            }
+        }
+    }
+
+    /// A cgroup is there since `boot_ns`.
+    pub(crate) fn made(&mut self, cgroup_id: u64, path: &str, boot_ns: u64) {
+        if self.cgroups.contains_key(&cgroup_id) {
+            return;
+        }
+        self.make_room(boot_ns);
+        let place = path::parse(path);
+        let container = place.map(|place| {
+            let is_own = place.is_own;
+            // Stopped and started again: a new life, of which the runtime says other things.
+            if is_own && self.lives.get(place.id.as_str()).is_some_and(|old| old.to_ns.is_some()) {
+                self.lives.remove(place.id.as_str());
+            }
+            let id = self.life(place, boot_ns);
+            if let Some(life) = self.lives.get_mut(&id)
+                && is_own
+                && life.cgroup_id.is_none()
+            {
+                life.cgroup_id = Some(cgroup_id);
+                life.path = Some(path.into());
+            }
+            id
+        });
+        self.cgroups.insert(cgroup_id, Cgroup { container, gone_ns: None });
+    }
+
+    fn removed(&mut self, cgroup_id: u64, boot_ns: u64) {
+        let Some(cgroup) = self.cgroups.get_mut(&cgroup_id) else {
+            return;
+        };
+        cgroup.gone_ns = Some(boot_ns);
+        if let Some(id) = &cgroup.container
+            && let Some(life) = self.lives.get_mut(id)
+            && life.cgroup_id == Some(cgroup_id)
+        {
+            life.to_ns = Some(boot_ns);
+        }
+    }
+
+    /// A process of a cgroup is in a network namespace. On a host with cgroup v1 alone all are
+    /// in the root of v2, and `of_process` has found the container by its other cgroups.
+    pub(crate) fn began(&mut self, cgroup_id: u64, pid: u32, netns: NetnsId, mntns: Option<u32>) {
+        if let Some(id) = self.cgroups.get(&cgroup_id).and_then(|cgroup| cgroup.container.clone()) {
+            self.lives_in(&id, pid, netns, mntns);
+        }
+    }
+
+    /// A process is of the container that one of its cgroups names.
+    pub(crate) fn of_process(&mut self, paths: &[String], boot_ns: u64) -> Option<Arc<str>> {
+        let place = paths.iter().find_map(|path| path::parse(path))?;
+        Some(self.life(place, boot_ns))
+    }
+
+    /// A container lives in a network namespace.
+    pub(crate) fn lives_in(&mut self, id: &str, pid: u32, netns: NetnsId, mntns: Option<u32>) {
+        let Some(life) = self.lives.get_mut(id) else {
+            return;
+        };
+        // The first process counts: what is started in it later may go elsewhere (`nsenter`).
+        if life.netns.is_some() {
+            return;
+        }
+        (life.pid, life.netns, life.mntns) = (Some(pid), Some(netns), mntns);
+        let id = Arc::clone(&life.container.id);
+        self.namespaces.entry(netns.key()).or_default().push(id);
+    }
+
+    /// The life of a container, made where it is new.
+    fn life(&mut self, place: Place, boot_ns: u64) -> Arc<str> {
+        if let Some((id, _)) = self.lives.get_key_value(place.id.as_str()) {
+            return Arc::clone(id);
+        }
+        let container = Arc::new(Container::new(place.runtime, &place.id));
+        let id = Arc::clone(&container.id);
+        let life = Life {
+            container,
+            from_ns: boot_ns,
+            to_ns: None,
+            cgroup_id: None,
+            path: None,
+            netns: None,
+            mntns: None,
+            pid: None,
+            addresses: Vec::new(),
+        };
+        self.lives.insert(Arc::clone(&id), life);
+        self.questions.push(place);
+        id
+    }
+
+    /// Takes a runtime's answer. Of a container that nobody has seen yet, the process that it
+    /// names is returned: where that is tells the rest.
+    pub(crate) fn resolve(&mut self, id: &str, details: Details) -> Option<u32> {
+        match self.lives.get(id) {
+            Some(life) => {
+                let told = details.addresses.clone();
+                life.container.resolve(details);
+                self.add_addresses(id, told);
+                None
+            }
+            None => details.pid,
+        }
+    }
+
+    /// A container that a runtime told of, and whose cgroup does not bear its id.
+    pub(crate) fn adopt(
+        &mut self,
+        id: &str,
+        runtime: Option<Runtime>,
+        cgroup_id: Option<u64>,
+        path: &str,
+        boot_ns: u64,
+    ) {
+        let place = Place { runtime, id: id.to_owned(), is_own: true };
+        let id = self.life(place, boot_ns);
+        // It was the runtime who told: nothing is left to be asked.
+        self.questions.retain(|question| question.id != *id);
+        if let Some(life) = self.lives.get_mut(&id) {
+            life.cgroup_id = life.cgroup_id.or(cgroup_id);
+            life.path = life.path.take().or_else(|| Some(path.into()));
+        }
+        if let Some(cgroup_id) = cgroup_id {
+            self.cgroups.insert(cgroup_id, Cgroup { container: Some(id), gone_ns: None });
+        }
+    }
+
+    /// Cgroups that a look at the tree did not find are gone, and were not told of.
+    pub(crate) fn keep_only(&mut self, cgroups: &[(u64, String)], boot_ns: u64) {
+        let there: HashSet<u64> = cgroups.iter().map(|(id, _)| *id).collect();
+        let is_gone = |(id, cgroup): (&u64, &Cgroup)| {
+            (cgroup.gone_ns.is_none() && !there.contains(id)).then_some(*id)
+        };
+        let gone: Vec<u64> = self.cgroups.iter().filter_map(is_gone).collect();
+        for cgroup_id in gone {
+            self.removed(cgroup_id, boot_ns);
+        }
+    }
+
+    /// Containers to ask the runtimes for, since the last time.
+    pub(crate) fn questions(&mut self) -> Vec<Place> {
+        std::mem::take(&mut self.questions)
+    }
+
+    /// Addresses of the namespace that a container lives in. Loopback is everybody's.
+    pub(crate) fn add_addresses(&mut self, id: &str, addresses: Vec<IpAddr>) {
+        let Some(life) = self.lives.get_mut(id).filter(|life| !life.is_on_host()) else {
+            return;
+        };
+        for address in addresses {
+            if !address.is_loopback() && !life.addresses.contains(&address) {
+                life.addresses.push(address);
+                let id = Arc::clone(&life.container.id);
+                self.addresses.entry(address).or_default().push(id);
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&Life> {
+        self.lives.get(id)
+    }
+
+    pub(crate) fn whose(&self, cgroup_id: u64) -> Whose<'_> {
+        match self.cgroups.get(&cgroup_id) {
+            None => Whose::Unknown,
+            Some(cgroup) => match cgroup.container.as_ref().and_then(|id| self.lives.get(id)) {
+                Some(life) => Whose::Container(life),
+                None => Whose::Nobodys,
+            },
+        }
+    }
+
+    /// Those that live in a namespace at that time.
+    pub(crate) fn inhabitants(&self, netns: NetnsId, boot_ns: u64) -> Vec<&Life> {
+        let ids = self.namespaces.get(&netns.key()).map(Vec::as_slice).unwrap_or_default();
+        let lives = ids.iter().filter_map(|id| self.lives.get(id));
+        let is_here = |life: &&Life| life.netns.is_some_and(|other| other.key() == netns.key());
+        lives
+            .filter(is_here)
+            .filter(|life| life.is_alive_at(boot_ns) && !life.is_on_host())
+            .collect()
+    }
+
+    /// The namespace of containers that has an address at that time, if it is one alone.
+    pub(crate) fn namespace_of(&self, address: IpAddr, boot_ns: u64) -> Option<NetnsId> {
+        let lives = self.addresses.get(&address)?.iter().filter_map(|id| self.lives.get(id));
+        let has_it = |life: &&Life| life.addresses.contains(&address);
+        let living = lives.filter(has_it).filter(|life| life.is_alive_at(boot_ns));
+        let mut found = living.filter_map(|life| life.netns);
+        let first = found.next()?;
+        found.all(|other| other.key() == first.key()).then_some(first)
+    }
+
+    /// Every container, living or dead.
+    pub(crate) fn lives(&self) -> impl Iterator<Item = &Life> {
+        self.lives.values()
+    }
+
+    /// Forgets who has been dead for long, and where there are too many, the oldest of the dead.
+    fn make_room(&mut self, now_ns: u64) {
+        if self.cgroups.len().max(self.lives.len()) < MOST {
+            return;
+        }
+        let mut ends: Vec<u64> = self.cgroups.values().filter_map(|c| c.gone_ns).collect();
+        ends.sort_unstable();
+        // An eighth at least, so that this is not done for each new one.
+        let eighth = ends.get(MOST / 8).or(ends.last()).copied().unwrap_or(0);
+        self.forget_before(eighth.max(now_ns.saturating_sub(KEEP_NS)));
+    }
+
+    fn forget_before(&mut self, boot_ns: u64) {
+        let is_over = |end: Option<u64>| end.is_some_and(|end| end < boot_ns);
+        self.cgroups.retain(|_, cgroup| !is_over(cgroup.gone_ns));
+        self.lives.retain(|_, life| !is_over(life.to_ns));
+        let lives = &self.lives;
+        let any_left = |ids: &mut Vec<Arc<str>>| {
+            ids.retain(|id| lives.contains_key(id));
+            !ids.is_empty()
+        };
+        self.namespaces.retain(|_, ids| any_left(ids));
+        self.addresses.retain(|_, ids| any_left(ids));
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn id(digit: char) -> String {
+        digit.to_string().repeat(64)
+    }
+
+    pub(crate) const NETNS: NetnsId = NetnsId { cookie: 5, inode: 77 };
+
+    #[test]
+    fn a_container_lives_from_mkdir_to_rmdir() {
+        let mut table = Table::default();
+        table.made(10, &format!("/docker/{}", id('a')), 100);
+        table.made(11, &format!("/docker/{}/below", id('a')), 110);
+        table.began(11, 42, NETNS, Some(3));
+        assert_eq!(table.questions().len(), 1, "asked for once");
+        table.removed(11, 190);
+        table.removed(10, 200);
+        for cgroup in [10, 11] {
+            let Whose::Container(life) = table.whose(cgroup) else { panic!("{cgroup}") };
+            assert_eq!((life.from_ns, life.to_ns, life.cgroup_id), (100, Some(200), Some(10)));
+        }
+        assert_eq!(table.inhabitants(NETNS, 150).len(), 1);
+        assert!(table.inhabitants(NETNS, 201).is_empty());
+        assert!(matches!(table.whose(12), Whose::Unknown));
+        table.made(12, "/system.slice/sshd.service", 100);
+        assert!(matches!(table.whose(12), Whose::Nobodys));
+    }
+
+    #[test]
+    fn a_container_that_starts_again_has_a_new_life() {
+        let mut table = Table::default();
+        let path = format!("/docker/{}", id('a'));
+        let address = IpAddr::from([10, 1, 0, 2]);
+        table.made(10, &path, 100);
+        table.began(10, 42, NETNS, None);
+        table.add_addresses(&id('a'), vec![address]);
+        table.removed(10, 200);
+        table.made(20, &path, 300);
+        table.began(20, 43, NetnsId { cookie: 6, inode: 77 }, None);
+        assert_eq!(table.questions().len(), 2, "asked for anew");
+        let Whose::Container(life) = table.whose(20) else { panic!("not known") };
+        assert_eq!((life.from_ns, life.to_ns), (300, None));
+        assert!(table.inhabitants(NETNS, 350).is_empty(), "the namespace it had before");
+        assert_eq!(table.namespace_of(address, 350), None, "the address it had before");
+    }
+
+    #[test]
+    fn an_address_that_two_namespaces_have_is_nobodys() {
+        let mut table = Table::default();
+        let address = IpAddr::from([10, 1, 0, 2]);
+        for (cgroup, digit, cookie) in [(10, 'a', 5), (11, 'b', 6)] {
+            table.made(cgroup, &format!("/docker/{}", id(digit)), 100);
+            table.began(cgroup, 42, NetnsId { cookie, inode: 77 }, None);
+            table.add_addresses(&id(digit), vec![address]);
+        }
+        assert_eq!(table.namespace_of(address, 150), None);
+        table.removed(11, 140);
+        assert_eq!(table.namespace_of(address, 150).map(|netns| netns.cookie), Some(5));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut table = Table::default();
+        for cgroup in 0..4 * MOST as u64 {
+            table.made(cgroup, &format!("/docker/{cgroup:064x}"), cgroup);
+            table.began(cgroup, 1, NetnsId { cookie: cgroup + 1, inode: 1 }, None);
+            table.removed(cgroup, cgroup);
+        }
+        assert!(table.cgroups.len() <= MOST, "{}", table.cgroups.len());
+        assert!(table.lives.len() <= MOST && table.namespaces.len() <= MOST);
+        let last = 4 * MOST as u64 - 1;
+        assert!(matches!(table.whose(last), Whose::Container(_)));
+    }
+}

@@ -1,0 +1,220 @@
+//! The thread that keeps the table true: what the kernel tells, and what the runtimes answer.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::life::{self, Event, What};
+use super::resolver::{self, Answer, Query, Resolver};
+use super::scan::{self, Hierarchy};
+use super::table::Table;
+use super::{lock, netns};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::probe::Lives;
+
+/// Longest sleep: the ring wakes the thread, answers of runtimes wait this long.
+const NAP_MS: u16 = 20;
+/// A row whose cgroup nobody has told of asks for a new look, but the tree is walked this often
+/// at the most: a large host has thousands of cgroups.
+const SCAN_AGAIN: Duration = Duration::from_secs(5);
+
+/// The running thread.
+#[derive(Debug)]
+pub(super) struct Watch {
+    is_over: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+struct Watcher {
+    lives: Lives,
+    resolver: Resolver,
+    answers: Receiver<Answer>,
+    table: Arc<Mutex<Table>>,
+    hierarchy: Hierarchy,
+    is_stale: Arc<AtomicBool>,
+    /// When the tree was walked, and what the kernel half had lost by then.
+    scanned: Instant,
+    scanned_ns: u64,
+    lost: u64,
+}
+
+impl Watch {
+    pub(super) fn start(
+        lives: Lives,
+        options: resolver::Options,
+        table: Arc<Mutex<Table>>,
+        is_stale: Arc<AtomicBool>,
+        boot_ns: u64,
+    ) -> Result<Self> {
+        let (resolver, answers) = Resolver::start(options)?;
+        let mut watcher = Watcher {
+            lives,
+            resolver,
+            answers,
+            table,
+            hierarchy: Hierarchy::find(),
+            is_stale,
+            scanned: Instant::now(),
+            scanned_ns: boot_ns,
+            lost: 0,
+        };
+        // Before the first reset is looked at.
+        watcher.scan();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let thread = thread::Builder::new()
+            .name("owners".to_owned())
+            .spawn({
+                let is_over = Arc::clone(&is_over);
+                move || watcher.run(&is_over)
+            })
+            .map_err(|source| Error::System("start the owners thread", source))?;
+        Ok(Self { is_over, thread })
+    }
+
+    pub(super) fn stop(self) {
+        self.is_over.store(true, Ordering::Release);
+        // A panic there has cost names, and was told on stderr.
+        let _ = self.thread.join();
+    }
+}
+
+impl Watcher {
+    fn run(mut self, is_over: &AtomicBool) {
+        while !is_over.load(Ordering::Acquire) {
+            self.take_lives();
+            self.take_answers();
+            self.scan_again();
+            self.ask();
+            let mut fds = [PollFd::new(self.lives.ring.as_fd(), PollFlags::POLLIN)];
+            // An interrupted or failed poll only makes the next turn come early.
+            let _ = poll(&mut fds, PollTimeout::from(NAP_MS));
+        }
+    }
+
+    fn take_lives(&mut self) {
+        let mut told = Vec::new();
+        while let Some(record) = self.lives.ring.next() {
+            // What cannot be read is of a kind that this version does not know.
+            told.extend(life::decode(&record));
+        }
+        for event in told {
+            self.take(event);
+            // At once: the container may live for 50 ms only.
+            self.ask();
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        let began = match event.what {
+            What::Began { pid, .. } => Some(pid),
+            What::Made { .. } | What::Removed => None,
+        };
+        lock(&self.table).take(event.clone());
+        if let (Some(pid), What::Began { netns, mntns, .. }) = (began, event.what) {
+            self.arrive(pid, event.boot_ns, netns, Some(mntns));
+        }
+    }
+
+    /// A process of a container has come up: which one, if the cgroup of v2 does not tell, and
+    /// the addresses there.
+    fn arrive(&self, pid: u32, boot_ns: u64, netns: super::NetnsId, mntns: Option<u32>) {
+        let paths = scan::paths_of(pid);
+        let addresses = netns::addresses(pid);
+        let mut table = lock(&self.table);
+        if let Some(id) = table.of_process(&paths, boot_ns) {
+            table.lives_in(&id, pid, netns, mntns);
+            add_addresses(&mut table, &id, addresses);
+        }
+    }
+
+    fn take_answers(&mut self) {
+        while let Ok(answer) = self.answers.try_recv() {
+            let Answer::Found { id, details } = answer else { continue };
+            let runtime = details.runtime;
+            let stranger = lock(&self.table).resolve(&id, details.clone());
+            if let Some(pid) = stranger {
+                self.adopt(&id, runtime, pid, details);
+            }
+        }
+    }
+
+    /// A container whose cgroup does not bear its id: `ctr` gives any names.
+    fn adopt(
+        &self,
+        id: &str,
+        runtime: Option<tcprst_schema::container::Runtime>,
+        pid: u32,
+        details: tcprst_schema::container::Details,
+    ) {
+        let Some(path) = scan::paths_of(pid).into_iter().next() else { return };
+        let cgroup = self.hierarchy.root().and_then(|root| scan::id_of(root, &path));
+        let Some(netns) = netns::of_process(pid) else { return };
+        let addresses = netns::addresses(pid);
+        let mut table = lock(&self.table);
+        table.adopt(id, runtime, cgroup, &path, self.scanned_ns);
+        table.lives_in(id, pid, netns, None);
+        table.resolve(id, details);
+        add_addresses(&mut table, id, addresses);
+    }
+
+    fn ask(&self) {
+        for place in lock(&self.table).questions() {
+            self.resolver.ask(Query { runtime: place.runtime, id: place.id });
+        }
+    }
+
+    fn scan_again(&mut self) {
+        let lost = self.lives.lost();
+        let has_lost = lost > self.lost;
+        let is_wanted = has_lost || self.is_stale.load(Ordering::Relaxed);
+        if is_wanted && self.scanned.elapsed() >= SCAN_AGAIN {
+            self.lost = lost;
+            self.is_stale.store(false, Ordering::Relaxed);
+            self.scan();
+        }
+    }
+
+    /// Looks at every cgroup, and at one process of each network namespace.
+    fn scan(&mut self) {
+        // What is found was there since the last look at the earliest.
+        let since = self.scanned_ns;
+        let now = Clock::now().map_or(since, |clock| clock.boot_ns());
+        if let Some(root) = self.hierarchy.root() {
+            let cgroups = scan::cgroups(root);
+            let mut table = lock(&self.table);
+            for (id, path) in &cgroups {
+                table.made(*id, path, since);
+            }
+            table.keep_only(&cgroups, now);
+        }
+        for pid in scan::processes() {
+            let paths = scan::paths_of(pid);
+            let known = lock(&self.table).of_process(&paths, since);
+            let Some(id) = known else { continue };
+            if lock(&self.table).get(&id).is_some_and(|life| life.netns.is_none())
+                && let Some(netns) = netns::of_process(pid)
+            {
+                let addresses = netns::addresses(pid);
+                let mut table = lock(&self.table);
+                table.lives_in(&id, pid, netns, netns::mount_namespace(pid));
+                add_addresses(&mut table, &id, addresses);
+            }
+        }
+        (self.scanned, self.scanned_ns) = (Instant::now(), now);
+    }
+}
+
+/// Those of the host's namespace are the host's.
+fn add_addresses(table: &mut Table, id: &str, addresses: Vec<IpAddr>) {
+    let on_host = |netns: super::NetnsId| netns.inode == netns::host();
+    if table.get(id).and_then(|life| life.netns).is_some_and(|netns| !on_host(netns)) {
+        table.add_addresses(id, addresses);
+    }
+}
