@@ -176,6 +176,9 @@ pub(crate) fn row(seq: u64) -> Row {
         dst: Some((IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 40_000)),
         task: None,
         socket: SocketOwner::default(),
+        owner_from: None,
+        owner: None,
+        peer: None,
     }
 }
 
@@ -227,6 +230,7 @@ pub(crate) fn footer(rows: usize) -> Footer {
         lost: 2,
         account: vec![CpuAccount::default()],
         recovered: false,
+        is_filtered: false,
     }
 }
 
