@@ -92,7 +92,7 @@ fn the_functions_that_questions_need_are_there() {
         ),
         (
             "select table_name from information_schema.tables where table_schema = 'public' order by 1",
-            "files\nledger\nlosses\nresets\n",
+            "containers\nfiles\nledger\nlosses\nresets\n",
         ),
     ] {
         assert_eq!(recording.query(sql), expected, "{sql}");
@@ -124,7 +124,7 @@ fn mistakes_are_one_line() {
         ("select callr from resets", "No field named callr. Did you mean 'resets.caller'?"),
         (
             "select * from reset",
-            "table 'reset' not found (there are resets, losses, ledger and files)",
+            "table 'reset' not found (there are resets, losses, ledger, containers and files)",
         ),
         ("select nosuch(caller) from resets", "Invalid function 'nosuch'. Did you mean"),
         ("select 1 / 0", "Divide by zero"),

@@ -356,14 +356,15 @@ pub(crate) mod tests {
             uid: None,
             container: Some("container".into()),
         };
-        container.resolve(Details {
+        let details = Details {
             name: Some("name".into()),
             image: Some("image".into()),
             image_digest: Some("digest".into()),
             pod: Some(pod),
             is_host_network: Some(false),
             ..Details::default()
-        });
+        };
+        container.resolve(details, true);
         Row {
             time_us: 1,
             boot_ns: 1,

@@ -66,6 +66,34 @@ pub struct Details {
     pub addresses: Vec<IpAddr>,
 }
 
+impl Details {
+    /// The same with what `other` knows beside it.
+    pub fn or(self, other: &Details) -> Self {
+        let pod = match (self.pod, other.pod.clone()) {
+            (Some(pod), Some(other)) => Some(Pod {
+                namespace: pod.namespace.or(other.namespace),
+                name: pod.name.or(other.name),
+                uid: pod.uid.or(other.uid),
+                container: pod.container.or(other.container),
+            }),
+            (pod, other) => pod.or(other),
+        };
+        let addresses =
+            if self.addresses.is_empty() { other.addresses.clone() } else { self.addresses };
+        Self {
+            runtime: self.runtime.or(other.runtime),
+            name: self.name.or_else(|| other.name.clone()),
+            image: self.image.or_else(|| other.image.clone()),
+            image_digest: self.image_digest.or_else(|| other.image_digest.clone()),
+            pod,
+            is_sandbox: self.is_sandbox || other.is_sandbox,
+            is_host_network: self.is_host_network.or(other.is_host_network),
+            pid: self.pid.or(other.pid),
+            addresses,
+        }
+    }
+}
+
 /// A container. Rows share it, and what its runtime says comes later than the first reset.
 #[derive(Debug)]
 pub struct Container {
@@ -73,12 +101,15 @@ pub struct Container {
     runtime: Option<Runtime>,
     /// The runtime's id, whole.
     pub id: Arc<str>,
+    /// What its runtime's files said at once.
+    early: OnceLock<Details>,
+    /// What the runtime itself said later.
     details: OnceLock<Details>,
 }
 
 impl Container {
     pub fn new(runtime: Option<Runtime>, id: &str) -> Self {
-        Self { runtime, id: id.into(), details: OnceLock::new() }
+        Self { runtime, id: id.into(), early: OnceLock::new(), details: OnceLock::new() }
     }
 
     pub fn runtime(&self) -> Option<Runtime> {
@@ -87,11 +118,13 @@ impl Container {
 
     /// What the runtime has said so far.
     pub fn details(&self) -> Option<&Details> {
-        self.details.get()
+        self.details.get().or_else(|| self.early.get())
     }
 
-    /// Takes the runtime's answer; only the first counts. False where there was one already.
-    pub fn resolve(&self, details: Details) -> bool {
-        self.details.set(details).is_ok()
+    /// Takes the runtime's answer: the first word of its files, and the last of its own count.
+    pub fn resolve(&self, details: Details, is_final: bool) {
+        let slot = if is_final { &self.details } else { &self.early };
+        // A second one says the same.
+        let _ = slot.set(details);
     }
 }

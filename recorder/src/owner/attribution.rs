@@ -114,7 +114,7 @@ mod tests {
             table.made(*cgroup, &format!("/kubepods/pod1/{}", id(*digit)), 100);
             table.began(*cgroup, 42, NETNS, None);
             if let Some(details) = details {
-                table.resolve(&id(*digit), details.clone());
+                table.resolve(&id(*digit), details.clone(), true);
             }
         }
         table

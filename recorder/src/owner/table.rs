@@ -191,11 +191,11 @@ impl Table {
 
     /// Takes a runtime's answer. Of a container that nobody has seen yet, the process that it
     /// names is returned: where that is tells the rest.
-    pub(crate) fn resolve(&mut self, id: &str, details: Details) -> Option<u32> {
+    pub(crate) fn resolve(&mut self, id: &str, details: Details, is_final: bool) -> Option<u32> {
         match self.lives.get(id) {
             Some(life) => {
                 let told = details.addresses.clone();
-                life.container.resolve(details);
+                life.container.resolve(details, is_final);
                 self.add_addresses(id, told);
                 None
             }

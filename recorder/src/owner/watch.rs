@@ -136,9 +136,9 @@ impl Watcher {
 
     fn take_answers(&mut self) {
         while let Ok(answer) = self.answers.try_recv() {
-            let Answer::Found { id, details } = answer else { continue };
+            let Answer::Found { id, details, is_final } = answer else { continue };
             let runtime = details.runtime;
-            let stranger = lock(&self.table).resolve(&id, details.clone());
+            let stranger = lock(&self.table).resolve(&id, details.clone(), is_final);
             if let Some(pid) = stranger {
                 self.adopt(&id, runtime, pid, details);
             }
@@ -160,7 +160,7 @@ impl Watcher {
         let mut table = lock(&self.table);
         table.adopt(id, runtime, cgroup, &path, self.scanned_ns);
         table.lives_in(id, pid, netns, None);
-        table.resolve(id, details);
+        table.resolve(id, details, true);
         add_addresses(&mut table, id, addresses);
     }
 

@@ -1,6 +1,47 @@
 //! What the container runtimes say of a container: name, image, pod.
+//!
+//! ```text
+//! ask -> queue (bounded, the oldest gives way) -> files     at once, even while the API blocks
+//!                                              -> docker, podman, cri, containerd   with time-outs
+//!                                              -> answers (bounded)
+//! ```
+//!
+//! One thread with a single-threaded runtime does all of it: a runtime that hangs costs nobody
+//! else anything, and neither a container nor a reset ever waits.
+
+mod containerd;
+mod cri;
+mod docker;
+mod endpoint;
+mod files;
+mod grpc;
+mod health;
+mod http;
+mod podman;
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use tcprst_schema::container::{Details, Runtime};
+use tokio::sync::Notify;
+use tokio::task::LocalSet;
+use tokio::time;
+
+use crate::error::{Error, Result};
+pub use endpoint::Endpoint;
+use health::{Client, Failure};
+
+/// Questions that wait; beyond, the oldest is given up. A host that starts more containers than
+/// this in two seconds has more than names to worry about.
+const WAITING: usize = 4096;
+/// The usual places are looked at this often, for runtimes that start later.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// A container about which nothing is known but where its cgroup lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,35 +55,230 @@ pub struct Query {
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    Found {
-        id: String,
-        details: Details,
-    },
+    /// Twice, where the runtime's files know it already: the second one is final.
+    Found { id: String, details: Details, is_final: bool },
     /// No runtime of this host knows it (any more).
-    Unknown {
-        id: String,
-    },
+    Unknown { id: String },
 }
 
-/// STUB
+/// Where to ask.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// Sockets that were given; each replaces the usual places of its runtime.
     pub endpoints: Vec<Endpoint>,
+    /// Ask these alone, and look nowhere else.
+    pub only_given: bool,
 }
-#[derive(Clone, Debug)]
-pub struct Endpoint(String);
-impl std::str::FromStr for Endpoint {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        Ok(Self(s.into()))
-    }
-}
+
+/// The running resolver.
 #[derive(Debug)]
-pub struct Resolver(std::sync::mpsc::SyncSender<Answer>);
-impl Resolver {
-    pub fn start(_: Options) -> crate::error::Result<(Self, std::sync::mpsc::Receiver<Answer>)> {
-        let (s, r) = std::sync::mpsc::sync_channel(1);
-        Ok((Self(s), r))
+pub struct Resolver {
+    queue: Arc<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<VecDeque<Query>>,
+    more: Notify,
+    is_over: AtomicBool,
+}
+
+impl Queue {
+    fn push(&self, query: Query) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() == WAITING {
+            waiting.pop_front();
+        }
+        waiting.push_back(query);
+        drop(waiting);
+        self.more.notify_one();
     }
-    pub fn ask(&self, _: Query) {}
+
+    fn pop(&self) -> Option<Query> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+impl Resolver {
+    /// Starts the thread. Containers that are there already come as answers by themselves.
+    pub fn start(options: Options) -> Result<(Self, Receiver<Answer>)> {
+        let (answers, receiver) = sync_channel(WAITING);
+        let queue = Arc::new(Queue::default());
+        thread::Builder::new()
+            .name("resolver".to_owned())
+            .spawn({
+                let queue = Arc::clone(&queue);
+                move || run(&queue, &options, &answers)
+            })
+            .map_err(|source| Error::System("start the resolver thread", source))?;
+        Ok((Self { queue }, receiver))
+    }
+
+    /// Asks for a container; never waits.
+    pub fn ask(&self, query: Query) {
+        self.queue.push(query);
+    }
+}
+
+impl Drop for Resolver {
+    /// The thread ends by itself, whatever a runtime does: nothing there blocks.
+    fn drop(&mut self) {
+        self.queue.is_over.store(true, Ordering::Release);
+        self.queue.more.notify_one();
+    }
+}
+
+fn run(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            crate::say!("containers have no names: cannot start the resolver: {error}");
+            return;
+        }
+    };
+    let local = LocalSet::new();
+    runtime.block_on(local.run_until(serve(queue, options, answers)));
+    // Requests under way are dropped with it.
+}
+
+async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
+    let mut clients: Vec<Rc<Client>> = Vec::new();
+    let mut look = time::interval(LOOK_AGAIN);
+    while !queue.is_over.load(Ordering::Acquire) {
+        tokio::select! {
+            _ = look.tick() => {
+                for endpoint in endpoint::present(options) {
+                    if !clients.iter().any(|client| client.endpoint == endpoint) {
+                        let client = Rc::new(Client::new(endpoint));
+                        clients.push(Rc::clone(&client));
+                    }
+                }
+                for client in &clients {
+                    tokio::task::spawn_local(list(Rc::clone(client), Arc::clone(queue)));
+                }
+            }
+            () = queue.more.notified() => {
+                while let Some(query) = queue.pop() {
+                    let asked = clients.clone();
+                    let answers = answers.clone();
+                    tokio::task::spawn_local(async move { answer(query, &asked, &answers).await });
+                }
+            }
+        }
+    }
+}
+
+/// Asks a runtime that is new, or well again, for what it has; each is then a question of its own.
+async fn list(client: Rc<Client>, queue: Arc<Queue>) {
+    if let Some(ids) = client.list().await {
+        let runtime = Some(client.endpoint.runtime);
+        ids.into_iter().for_each(|id| queue.push(Query { runtime, id }));
+    }
+}
+
+async fn answer(query: Query, clients: &[Rc<Client>], answers: &SyncSender<Answer>) {
+    let Query { runtime, id } = query;
+    let mut early = None;
+    // A path of Kubernetes may be any runtime's but Podman's.
+    let may_be = |client: &&Rc<Client>| runtime.is_none_or(|one| one == client.endpoint.runtime);
+    let asked: Vec<&Rc<Client>> = clients.iter().filter(may_be).collect();
+    for folder in asked.iter().filter_map(|client| client.state()).chain(usual_state(runtime)) {
+        early = early.or_else(|| files::look(&folder, &id));
+    }
+    if let Some(details) = early.clone() {
+        send(answers, Answer::Found { id: id.clone(), details, is_final: false }).await;
+    }
+    let mut said = None;
+    for client in asked {
+        said = said.or(client.ask(&id, early.as_ref()).await);
+    }
+    let answer = match (said, early) {
+        (Some(said), Some(early)) => Answer::Found { id, details: said.or(&early), is_final: true },
+        (Some(details), None) | (None, Some(details)) => {
+            Answer::Found { id, details, is_final: true }
+        }
+        (None, None) => Answer::Unknown { id },
+    };
+    send(answers, answer).await;
+}
+
+/// Where runtimes keep their state, if nobody has said otherwise: for those that do not run, as
+/// Podman mostly does not.
+fn usual_state(runtime: Option<Runtime>) -> Vec<State> {
+    let usual = [
+        (Runtime::Docker, "/var/lib/docker"),
+        (Runtime::Podman, "/var/lib/containers/storage"),
+        (Runtime::Crio, "/var/lib/containers/storage"),
+        (Runtime::Containerd, "/run/containerd"),
+        (Runtime::Containerd, "/run/k3s/containerd"),
+    ];
+    usual
+        .into_iter()
+        .filter(|(one, _)| runtime.is_none_or(|wanted| wanted == *one))
+        .map(|(runtime, folder)| State { runtime, folder: folder.into() })
+        .collect()
+}
+
+/// A folder with the state of a runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) runtime: Runtime,
+    pub(crate) folder: PathBuf,
+}
+
+/// The reader takes answers every few milliseconds: a full channel is a short wait, or the end.
+async fn send(answers: &SyncSender<Answer>, mut answer: Answer) {
+    const PATIENCE: Duration = Duration::from_millis(10);
+    for _ in 0..100 {
+        match answers.try_send(answer) {
+            Err(TrySendError::Full(back)) => answer = back,
+            Ok(()) | Err(TrySendError::Disconnected(_)) => return,
+        }
+        time::sleep(PATIENCE).await;
+    }
+}
+
+/// Asks one runtime.
+async fn inspect(
+    endpoint: &Endpoint,
+    id: &str,
+    early: Option<&Details>,
+) -> Result<Option<Details>, Failure> {
+    match endpoint.runtime {
+        Runtime::Docker => docker::inspect(&endpoint.path, id).await,
+        Runtime::Podman => podman::inspect(&endpoint.path, id).await,
+        Runtime::Containerd => match cri::inspect(endpoint, id).await? {
+            Some(details) => Ok(Some(details)),
+            None => containerd::inspect(&endpoint.path, id, early).await,
+        },
+        Runtime::Crio => cri::inspect(endpoint, id).await,
+        Runtime::Nspawn | Runtime::Lxc => Ok(None),
+    }
+}
+
+async fn ids(endpoint: &Endpoint) -> Result<Vec<String>, Failure> {
+    match endpoint.runtime {
+        Runtime::Docker => docker::list(&endpoint.path).await,
+        Runtime::Podman => podman::list(&endpoint.path).await,
+        Runtime::Containerd => {
+            let mut found = cri::list(&endpoint.path).await?;
+            found.extend(containerd::list(&endpoint.path).await?);
+            Ok(found)
+        }
+        Runtime::Crio => cri::list(&endpoint.path).await,
+        Runtime::Nspawn | Runtime::Lxc => Ok(Vec::new()),
+    }
+}
+
+/// Where a runtime keeps its state, by its own word.
+async fn state(endpoint: &Endpoint) -> Result<Option<PathBuf>, Failure> {
+    match endpoint.runtime {
+        Runtime::Docker => docker::root(&endpoint.path).await,
+        Runtime::Podman => podman::root(&endpoint.path).await,
+        Runtime::Containerd => Ok(cri::state(&endpoint.path).await?.or_else(|| {
+            // Without CRI: beside its socket, by default.
+            endpoint.path.parent().map(Path::to_owned)
+        })),
+        Runtime::Crio | Runtime::Nspawn | Runtime::Lxc => Ok(None),
+    }
 }

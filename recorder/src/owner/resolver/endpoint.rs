@@ -1,0 +1,78 @@
+//! Where container runtimes listen.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use tcprst_schema::container::Runtime;
+
+use super::Options;
+
+/// The socket of a runtime: `RUNTIME=PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub runtime: Runtime,
+    pub path: PathBuf,
+}
+
+/// Runtimes that can be asked.
+const ASKED: [Runtime; 4] = [Runtime::Docker, Runtime::Podman, Runtime::Containerd, Runtime::Crio];
+
+/// Where they listen if nobody has said otherwise: as packaged, and inside Kubernetes
+/// distributions, which bring a containerd of their own.
+const USUAL: &[(Runtime, &str)] = &[
+    (Runtime::Docker, "/run/docker.sock"),
+    (Runtime::Podman, "/run/podman/podman.sock"),
+    (Runtime::Containerd, "/run/containerd/containerd.sock"),
+    // k3s and rke2.
+    (Runtime::Containerd, "/run/k3s/containerd/containerd.sock"),
+    (Runtime::Containerd, "/run/k0s/containerd.sock"),
+    (Runtime::Containerd, "/var/snap/microk8s/common/run/containerd.sock"),
+    (Runtime::Crio, "/run/crio/crio.sock"),
+];
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = || ASKED.map(Runtime::name).join(", ");
+        let (name, path) =
+            text.split_once('=').ok_or_else(|| format!("say RUNTIME=PATH, of {}", names()))?;
+        let runtime = ASKED.into_iter().find(|runtime| runtime.name() == name);
+        let runtime =
+            runtime.ok_or_else(|| format!("no runtime {name:?}: there are {}", names()))?;
+        // As `crictl` and Docker write it.
+        let path = path.strip_prefix("unix://").unwrap_or(path);
+        if !Path::new(path).is_absolute() {
+            return Err("the path of a socket begins with /".to_owned());
+        }
+        Ok(Self { runtime, path: path.into() })
+    }
+}
+
+/// Those that were given, and the usual ones that are there now.
+pub(super) fn present(options: &Options) -> Vec<Endpoint> {
+    let mut found = options.endpoints.clone();
+    let is_given =
+        |runtime: Runtime| options.endpoints.iter().any(|given| given.runtime == runtime);
+    for (runtime, path) in USUAL {
+        if !options.only_given && !is_given(*runtime) && Path::new(path).exists() {
+            found.push(Endpoint { runtime: *runtime, path: path.into() });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_given_with_its_runtime() {
+        let endpoint: Endpoint = "docker=unix:///run/user/1/docker.sock".parse().expect("parses");
+        assert_eq!(endpoint.runtime, Runtime::Docker);
+        assert_eq!(endpoint.path, Path::new("/run/user/1/docker.sock"));
+        for wrong in ["/run/docker.sock", "dockr=/x", "docker=x", "nspawn=/x"] {
+            assert!(wrong.parse::<Endpoint>().is_err(), "{wrong}");
+        }
+    }
+}
