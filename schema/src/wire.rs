@@ -230,6 +230,9 @@ pub struct LifeEvent {
     pub tgid: u32,
     /// [`Life`].
     pub kind: u32,
+    /// Depth of its pid namespace; 0 is the first.
+    pub pid_level: u32,
+    pub padding: u32,
     /// Of [`Life::Made`] and [`Life::Removed`]: the path below the root of the hierarchy, ends
     /// with a zero.
     pub path: [u8; PATH_BYTES],
@@ -284,7 +287,7 @@ const _: () = {
     assert!(size_of::<Gone>() == 56);
     assert!(size_of::<ListenKey>() == 32);
     assert!(size_of::<FlowKey>() == 48);
-    assert!(size_of::<LifeEvent>() == 40 + PATH_BYTES);
+    assert!(size_of::<LifeEvent>() == 48 + PATH_BYTES);
     assert!(size_of::<ShortEvent>() == 192 + 8 * SHORT_FRAMES);
     assert!(size_of::<LongEvent>() == 192 + 8 * MAX_FRAMES);
     assert!(size_of::<CpuTotals>() == 16);

@@ -32,6 +32,8 @@ fn tell(kind: Life, fill: impl FnOnce(*mut LifeEvent)) {
         (*event).netns_inum = 0;
         (*event).mntns_inum = 0;
         (*event).tgid = 0;
+        (*event).pid_level = 0;
+        (*event).padding = 0;
         (*event).path[0] = 0;
     }
     fill(event);
@@ -95,6 +97,7 @@ pub fn sched_process_exec(ctx: RawTracePointContext) -> u32 {
             (*event).cgroup_id = cgroup_id;
             (*event).netns_cookie = netns_cookie;
             (*event).netns_inum = netns_inum;
+            (*event).pid_level = level;
             (*event).mntns_inum = mount_namespace(task);
             (*event).tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
         }

@@ -103,7 +103,7 @@ fn several(lives: &[&Life]) -> Option<Result<Named, Unsure>> {
 mod tests {
     use tcprst_schema::container::Details;
 
-    use super::super::table::tests::{NETNS, id};
+    use super::super::table::tests::{NETNS, id, inside};
     use super::*;
 
     const HOST: NetnsId = NetnsId { cookie: 1, inode: 1 };
@@ -112,7 +112,7 @@ mod tests {
         let mut table = Table::default();
         for (digit, cgroup, details) in containers {
             table.made(*cgroup, &format!("/kubepods/pod1/{}", id(*digit)), 100);
-            table.began(*cgroup, 42, NETNS, None);
+            table.began(*cgroup, inside(NETNS));
             if let Some(details) = details {
                 table.resolve(&id(*digit), details.clone(), true);
             }

@@ -13,6 +13,17 @@ pub(crate) struct Event {
     pub(crate) what: What,
 }
 
+/// Where a process of a container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) pid: u32,
+    pub(crate) netns: NetnsId,
+    pub(crate) mntns: Option<u32>,
+    /// In a pid namespace of its own. One that is not may be the runtime's: runc starts itself
+    /// anew in the container's cgroup before it enters the container's namespaces.
+    pub(crate) is_inside: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
     /// Its cgroup was made.
@@ -20,7 +31,7 @@ pub(crate) enum What {
     /// Its cgroup was removed.
     Removed,
     /// Its first program began.
-    Began { pid: u32, netns: NetnsId, mntns: u32 },
+    Began(Place),
 }
 
 /// Reads a record; `None` where it is short, or tells of something that this version does not
@@ -34,7 +45,12 @@ pub(crate) fn decode(record: &[u8]) -> Option<Event> {
         What::Removed
     } else if event.kind == Life::Began as u32 {
         let netns = NetnsId { cookie: event.netns_cookie, inode: event.netns_inum };
-        What::Began { pid: event.tgid, netns, mntns: event.mntns_inum }
+        What::Began(Place {
+            pid: event.tgid,
+            netns,
+            mntns: (event.mntns_inum != 0).then_some(event.mntns_inum),
+            is_inside: event.pid_level > 0,
+        })
     } else {
         return None;
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tcprst_schema::container::{Container, Details, Runtime};
 
-use super::life::{Event, What};
+use super::life::{self, Event, What};
 use super::path::{self, Place};
 
 /// What is kept of the dead: no reset of theirs is older when it is written, except those of
@@ -43,6 +43,8 @@ pub(crate) struct Life {
     pub(crate) netns: Option<NetnsId>,
     pub(crate) mntns: Option<u32>,
     pub(crate) pid: Option<u32>,
+    /// These three are of a process inside it, and so for good.
+    is_settled: bool,
     /// Addresses of its network namespace, as seen there and as the runtime told.
     pub(crate) addresses: Vec<IpAddr>,
 }
@@ -93,9 +95,7 @@ impl Table {
         match event.what {
             What::Made { path } => self.made(event.cgroup_id, &path, event.boot_ns),
             What::Removed => self.removed(event.cgroup_id, event.boot_ns),
-            What::Began { pid, netns, mntns } => {
-                self.began(event.cgroup_id, pid, netns, Some(mntns));
-            }
+            What::Began(place) => self.began(event.cgroup_id, place),
         }
     }
 
@@ -140,9 +140,9 @@ impl Table {
 
     /// A process of a cgroup is in a network namespace. On a host with cgroup v1 alone all are
     /// in the root of v2, and `of_process` has found the container by its other cgroups.
-    pub(crate) fn began(&mut self, cgroup_id: u64, pid: u32, netns: NetnsId, mntns: Option<u32>) {
+    pub(crate) fn began(&mut self, cgroup_id: u64, place: life::Place) {
         if let Some(id) = self.cgroups.get(&cgroup_id).and_then(|cgroup| cgroup.container.clone()) {
-            self.lives_in(&id, pid, netns, mntns);
+            self.lives_in(&id, place);
         }
     }
 
@@ -153,17 +153,24 @@ impl Table {
     }
 
     /// A container lives in a network namespace.
-    pub(crate) fn lives_in(&mut self, id: &str, pid: u32, netns: NetnsId, mntns: Option<u32>) {
+    pub(crate) fn lives_in(&mut self, id: &str, place: life::Place) {
         let Some(life) = self.lives.get_mut(id) else {
             return;
         };
-        // The first process counts: what is started in it later may go elsewhere (`nsenter`).
-        if life.netns.is_some() {
+        // The first process inside counts: what is started in it later may go elsewhere
+        // (`nsenter`). Of those outside the last one, which is past the runtime's own.
+        if life.is_settled {
             return;
         }
-        (life.pid, life.netns, life.mntns) = (Some(pid), Some(netns), mntns);
-        let id = Arc::clone(&life.container.id);
-        self.namespaces.entry(netns.key()).or_default().push(id);
+        life.is_settled = place.is_inside;
+        if life.netns != Some(place.netns) {
+            life.addresses.clear();
+        }
+        (life.pid, life.netns, life.mntns) = (Some(place.pid), Some(place.netns), place.mntns);
+        let ids = self.namespaces.entry(place.netns.key()).or_default();
+        if !ids.contains(&life.container.id) {
+            ids.push(Arc::clone(&life.container.id));
+        }
     }
 
     /// The life of a container, made where it is new.
@@ -182,6 +189,7 @@ impl Table {
             netns: None,
             mntns: None,
             pid: None,
+            is_settled: false,
             addresses: Vec::new(),
         };
         self.lives.insert(Arc::clone(&id), life);
@@ -332,12 +340,31 @@ pub(crate) mod tests {
 
     pub(crate) const NETNS: NetnsId = NetnsId { cookie: 5, inode: 77 };
 
+    pub(crate) fn inside(netns: NetnsId) -> life::Place {
+        life::Place { pid: 42, netns, mntns: Some(3), is_inside: true }
+    }
+
+    #[test]
+    fn the_runtimes_own_process_is_not_the_container() {
+        let mut table = Table::default();
+        table.made(10, &format!("/docker/{}", id('a')), 100);
+        let outside = life::Place { is_inside: false, ..inside(NetnsId { cookie: 9, inode: 9 }) };
+        table.began(10, outside);
+        table.add_addresses(&id('a'), vec![IpAddr::from([10, 1, 0, 1])]);
+        table.began(10, inside(NETNS));
+        table.began(10, inside(NetnsId { cookie: 8, inode: 8 }));
+        let Whose::Container(life) = table.whose(10) else { panic!("not known") };
+        assert_eq!((life.netns, life.addresses.len()), (Some(NETNS), 0));
+        assert_eq!(table.inhabitants(NETNS, 150).len(), 1);
+        assert!(table.inhabitants(outside.netns, 150).is_empty());
+    }
+
     #[test]
     fn a_container_lives_from_mkdir_to_rmdir() {
         let mut table = Table::default();
         table.made(10, &format!("/docker/{}", id('a')), 100);
         table.made(11, &format!("/docker/{}/below", id('a')), 110);
-        table.began(11, 42, NETNS, Some(3));
+        table.began(11, inside(NETNS));
         assert_eq!(table.questions().len(), 1, "asked for once");
         table.removed(11, 190);
         table.removed(10, 200);
@@ -358,11 +385,11 @@ pub(crate) mod tests {
         let path = format!("/docker/{}", id('a'));
         let address = IpAddr::from([10, 1, 0, 2]);
         table.made(10, &path, 100);
-        table.began(10, 42, NETNS, None);
+        table.began(10, inside(NETNS));
         table.add_addresses(&id('a'), vec![address]);
         table.removed(10, 200);
         table.made(20, &path, 300);
-        table.began(20, 43, NetnsId { cookie: 6, inode: 77 }, None);
+        table.began(20, inside(NetnsId { cookie: 6, inode: 77 }));
         assert_eq!(table.questions().len(), 2, "asked for anew");
         let Whose::Container(life) = table.whose(20) else { panic!("not known") };
         assert_eq!((life.from_ns, life.to_ns), (300, None));
@@ -376,7 +403,7 @@ pub(crate) mod tests {
         let address = IpAddr::from([10, 1, 0, 2]);
         for (cgroup, digit, cookie) in [(10, 'a', 5), (11, 'b', 6)] {
             table.made(cgroup, &format!("/docker/{}", id(digit)), 100);
-            table.began(cgroup, 42, NetnsId { cookie, inode: 77 }, None);
+            table.began(cgroup, inside(NetnsId { cookie, inode: 77 }));
             table.add_addresses(&id(digit), vec![address]);
         }
         assert_eq!(table.namespace_of(address, 150), None);
@@ -389,7 +416,7 @@ pub(crate) mod tests {
         let mut table = Table::default();
         for cgroup in 0..4 * MOST as u64 {
             table.made(cgroup, &format!("/docker/{cgroup:064x}"), cgroup);
-            table.began(cgroup, 1, NetnsId { cookie: cgroup + 1, inode: 1 }, None);
+            table.began(cgroup, inside(NetnsId { cookie: cgroup + 1, inode: 1 }));
             table.removed(cgroup, cgroup);
         }
         assert!(table.cgroups.len() <= MOST, "{}", table.cgroups.len());

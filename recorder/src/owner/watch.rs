@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::life::{self, Event, What};
+use super::life::{self, Event, Place, What};
 use super::resolver::{self, Answer, Query, Resolver};
 use super::scan::{self, Hierarchy};
 use super::table::Table;
@@ -113,24 +113,27 @@ impl Watcher {
 
     fn take(&mut self, event: Event) {
         let began = match event.what {
-            What::Began { pid, .. } => Some(pid),
+            What::Began(place) => Some((place, event.boot_ns)),
             What::Made { .. } | What::Removed => None,
         };
-        lock(&self.table).take(event.clone());
-        if let (Some(pid), What::Began { netns, mntns, .. }) = (began, event.what) {
-            self.arrive(pid, event.boot_ns, netns, Some(mntns));
+        lock(&self.table).take(event);
+        if let Some((place, boot_ns)) = began {
+            self.arrive(place, boot_ns);
         }
     }
 
     /// A process of a container has come up: which one, if the cgroup of v2 does not tell, and
     /// the addresses there.
-    fn arrive(&self, pid: u32, boot_ns: u64, netns: super::NetnsId, mntns: Option<u32>) {
-        let paths = scan::paths_of(pid);
-        let addresses = netns::addresses(pid);
+    fn arrive(&self, place: Place, boot_ns: u64) {
+        let paths = scan::paths_of(place.pid);
+        let addresses = netns::addresses(place.pid);
         let mut table = lock(&self.table);
         if let Some(id) = table.of_process(&paths, boot_ns) {
-            table.lives_in(&id, pid, netns, mntns);
-            add_addresses(&mut table, &id, addresses);
+            table.lives_in(&id, place);
+            // Unless it is outside, or elsewhere, by now.
+            if table.get(&id).is_some_and(|life| life.pid == Some(place.pid)) {
+                add_addresses(&mut table, &id, addresses);
+            }
         }
     }
 
@@ -159,7 +162,7 @@ impl Watcher {
         let addresses = netns::addresses(pid);
         let mut table = lock(&self.table);
         table.adopt(id, runtime, cgroup, &path, self.scanned_ns);
-        table.lives_in(id, pid, netns, None);
+        table.lives_in(id, Place { pid, netns, mntns: None, is_inside: true });
         table.resolve(id, details, true);
         add_addresses(&mut table, id, addresses);
     }
@@ -203,7 +206,8 @@ impl Watcher {
             {
                 let addresses = netns::addresses(pid);
                 let mut table = lock(&self.table);
-                table.lives_in(&id, pid, netns, netns::mount_namespace(pid));
+                let mntns = netns::mount_namespace(pid);
+                table.lives_in(&id, Place { pid, netns, mntns, is_inside: true });
                 add_addresses(&mut table, &id, addresses);
             }
         }
