@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, docs, ebpf, exit, simulate, vm};
+use xtask::{actor, bench, containers, demo, docs, ebpf, exit, simulate, vm};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of tcprst", version)]
@@ -16,6 +16,8 @@ struct Cli {
 enum Command {
     /// What the recorder costs, beside the tools that it replaces
     Bench(bench::Args),
+    /// Reset in real containers of podman, docker and containerd, and judge what is recorded
+    Containers(containers::Args),
     /// Build the programs, record real resets and print who caused them: start here
     Demo(demo::Args),
     /// Write the documents that are generated from tables
@@ -30,17 +32,22 @@ enum Command {
     /// What `vm` runs inside its guests
     #[command(hide = true)]
     Guest,
+    /// What `containers` runs inside of them
+    #[command(hide = true)]
+    Actor(actor::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Bench(args) => bench::run(args),
+        Command::Containers(args) => containers::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Docs(args) => docs::run(args),
         Command::Ebpf(command) => ebpf::run(&command),
         Command::Simulate(args) => simulate::run(args),
         Command::Vm(args) => vm::run(args),
         Command::Guest => vm::run_guest(),
+        Command::Actor(args) => actor::run(args),
     };
     exit::code(done)
 }

@@ -6,6 +6,7 @@ mod cell;
 mod judge;
 mod ledger;
 mod recording;
+mod sealed;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -17,6 +18,7 @@ pub use cell::{Balance, Cell, Column, UNKNOWN, Verdict};
 pub use judge::{Evidence, is_of, judge};
 pub use ledger::{Entry, Kind};
 pub use recording::{Abilities, Doctor, Recorded, Recording, Row, Site};
+pub use sealed::rows_of;
 
 use crate::simulate::{
     Caused, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios,

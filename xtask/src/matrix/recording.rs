@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -86,6 +86,7 @@ impl Abilities {
 #[derive(Debug)]
 pub struct Recording {
     child: Child,
+    folder: PathBuf,
     out: Lines,
     err: Lines,
 }
@@ -109,22 +110,37 @@ impl Recording {
         ns: &Namespace,
         abilities: Abilities,
     ) -> Result<Self> {
+        let flags: Vec<&str> = abilities.flags().collect();
+        Self::start_with(recorder, out, Some(ns), &flags)
+    }
+
+    /// The same with options of one's own, and where no namespace is given, on the host.
+    pub fn start_with(
+        recorder: &Path,
+        out: &Path,
+        ns: Option<&Namespace>,
+        options: &[&str],
+    ) -> Result<Self> {
+        let folder = out.to_owned();
         let mut command = Command::new(recorder);
         command
             .arg("--out")
             .arg(out)
             // Nothing may be lost, even where others on this machine flood.
             .args(["--print=json", "--ring-size", "16MiB"])
-            .args(abilities.flags())
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = ns.run(|| {
-            command.spawn().with_context(|| format!("cannot run {}", recorder.display()))
-        })?;
+        let mut spawn =
+            || command.spawn().with_context(|| format!("cannot run {}", recorder.display()));
+        let mut child = match ns {
+            Some(ns) => ns.run(spawn)?,
+            None => spawn()?,
+        };
         let out = Lines::of(child.stdout.take().context("no stdout of the recorder")?);
         let err = Lines::of(child.stderr.take().context("no stderr of the recorder")?);
-        let mut recording = Self { child, out, err };
+        let mut recording = Self { child, folder, out, err };
         Deadline::after(LIMIT).until("the recorder to start", || {
             if recording.has_said("recording to") {
                 return Ok(true);
@@ -137,6 +153,11 @@ impl Recording {
             }
         })?;
         Ok(recording)
+    }
+
+    /// Where it records to.
+    pub fn out(&self) -> &Path {
+        &self.folder
     }
 
     /// Whether a line of stderr contains this.

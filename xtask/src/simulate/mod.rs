@@ -20,7 +20,7 @@ mod netns;
 mod options;
 mod orphan;
 mod packet;
-mod pair;
+pub(crate) mod pair;
 mod passive;
 mod proc_net;
 mod process;

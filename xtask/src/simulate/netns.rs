@@ -56,6 +56,11 @@ impl Namespace {
         self.cookie
     }
 
+    /// Another handle of the same namespace.
+    pub fn another(&self) -> Result<Self> {
+        Ok(Self { handle: self.handle.try_clone()?, inode: self.inode, cookie: self.cookie })
+    }
+
     /// Where other programs find the namespace, as long as this handle lives.
     pub(crate) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", getpid(), self.handle.as_raw_fd())

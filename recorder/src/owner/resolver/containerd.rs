@@ -120,16 +120,34 @@ pub(super) async fn inspect(
     Ok(None)
 }
 
+/// The digest of an image's manifest, for images that CRI knows no repository of: those that were
+/// not pulled.
+pub(super) async fn with_digest(socket: &Path, details: Details) -> Result<Details, Failure> {
+    let (None, Some(image)) = (&details.image_digest, &details.image) else { return Ok(details) };
+    let channel = grpc::connect(socket).await?;
+    let image_digest = digest(&channel, "k8s.io", image).await?;
+    Ok(Details { image_digest: image_digest.map(Into::into), ..details })
+}
+
+async fn digest(
+    channel: &Channel,
+    namespace: &str,
+    image: &str,
+) -> Result<Option<String>, Failure> {
+    let request = GetRequest { id: image.to_owned() };
+    let method = "/containerd.services.images.v1.Images/Get";
+    let image: Option<GetImageResponse> =
+        grpc::call(channel, method, request, Some(namespace)).await?;
+    let digest = image.and_then(|found| found.image?.target).map(|target| target.digest);
+    Ok(digest.filter(|digest| !digest.is_empty()))
+}
+
 async fn details(
     channel: &Channel,
     namespace: &str,
     container: Container,
 ) -> Result<Details, Failure> {
-    let request = GetRequest { id: container.image.clone() };
-    let method = "/containerd.services.images.v1.Images/Get";
-    let image: Option<GetImageResponse> =
-        grpc::call(channel, method, request, Some(namespace)).await?;
-    let digest = image.and_then(|found| found.image?.target).map(|target| target.digest);
+    let digest = digest(channel, namespace, &container.image).await?;
     let request = GetTaskRequest { container_id: container.id.clone() };
     let method = "/containerd.services.tasks.v1.Tasks/Get";
     let task: Option<GetTaskResponse> =
@@ -139,7 +157,7 @@ async fn details(
         // It has no other name.
         name: Some(container.id.into()),
         image: (!container.image.is_empty()).then(|| container.image.into()),
-        image_digest: digest.filter(|digest| !digest.is_empty()).map(Into::into),
+        image_digest: digest.map(Into::into),
         pid: task.and_then(|task| task.process).map(|process| process.pid).filter(|pid| *pid != 0),
         ..Details::default()
     })

@@ -99,6 +99,27 @@ fn storage(state: &State, id: &str) -> Option<Details> {
 struct Bundle {
     #[serde(default)]
     annotations: HashMap<String, String>,
+    linux: Option<Linux>,
+}
+
+#[derive(Deserialize)]
+struct Linux {
+    #[serde(default)]
+    namespaces: Vec<Namespace>,
+}
+
+#[derive(Deserialize)]
+struct Namespace {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl Bundle {
+    /// A container without a network namespace in its bundle stays where the runtime is.
+    fn is_host_network(&self) -> Option<bool> {
+        let namespaces = &self.linux.as_ref()?.namespaces;
+        Some(!namespaces.iter().any(|namespace| namespace.kind == "network"))
+    }
 }
 
 /// `io.containerd.runtime.v2.task/NAMESPACE/ID/config.json`.
@@ -110,10 +131,14 @@ fn containerd(state: &Path, id: &str) -> Option<Details> {
         let folder = entry.path().join(id);
         let bundle = read::<Bundle>(&folder.join("config.json"))?;
         Some(match entry.file_name() == "k8s.io" {
-            true => of_annotations(&bundle.annotations),
+            true => Details {
+                is_host_network: bundle.is_host_network(),
+                ..of_annotations(&bundle.annotations)
+            },
             false => Details {
                 runtime: Some(Runtime::Containerd),
                 name: Some(id.into()),
+                is_host_network: bundle.is_host_network(),
                 ..Details::default()
             },
         })
@@ -223,7 +248,8 @@ mod tests {
     fn containerd_writes_a_bundle() {
         let annotations = r#"{"annotations":{"io.kubernetes.cri.container-type":"container",
             "io.kubernetes.cri.container-name":"web","io.kubernetes.cri.sandbox-name":"shop",
-            "io.kubernetes.cri.sandbox-namespace":"prod","io.kubernetes.cri.image-name":"nginx:1"}}"#;
+            "io.kubernetes.cri.sandbox-namespace":"prod","io.kubernetes.cri.image-name":"nginx:1"},
+            "linux":{"namespaces":[{"type":"pid"},{"type":"network","path":"/run/netns/x"}]}}"#;
         let task = "io.containerd.runtime.v2.task";
         let (_dir, state) = state(
             Runtime::Containerd,
@@ -234,6 +260,7 @@ mod tests {
             ],
         );
         let details = look(&state, "a1").expect("known");
+        assert_eq!(details.is_host_network, Some(false));
         let pod = details.pod.expect("a pod");
         assert_eq!((pod.name.as_deref(), pod.namespace.as_deref()), (Some("shop"), Some("prod")));
         assert_eq!((details.name.as_deref(), pod.container.as_deref()), (Some("web"), Some("web")));

@@ -43,6 +43,11 @@ const WAITING: usize = 4096;
 /// The usual places are looked at this often, for runtimes that start later.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
+/// The cgroup is there before its runtime knows the container: containerd tells of a pod's sandbox
+/// only when that runs.
+const ASK_AGAIN: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
+
 /// A container about which nothing is known but where its cgroup lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
@@ -188,9 +193,12 @@ async fn answer(query: Query, clients: &[Rc<Client>], answers: &SyncSender<Answe
     if let Some(details) = early.clone() {
         send(answers, Answer::Found { id: id.clone(), details, is_final: false }).await;
     }
-    let mut said = None;
-    for client in asked {
-        said = said.or(client.ask(&id, early.as_ref()).await);
+    let mut said = ask_all(&asked, &id, early.as_ref()).await;
+    for wait in ASK_AGAIN {
+        if said.is_none() && !asked.is_empty() {
+            time::sleep(wait).await;
+            said = ask_all(&asked, &id, early.as_ref()).await;
+        }
     }
     let answer = match (said, early) {
         (Some(said), Some(early)) => Answer::Found { id, details: said.or(&early), is_final: true },
@@ -200,6 +208,15 @@ async fn answer(query: Query, clients: &[Rc<Client>], answers: &SyncSender<Answe
         (None, None) => Answer::Unknown { id },
     };
     send(answers, answer).await;
+}
+
+async fn ask_all(clients: &[&Rc<Client>], id: &str, early: Option<&Details>) -> Option<Details> {
+    for client in clients {
+        if let Some(details) = client.ask(id, early).await {
+            return Some(details);
+        }
+    }
+    None
 }
 
 /// Where runtimes keep their state, if nobody has said otherwise: for those that do not run, as
@@ -248,7 +265,7 @@ async fn inspect(
         Runtime::Docker => docker::inspect(&endpoint.path, id).await,
         Runtime::Podman => podman::inspect(&endpoint.path, id).await,
         Runtime::Containerd => match cri::inspect(endpoint, id).await? {
-            Some(details) => Ok(Some(details)),
+            Some(details) => containerd::with_digest(&endpoint.path, details).await.map(Some),
             None => containerd::inspect(&endpoint.path, id, early).await,
         },
         Runtime::Crio => cri::inspect(endpoint, id).await,
