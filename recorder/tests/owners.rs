@@ -1,11 +1,9 @@
 //! Who owns a reset: processes by their sockets, and containers by cgroup and namespace. The
 //! cgroups here are made by hand and named as a runtime would: real runtimes are in containers.rs.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -16,6 +14,7 @@ use tempfile::TempDir;
 use xtask::simulate::{Busy, Namespace};
 
 mod common;
+use common::container::{Cgroup, id, play_in};
 use common::{LOSSLESS, Recording, Row, require_root, rows_in, segments};
 
 /// Records what `cause` does in a namespace of its own.
@@ -177,116 +176,6 @@ fn without_socket_owner_nobody_is_remembered() {
     let row = of_port(&rows, port);
     assert_eq!((&row["socket_pid"], &row["socket_act"]), (&Json::Null, &Json::Null));
     assert_eq!(row["socket_uid"], json!(0), "what the socket itself says");
-}
-
-/// A cgroup v2 that is removed when this is dropped.
-struct Cgroup(PathBuf);
-
-impl Cgroup {
-    /// Where a runtime would make it, and named as one would.
-    fn make(runtime: &str, id: &str) -> Self {
-        let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
-            .map(Path::new)
-            .into_iter()
-            .find(|root| root.join("cgroup.procs").exists())
-            .expect("cgroup v2 is mounted");
-        let folder = root.join(runtime).join(id);
-        fs::create_dir_all(&folder).expect("a cgroup");
-        Self(folder)
-    }
-
-    fn id(&self) -> u64 {
-        std::os::unix::fs::MetadataExt::ino(&fs::metadata(&self.0).expect("a folder"))
-    }
-
-    fn join(&self, pid: u32) {
-        fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("join the cgroup");
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        // The last process of it may still be on its way out.
-        for _ in 0..50 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-/// An id as container runtimes give them: 64 hexadecimal digits.
-fn id(number: u32) -> String {
-    format!("5eed{number:060}")
-}
-
-/// A program in a network namespace of its own, in the cgroup from its first line on.
-struct Program(Child);
-
-const IN_CONTAINER: &str = "
-import socket, struct, sys, time
-sys.stdin.readline()
-def server():
-    s = socket.socket()
-    s.bind(('127.0.0.1', 7001))
-    s.listen(5)
-    return s
-def pair(s):
-    c = socket.create_connection(('127.0.0.1', 7001))
-    return c, s.accept()[0]
-s = server()
-c, a = pair(s)
-a.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
-a.close()                                   # linger 0
-c.close()
-try: socket.create_connection(('127.0.0.1', 7002))
-except ConnectionRefusedError: pass         # closed port: no socket
-c, a = pair(s)
-a.shutdown(socket.SHUT_WR)
-c.recv(1)
-time.sleep(0.1)                             # the FIN is acknowledged: FIN_WAIT2
-a.close()                                   # which without a process is kept as TIME_WAIT
-c.send(b'x')                                # and answers what comes late with a reset
-c.close()
-print('done', flush=True)
-sys.stdin.readline()
-";
-
-impl Program {
-    /// Started in the namespace; waits for a line before it does anything.
-    fn start(cgroup: &Cgroup) -> Self {
-        // unshare's child execs python: the first program of the cgroup in its namespaces.
-        let child = Command::new("sh")
-            .args(["-c", "read go; exec unshare --net --pid --fork --kill-child sh -c 'ip link set lo up; exec python3 -c \"$0\"' \"$0\"", IN_CONTAINER])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh, unshare (util-linux), ip (iproute2), python3");
-        cgroup.join(child.id());
-        Self(child)
-    }
-
-    fn go(&mut self) {
-        let stdin = self.0.stdin.as_mut().expect("a pipe");
-        stdin.write_all(b"go\ngo\n").expect("it listens");
-        let mut line = String::new();
-        BufReader::new(self.0.stdout.as_mut().expect("a pipe"))
-            .read_line(&mut line)
-            .expect("a line");
-        assert_eq!(line, "done\n");
-    }
-
-    fn end(mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
-}
-
-fn play_in(cgroup: &Cgroup) {
-    let mut program = Program::start(cgroup);
-    program.go();
-    program.end();
 }
 
 #[test]

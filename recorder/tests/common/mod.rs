@@ -1,6 +1,7 @@
 //! Runs the real recorder on the real kernel.
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+pub(crate) mod container;
 mod files;
 
 use std::io::{BufRead, BufReader};
