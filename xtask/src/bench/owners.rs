@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use super::running::spawn_bpftrace;
 use super::tool::Tool;
 use super::{OwnersArgs, conditions, programs};
-use crate::matrix::{Abilities, Recording, Row, is_of};
+use crate::matrix::{Abilities, Doctor, Recording, Row, is_of};
 use crate::simulate::{
     Busy, Caused, Deadline, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios,
 };
@@ -91,7 +91,8 @@ pub(crate) fn run(args: &OwnersArgs) -> Result<()> {
     let recording = Recording::start(&recorder, &dir.path().join("recording"), &ns, abilities)?;
     let mut current = Current::start(dir.path())?;
     let busy = Busy::start()?;
-    let truths = play_until(&ns, args.resets.get())?;
+    let doctor = Doctor::ask(&recorder)?;
+    let truths = play_until(&ns, &doctor, args.resets.get())?;
     drop(busy);
     thread::sleep(SETTLING);
     let rows = recording.stop(false)?.rows;
@@ -111,11 +112,17 @@ pub(crate) fn run(args: &OwnersArgs) -> Result<()> {
     Ok(())
 }
 
-/// Plays every scenario that this host can, over and over, until there are so many resets.
-fn play_until(ns: &Namespace, resets: u64) -> Result<Vec<Truth>> {
+/// Plays every scenario that this host can, and whose site has a hook here, over and over, until
+/// there are so many resets.
+fn play_until(ns: &Namespace, doctor: &Doctor, resets: u64) -> Result<Vec<Truth>> {
     let mut truths: Vec<Truth> = Vec::new();
-    let mut possible: Vec<&'static Scenario> =
-        scenarios().filter(|scenario| scenario.expect.seen == Seen::Sent).collect();
+    let is_hooked = |scenario: &&Scenario| {
+        doctor.sites.iter().any(|site| site.site == scenario.expect.callee && site.hook.is_some())
+    };
+    let mut possible: Vec<&'static Scenario> = scenarios()
+        .filter(|scenario| scenario.expect.seen == Seen::Sent)
+        .filter(is_hooked)
+        .collect();
     while (truths.len() as u64) < resets {
         ensure!(!possible.is_empty(), "no scenario is possible here");
         let mut again = Vec::new();

@@ -86,6 +86,13 @@ fn await_listener(container: &Container, port: u16) -> Result<()> {
     })
 }
 
+/// Says a word, and reads until the peer, which waits for it, has reset: one that did so at once
+/// might be faster than the end of connect().
+fn provoke(mut stream: &TcpStream) -> Result<()> {
+    stream.write_all(b"x")?;
+    await_reset(stream)
+}
+
 /// Reads until the peer has reset.
 fn await_reset(mut stream: &TcpStream) -> Result<()> {
     stream.set_read_timeout(Some(LIMIT))?;
@@ -98,10 +105,10 @@ fn await_reset(mut stream: &TcpStream) -> Result<()> {
 /// The container's program closes with linger 0; the peer is on the host.
 fn linger0(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     let port = stage.port;
-    let steps = ["listen", &port.to_string(), "accept", "linger0", "close", "pause"];
+    let steps = ["listen", &port.to_string(), "accept", "read", "linger0", "close", "pause"];
     let container = stage.run("linger0", &Network::Own, &steps)?;
     await_listener(&container, port)?;
-    await_reset(&stage.connect(at(&container, port)?)?)?;
+    provoke(&stage.connect(at(&container, port)?)?)?;
     Ok(vec![stage.of(port, "app_linger0", &container, "socket")])
 }
 
@@ -140,11 +147,12 @@ fn await_sleep(container: &Container) -> Result<()> {
 /// Both ends are containers.
 fn between(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     let port = stage.port;
-    let steps = ["listen", &port.to_string(), "accept", "linger0", "close", "pause"];
+    let steps = ["listen", &port.to_string(), "accept", "read", "linger0", "close", "pause"];
     let server = stage.run("server", &Network::Own, &steps)?;
     await_listener(&server, port)?;
     let target = at(&server, port)?.to_string();
-    let client = stage.run("client", &Network::Own, &["connect", &target, "read", "pause"])?;
+    let client =
+        stage.run("client", &Network::Own, &["connect", &target, "write", "read", "pause"])?;
     await_sleep(&client)?;
     Ok(vec![stage.of(port, "app_linger0", &server, "socket").to(&client)])
 }
@@ -208,10 +216,10 @@ fn reject(stage: &Stage<'_>) -> Result<Vec<Expected>> {
 /// The container lives in the host's network: its sockets tell, its ports do not.
 fn host_network(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     let (port, closed) = (stage.port, stage.port + 1);
-    let steps = ["listen", &port.to_string(), "accept", "linger0", "close", "pause"];
+    let steps = ["listen", &port.to_string(), "accept", "read", "linger0", "close", "pause"];
     let container = stage.run("host", &Network::Host, &steps)?;
     await_listener(&container, port)?;
-    await_reset(&stage.connect((Ipv4Addr::LOCALHOST, port).into())?)?;
+    provoke(&stage.connect((Ipv4Addr::LOCALHOST, port).into())?)?;
     ensure!(stage.connect((Ipv4Addr::LOCALHOST, closed).into()).is_err(), "something listens");
     Ok(vec![
         stage.of(port, "app_linger0", &container, "socket"),
@@ -224,11 +232,11 @@ fn pod(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     let (port, closed) = (stage.port, stage.port + 1);
     let pod = stage.runtime.pod(&stage.name("pod"))?;
     let network = Network::Pod(pod.clone());
-    let steps = ["listen", &port.to_string(), "accept", "linger0", "close", "pause"];
+    let steps = ["listen", &port.to_string(), "accept", "read", "linger0", "close", "pause"];
     let one = stage.run("one", &network, &steps)?;
     await_listener(&one, port)?;
     // From beside it, over loopback.
-    let beside = ["connect", &format!("127.0.0.1:{port}"), "read", "refused"];
+    let beside = ["connect", &format!("127.0.0.1:{port}"), "write", "read", "refused"];
     let closed_address = format!("127.0.0.1:{closed}");
     let steps = [&beside[..], &[&closed_address, "pause"]].concat();
     let other = stage.run("two", &network, &steps)?;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::super::ledger::balance;
-use super::super::{Balance, Site};
+use super::super::{Balance, Owners, Site};
 use super::*;
 use crate::simulate::scenarios;
 
@@ -93,6 +93,7 @@ fn doctor(reasons: usize, hook: Option<&str>) -> Doctor {
         reasons,
         symbols: true,
         sites: vec![site("tcp_v4_send_reset"), site("tcp_send_active_reset")],
+        owners: Owners::default(),
     }
 }
 

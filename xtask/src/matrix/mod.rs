@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 pub use cell::{Balance, Cell, Column, UNKNOWN, Verdict};
 pub use judge::{Evidence, is_of, judge};
 pub use ledger::{Entry, Kind};
-pub use recording::{Abilities, Doctor, Recorded, Recording, Row, Site};
+pub use recording::{Abilities, Doctor, Owners, Recorded, Recording, Row, Site};
 pub use sealed::rows_of;
 
 use crate::simulate::{

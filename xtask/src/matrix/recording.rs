@@ -33,6 +33,19 @@ pub struct Doctor {
     pub reasons: usize,
     pub symbols: bool,
     pub sites: Vec<Site>,
+    pub owners: Owners,
+}
+
+/// What can be known of owners.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owners {
+    /// `v2`, `hybrid` or `v1`.
+    pub cgroups: String,
+    /// What sees who accepts a connection, or why nothing does.
+    pub accept: Option<String>,
+    pub accept_note: Option<String>,
+    /// Hooks that failed.
+    pub missing: Vec<String>,
 }
 
 /// A function that the recorder hooks, by which kind of hook, and why.

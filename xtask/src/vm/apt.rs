@@ -112,6 +112,11 @@ fn mirrors() -> Result<Mirrors> {
     Ok(choose_mirrors(&output(&mut targets).context("which mirror does this machine use?")?))
 }
 
+/// The mirror of Debian's own packages.
+pub(crate) fn mirror() -> Result<String> {
+    mirrors()?.main.context("this machine has no Debian mirror in its apt sources")
+}
+
 fn choose_mirrors(uris: &str) -> Mirrors {
     let ending = |end: &str| uris.lines().find(|uri| uri.ends_with(end)).map(str::to_owned);
     Mirrors { main: ending("/debian/"), security: ending("/debian-security/") }

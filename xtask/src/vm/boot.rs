@@ -28,6 +28,8 @@ pub(crate) struct Guest<'a> {
     pub(crate) name: &'a str,
     pub(crate) image: &'a Path,
     pub(crate) initrd: &'a Path,
+    /// A system of its own; what it writes there is forgotten.
+    pub(crate) disk: Option<&'a Path>,
     /// What `xtask guest` reads from its kernel's command line.
     pub(crate) arguments: &'a str,
     pub(crate) limit: Duration,
@@ -105,7 +107,8 @@ impl Guest<'_> {
         // Software emulation: hardware acceleration is not to be had everywhere, and hangs on
         // some machines. Without cx16=off, 6.12 crashed in 7 of 43 boots; with it, in 0 of 35.
         qemu.args(["-accel", "tcg", "-machine", "q35", "-cpu", "max,cx16=off"])
-            .args(["-m", "1024", "-smp", "2", "-nographic", "-no-reboot", "-nodefaults"])
+            .args(["-m", if self.disk.is_some() { "3072" } else { "1024" }])
+            .args(["-smp", "2", "-nographic", "-no-reboot", "-nodefaults"])
             .args(["-display", "none", "-monitor", "none"])
             .arg("-kernel")
             .arg(self.image)
@@ -114,6 +117,10 @@ impl Guest<'_> {
             .arg("-append")
             .arg(format!("console=ttyS0 panic=-1 quiet mitigations=off {}", self.arguments))
             .args(["-device", &format!("isa-debug-exit,iobase={EXIT_PORT:#x},iosize=0x04")]);
+        if let Some(disk) = self.disk {
+            let file = disk.display();
+            qemu.args(["-drive", &format!("file={file},format=raw,if=virtio,snapshot=on")]);
+        }
         for (id, log) in [("console", self.console()), ("results", self.results())] {
             qemu.args(["-chardev", &format!("file,id={id},path={}", log.display())])
                 .args(["-serial", &format!("chardev:{id}")]);

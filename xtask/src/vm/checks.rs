@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{Finding, Message};
 use super::reload;
+use crate::containers::{self, Plan};
 use crate::matrix::{self, Doctor};
 
 /// A test by the name that `--test` gives it.
@@ -28,6 +29,9 @@ pub(crate) enum Test {
     NoBtf,
     /// A netfilter module that is loaded after the start, and again after it was unloaded
     Modules,
+    /// Real podman, docker and containerd under systemd with cgroup v2 alone: each reset names
+    /// exactly its container
+    Containers,
 }
 
 impl Test {
@@ -38,6 +42,12 @@ impl Test {
     /// Needs a kernel into which no netfilter module was loaded yet, and that may lose them.
     pub(crate) fn wants_no_modules(self) -> bool {
         self == Test::Modules
+    }
+
+    /// Needs a system with systemd and container runtimes: in one guest, of the line
+    /// [`super::kernels::SYSTEM`].
+    pub(crate) fn wants_system(self) -> bool {
+        self == Test::Containers
     }
 }
 
@@ -62,6 +72,7 @@ pub(crate) fn run(
         Test::Doctor => doctor(bench, tell),
         Test::NoBtf => no_btf(bench),
         Test::Modules => reload::run(bench),
+        Test::Containers => containers(bench, tell),
     };
     let finding = match done {
         Ok(details) => Finding { test, passed: details.is_empty(), details },
@@ -101,6 +112,28 @@ fn doctor(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Result<
         }
     }
     tell(Message::Doctor(doctor))?;
+    Ok(faults)
+}
+
+fn containers(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Result<Faults> {
+    let first = fs::read_to_string("/proc/1/comm").context("read /proc/1/comm")?;
+    ensure!(first.trim() == "systemd", "the first process is {}, not systemd", first.trim());
+    let mounts = fs::read_to_string("/proc/mounts").context("read /proc/mounts")?;
+    let is_v1 = |line: &str| line.split(' ').nth(2) == Some("cgroup");
+    ensure!(!mounts.lines().any(is_v1), "cgroup v1 is mounted");
+    let doctor = Doctor::ask(&bench.recorder)?;
+    let verdict = containers::play(&Plan::whole(&bench.recorder, &bench.work.join("containers")))?;
+    let mut faults = verdict.faults.clone();
+    faults.extend(verdict.unhooked.iter().map(|what| format!("not seen: {what}")));
+    if doctor.owners.cgroups != "v2" {
+        faults.push(format!("doctor calls cgroups {}, not v2", doctor.owners.cgroups));
+    }
+    if doctor.owners.accept.is_none() {
+        faults.push(format!("who accepts is not seen: {:?}", doctor.owners.accept_note));
+    }
+    for line in verdict.lines() {
+        tell(Message::Note(line))?;
+    }
     Ok(faults)
 }
 

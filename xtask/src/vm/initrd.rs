@@ -13,6 +13,8 @@ use super::modules::{Module, Modules};
 
 /// Starts everything in a guest.
 const INIT: &str = include_str!("init.sh");
+/// The same where the guest has a system of its own.
+const INIT_DISK: &str = include_str!("init-disk.sh");
 
 /// Folder of the modules in a guest, and the lists of their files in the order of loading.
 pub(crate) const MODULES: &str = "/modules";
@@ -71,6 +73,19 @@ pub(crate) fn base(work: &Path) -> Result<PathBuf> {
     archive(&root)
 }
 
+/// Busybox, `/init` and the modules for a disk: all that leads to a system of the guest's own.
+pub(crate) fn starter(modules: &Modules, work: &Path) -> Result<PathBuf> {
+    let root = work.join("starter");
+    for folder in ["bin", "dev", "proc", "sys"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    fs::write(root.join("init"), INIT_DISK)?;
+    fs::set_permissions(root.join("init"), PermissionsExt::from_mode(0o755))?;
+    busybox(&root)?;
+    put_modules(&[(&modules.disk, BASE_ORDER)], &root)?;
+    archive(&root)
+}
+
 /// The static busybox under the names of all its applets.
 fn busybox(root: &Path) -> Result<()> {
     let busybox = find("busybox", "busybox-static")?;
@@ -90,18 +105,24 @@ fn busybox(root: &Path) -> Result<()> {
 /// A kernel's modules, without compression: a guest would take long for it.
 pub(crate) fn modules(modules: &Modules, work: &Path) -> Result<PathBuf> {
     let root = work.join("modules");
+    put_modules(&[(&modules.base, BASE_ORDER), (&modules.netfilter, NETFILTER_ORDER)], &root)?;
+    archive(&root)
+}
+
+/// Puts modules below `root`, and lists of their names.
+fn put_modules(lists: &[(&Vec<Module>, &str)], root: &Path) -> Result<()> {
     let folder = root.join(MODULES.trim_start_matches('/'));
     fs::create_dir_all(&folder)?;
-    for (list, order) in [(&modules.base, BASE_ORDER), (&modules.netfilter, NETFILTER_ORDER)] {
+    for (list, order) in lists {
         let mut names = String::new();
-        for module in list {
+        for module in *list {
             decompress(module, &folder.join(format!("{}.ko", module.name)))?;
             names += &module.name;
             names.push('\n');
         }
         fs::write(root.join(order.trim_start_matches('/')), names)?;
     }
-    archive(&root)
+    Ok(())
 }
 
 fn decompress(module: &Module, to: &Path) -> Result<()> {

@@ -17,6 +17,9 @@ pub(crate) const LINES: &[Line] = &[
     Line { name: "7.x", prefix: "7.", suites: &["trixie-backports", "sid"] },
 ];
 
+/// The line whose guest has a whole system.
+pub(crate) const SYSTEM: &str = "6.12";
+
 /// The machine itself, by the name that `--kernel` gives it.
 pub(crate) const HOST: &str = "host";
 

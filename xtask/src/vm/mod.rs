@@ -4,6 +4,7 @@
 mod apt;
 mod boot;
 mod checks;
+mod disk;
 mod docs;
 mod fetch;
 mod guest;
@@ -32,7 +33,7 @@ use nix::sys::utsname::uname;
 use self::boot::Guest;
 use self::checks::{Bench, Test};
 use self::fetch::Kernel;
-use self::kernels::{HOST, LINES};
+use self::kernels::{HOST, LINES, SYSTEM};
 use self::report::Examined;
 use crate::simulate::scenarios;
 use crate::{exit, workspace};
@@ -86,10 +87,15 @@ pub fn run(args: Args) -> Result<()> {
         tests => tests.to_vec(),
     };
     let lines: Vec<_> = LINES.iter().filter(|line| wanted(line.name)).collect();
-    let lab = Lab::new(&args, tests, lines.is_empty())?;
+    let has_system = lines.iter().any(|line| line.name == SYSTEM);
+    ensure!(
+        has_system || !tests.iter().all(|test| test.wants_system()),
+        "only the kernel {SYSTEM} has a guest with systemd and containers"
+    );
     let cache = args.cache.clone().map_or_else(fetch::default_cache, Ok)?;
     // Links into it are made from elsewhere.
     let cache = path::absolute(cache).context("the cache's folder")?;
+    let lab = Lab::new(&args, tests, &cache, lines.is_empty())?;
     let kernels: Vec<Kernel> =
         lines.iter().map(|line| fetch::newest(line, &cache)).collect::<Result<_>>()?;
 
@@ -127,6 +133,8 @@ struct Lab {
     recorder: PathBuf,
     /// Initrd archives of tools and of our programs; none without guests.
     archives: Option<(PathBuf, PathBuf)>,
+    /// Where kernels and systems are kept.
+    cache: PathBuf,
     work: tempfile::TempDir,
     /// Consoles and results stay here.
     logs: PathBuf,
@@ -134,7 +142,7 @@ struct Lab {
 }
 
 impl Lab {
-    fn new(args: &Args, tests: Vec<Test>, no_guests: bool) -> Result<Self> {
+    fn new(args: &Args, tests: Vec<Test>, cache: &Path, no_guests: bool) -> Result<Self> {
         let recorder = workspace::bin_dir().join("tcprst-record");
         ensure!(
             recorder.is_file(),
@@ -153,7 +161,16 @@ impl Lab {
             }
         };
         let limit = Duration::from_secs(args.boot_limit);
-        Ok(Self { tests, scenarios: args.scenarios.clone(), recorder, archives, work, logs, limit })
+        Ok(Self {
+            tests,
+            scenarios: args.scenarios.clone(),
+            recorder,
+            archives,
+            cache: cache.to_owned(),
+            work,
+            logs,
+            limit,
+        })
     }
 
     /// The tests on this machine, without those that would load and unload its modules.
@@ -165,7 +182,9 @@ impl Lab {
             Bench { recorder: self.recorder.clone(), work, scenarios: self.scenarios.clone() };
         let release = uname().context("uname")?.release().to_string_lossy().into_owned();
         let mut examined = Examined::new(HOST, &release, None);
-        for test in self.tests.iter().filter(|test| !test.wants_no_modules()) {
+        // Those of containers are among the tests of the recorder.
+        let here = |test: &&Test| !test.wants_no_modules() && !test.wants_system();
+        for test in self.tests.iter().filter(here) {
             eprintln!("{HOST}: {release}: {}", test.name());
             checks::run(*test, &bench, &mut |message| {
                 examined.take(message);
@@ -215,12 +234,23 @@ impl Lab {
         let initrd = work.join("initrd");
         let (base, programs) = self.archives.as_ref().context("no initrd")?;
         initrd::join(&[base, &initrd::modules(&modules, &work)?, programs], &initrd)?;
-        let (apart, together): (Vec<Test>, Vec<Test>) =
-            self.tests.iter().partition(|test| test.wants_no_modules());
+        let (apart, together): (Vec<Test>, Vec<Test>) = self
+            .tests
+            .iter()
+            .filter(|test| !test.wants_system())
+            .partition(|t| t.wants_no_modules());
         for (boot, tests) in [("", together), ("-modules", apart)] {
             if !tests.is_empty() {
-                self.boot(kernel, boot, &tests, &initrd, &mut examined)?;
+                self.boot(kernel, boot, &tests, &initrd, None, &mut examined)?;
             }
+        }
+        let of_system: Vec<Test> =
+            self.tests.iter().copied().filter(|test| test.wants_system()).collect();
+        if kernel.line == SYSTEM && !of_system.is_empty() {
+            let disk = disk::system(kernel, &self.cache)?;
+            let initrd = work.join("starter-initrd");
+            initrd::join(&[&initrd::starter(&modules, &work)?, programs], &initrd)?;
+            self.boot(kernel, "-system", &of_system, &initrd, Some(&disk), &mut examined)?;
         }
         Ok(examined)
     }
@@ -231,6 +261,7 @@ impl Lab {
         boot: &str,
         tests: &[Test],
         initrd: &Path,
+        disk: Option<&Path>,
         examined: &mut Examined,
     ) -> Result<()> {
         let names: Vec<_> = tests.iter().map(|test| test.name()).collect();
@@ -240,8 +271,10 @@ impl Lab {
             name: &name,
             image: &kernel.image,
             initrd,
+            disk,
             arguments: &guest::arguments(tests, &self.scenarios),
-            limit: self.limit,
+            // Systemd, three runtimes and a hundred containers.
+            limit: if disk.is_some() { 3 * self.limit } else { self.limit },
             logs: &self.logs,
         };
         let booted = guest.boot()?;

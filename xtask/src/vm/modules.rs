@@ -56,11 +56,16 @@ const NETFILTER: &[&str] = &[
     "nft_meta_bridge",
 ];
 
+/// What a guest needs to reach a disk with a system on it.
+const DISK: &[&str] = &["virtio_pci", "virtio_blk", "ext4"];
+
 /// The modules of one kernel, ready to be put into an initrd.
 #[derive(Debug)]
 pub(crate) struct Modules {
     /// In the order of loading, dependencies first.
     pub(crate) base: Vec<Module>,
+    /// The same for a disk alone.
+    pub(crate) disk: Vec<Module>,
     /// The same for netfilter, without what is in `base`.
     pub(crate) netfilter: Vec<Module>,
     /// Neither a module of this kernel nor built in.
@@ -90,12 +95,13 @@ pub(crate) fn of(kernel: &Kernel, work: &Path) -> Result<Modules> {
     let builtin = fs::read_to_string(folder.join("modules.builtin"))?;
     let builtin: BTreeSet<String> = builtin.lines().map(name_of).collect();
 
+    let disk = graph.order(DISK, &mut BTreeSet::new());
     let mut seen = BTreeSet::new();
     let base = graph.order(BASE, &mut seen);
     let netfilter = graph.order(NETFILTER, &mut seen);
     let has = |name: &&str| graph.files.contains_key(*name) || builtin.contains(*name);
     let absent = BASE.iter().chain(NETFILTER).copied().filter(|name| !has(name)).collect();
-    Ok(Modules { base, netfilter, absent })
+    Ok(Modules { base, disk, netfilter, absent })
 }
 
 /// `kernel/net/ipv4/netfilter/ipt_REJECT.ko.xz` is `ipt_REJECT`; the kernel takes `-` for `_`.
