@@ -22,6 +22,8 @@ pub struct Evidence<'a> {
     pub netns_cookie: u64,
     /// Of the actors.
     pub mntns_id: u64,
+    /// Of the process that played the scenarios.
+    pub pid: u32,
     pub doctor: &'a Doctor,
     pub abilities: Abilities,
     /// Of every namespace.
@@ -115,6 +117,7 @@ impl<'a> Evidence<'a> {
         self.check_facts(row, expect, &mut differences);
         self.check_place(row, expect, &mut differences);
         self.check_task(row, expect, caused, &mut differences);
+        self.check_socket(row, expect, caused, &mut differences);
         let unknown = text(row, "cause") == Some(UNKNOWN) && expect.cause != UNKNOWN;
         if !unknown {
             check(row, "cause", &json!(expect.cause), &mut differences);
@@ -272,6 +275,26 @@ impl<'a> Evidence<'a> {
         check(row, "uid", &json!(0), differences);
         check(row, "gid", &json!(0), differences);
         check(row, "mntns_id", &json!(mntns), differences);
+    }
+
+    /// Every socket is ours, or that of the process which acts, and each is known by what it did.
+    fn check_socket(
+        &self,
+        row: &Row,
+        expect: &Expect,
+        caused: &Caused,
+        differences: &mut Vec<String>,
+    ) {
+        let found = value(row, "socket_pid");
+        let has_socket = expect.seen == Seen::Sent && expect.sk_state.is_some();
+        let is_owner = *found == json!(self.pid) || *found == json!(caused.pid);
+        match (found.is_null(), is_owner) {
+            (true, _) if has_socket => differences.push("socket_pid is null".to_owned()),
+            (true, _) | (false, true) => {}
+            (false, false) => differences.push(format!("socket_pid is {found}, an innocent's")),
+        }
+        // None of them is in a container.
+        check(row, "container_id", &Json::Null, differences);
     }
 }
 

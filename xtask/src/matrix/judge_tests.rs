@@ -10,6 +10,7 @@ use crate::simulate::scenarios;
 const NETNS: u64 = 4026532000;
 const COOKIE: u64 = 7;
 const MNTNS: u64 = 4026531000;
+const PID: u32 = 10;
 
 fn scenario(name: &str) -> Scenario {
     *scenarios().find(|scenario| scenario.name == name).expect("a scenario")
@@ -67,6 +68,8 @@ fn right(scenario: &Scenario, stack: &str, flags: Option<&str>) -> Row {
         ("gid", task(json!(0))),
         ("mntns_id", task(json!(MNTNS))),
         ("cgroup_id", task(json!(1))),
+        ("socket_pid", json!(expect.sk_state.map(|_| PID))),
+        ("container_id", Json::Null),
     ];
     columns.map(|(name, value)| (name.to_owned(), value)).into()
 }
@@ -104,6 +107,7 @@ fn verdict(scenario: &Scenario, doctor: &Doctor, rows: &[Row], ledger: &[Entry])
         netns_id: NETNS,
         netns_cookie: COOKIE,
         mntns_id: MNTNS,
+        pid: PID,
         doctor,
         abilities: ALL,
         rows,

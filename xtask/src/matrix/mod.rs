@@ -70,6 +70,7 @@ impl Played {
             netns_id: self.ns.inode(),
             netns_cookie: self.ns.cookie(),
             mntns_id: mntns.ino(),
+            pid: std::process::id(),
             doctor: &self.doctor,
             abilities: self.abilities,
             rows: &self.recorded.rows,
