@@ -142,7 +142,7 @@ fn a_runtime_that_is_not_well_costs_names_and_one_warning() {
         let cgroup = Cgroup::make("docker", &id);
         play_in(&cgroup);
         // Longer than a request may take, and than the pause after it.
-        thread::sleep(Duration::from_secs(3));
+        thread::sleep(Duration::from_secs(6));
         assert!(resident_kib(recording.pid()) < 200 * 1024, "{mood:?}: memory");
         drop(cgroup);
         let asked = Instant::now();
@@ -167,7 +167,7 @@ fn a_runtime_that_is_not_there_is_told_once() {
     let id = id(200);
     let cgroup = Cgroup::make("docker", &id);
     play_in(&cgroup);
-    thread::sleep(Duration::from_secs(7));
+    thread::sleep(Duration::from_secs(12));
     drop(cgroup);
     let ended = recording.stop(Signal::SIGTERM);
     ended.totals();
@@ -185,7 +185,7 @@ fn names_come_by_themselves_when_it_is_well_again() {
     let cgroup = Cgroup::make("docker", &before);
     play_in(&cgroup);
     drop(cgroup);
-    thread::sleep(Duration::from_secs(3));
+    thread::sleep(Duration::from_secs(6));
     fake.change(Mood::Well);
     // The pause after a failure, and the next look.
     thread::sleep(Duration::from_secs(11));

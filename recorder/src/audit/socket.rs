@@ -15,6 +15,7 @@ use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 
 use super::packet::{RST, Rst, SNAP, parse};
 use crate::error::{Error, Result};
+use crate::owner::netns::NetnsCookie;
 
 /// What waits in the kernel at the most. A RST takes about 800 bytes there, so these are some
 /// 20,000, a fifth of a second of a flood.
@@ -131,18 +132,6 @@ sockopt_impl!(
     libc::SOL_PACKET,
     libc::PACKET_STATISTICS,
     libc::tpacket_stats
-);
-
-/// From `include/uapi/asm-generic/socket.h`; libc has it for a few targets only.
-const SO_NETNS_COOKIE: libc::c_int = 71;
-
-sockopt_impl!(
-    /// The number, unique since boot, of the socket's network namespace.
-    NetnsCookie,
-    GetOnly,
-    libc::SOL_SOCKET,
-    SO_NETNS_COOKIE,
-    u64
 );
 
 /// Passes RSTs over IPv4 and IPv6, both ways; from loopback only what leaves, since all that

@@ -109,6 +109,7 @@ impl Verdict {
 /// Plays the scenes in every runtime, one after the other.
 pub fn play(plan: &Plan) -> Result<Verdict> {
     let mut verdict = Verdict::default();
+    let mut told = 0;
     for kind in &plan.runtimes {
         let ns = Namespace::new()?;
         // In the namespace of the daemon, so that the host of this test is not the machine's.
@@ -125,6 +126,9 @@ pub fn play(plan: &Plan) -> Result<Verdict> {
             session.play_briefs(plan.brief);
         }
         session.judge(&mut verdict)?;
+        // At once: in an emulated machine the others take minutes.
+        verdict.faults.iter().skip(told).for_each(|fault| eprintln!("WRONG {fault}"));
+        told = verdict.faults.len();
     }
     Ok(verdict)
 }

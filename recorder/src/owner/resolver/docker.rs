@@ -38,11 +38,19 @@ struct Config {
     labels: Option<HashMap<String, String>>,
 }
 
+/// Podman's is alike.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct State {
+pub(super) struct State {
+    /// 0 where it does not run.
     #[serde(default)]
     pid: u32,
+}
+
+impl State {
+    pub(super) fn pid(&self) -> Option<u32> {
+        (self.pid != 0).then_some(self.pid)
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,7 +108,7 @@ impl Inspected {
             pod: files::pod_of_labels(&labels),
             is_sandbox: labels.get("io.kubernetes.docker.type").is_some_and(|t| t == "podsandbox"),
             is_host_network: self.host_config.map(|host| host.network_mode == "host"),
-            pid: (self.state.pid != 0).then_some(self.state.pid),
+            pid: self.state.pid(),
             addresses: self.network_settings.addresses(),
         };
         (self.image, details)

@@ -10,8 +10,8 @@ use tokio::time::{self, Instant};
 use super::{Endpoint, State};
 
 /// A runtime that has not answered by then hangs. Docker holds an inspection up for 134 ms while a
-/// container starts, Podman for 40 ms.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// container starts, Podman for 40 ms; in an emulated machine each takes some seconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// One that hangs or talks nonsense is left alone for so long.
 const BACK_OFF: Duration = Duration::from_secs(5);
 /// Requests to one runtime at a time.

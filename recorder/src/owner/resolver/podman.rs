@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tcprst_schema::container::{Details, Pod, Runtime};
 
-use super::docker::{HostConfig, NetworkSettings};
+use super::docker::{HostConfig, NetworkSettings, State};
 use super::health::Failure;
 use super::http;
 
@@ -31,17 +31,11 @@ struct Inspected {
     /// Id of the pod; empty without.
     #[serde(default)]
     pod: String,
-    state: Option<State>,
+    #[serde(default)]
+    state: State,
     host_config: Option<HostConfig>,
     #[serde(default)]
     network_settings: NetworkSettings,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct State {
-    #[serde(default)]
-    pid: u32,
 }
 
 /// `GET /pods/ID/json`.
@@ -80,7 +74,6 @@ pub(super) async fn inspect(socket: &Path, id: &str) -> Result<Option<Details>, 
             })
         }
     };
-    let pid = inspected.state.map_or(0, |state| state.pid);
     Ok(Some(Details {
         runtime: Some(Runtime::Podman),
         name: Some(inspected.name.into()),
@@ -89,7 +82,7 @@ pub(super) async fn inspect(socket: &Path, id: &str) -> Result<Option<Details>, 
         pod,
         is_sandbox: inspected.is_infra,
         is_host_network: inspected.host_config.map(|host| host.network_mode == "host"),
-        pid: (pid != 0).then_some(pid),
+        pid: inspected.state.pid(),
         addresses: inspected.network_settings.addresses(),
     }))
 }
