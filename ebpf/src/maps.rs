@@ -28,7 +28,7 @@ pub(crate) static CLOSED_FROM: LruHashMap<u64, u8, 8192> = LruHashMap::new();
 #[btf_map]
 pub(crate) static OWNERS: LruHashMap<u64, Actor, 65536> = LruHashMap::new();
 
-/// Who listens where; nobody (all zero) where several processes do.
+/// Who listens where.
 #[btf_map]
 pub(crate) static LISTENERS: LruHashMap<ListenKey, Actor, 4096> = LruHashMap::new();
 

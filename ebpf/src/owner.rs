@@ -89,7 +89,8 @@ fn listen_key(sk: Address) -> ListenKey {
         sock::ipv4(read(sk, layout!(offsets.skc_rcv_saddr)).unwrap_or(0))
     };
     let port = u16::from_be(read(sk, layout!(offsets.inet_sport)).unwrap_or(0));
-    ListenKey { netns: namespace(sock::net(sk)), addr, port, family, padding: 0 }
+    let device = read(sk, layout!(offsets.skc_bound_dev_if)).unwrap_or(0);
+    ListenKey { netns: namespace(sock::net(sk)), addr, port, family, device }
 }
 
 /// The running task as the owner of what it does now; none where it is a thread of the kernel
@@ -191,26 +192,23 @@ pub(crate) struct Dead {
 #[inline(never)]
 fn listen(sk: Address) {
     remember(sk, Act::Listen);
-    let key = listen_key(sk);
-    let Some(mut actor) = current(Act::Listen) else {
-        return;
-    };
-    // SAFETY: read at once.
-    if unsafe { LISTENERS.get(key) }.is_some_and(|other| other.tgid != actor.tgid) {
-        // SO_REUSEPORT: connections of this port go to several processes, and which one is not
-        // to be seen from the connection. Nobody is named.
-        actor = NOBODY;
+    if let Some(actor) = current(Act::Listen) {
+        let _ = LISTENERS.insert(listen_key(sk), actor, 0);
     }
-    let _ = LISTENERS.insert(key, actor, 0);
 }
 
 /// The socket of a new connection, in the interrupt that made it: until somebody accepts it, it
 /// is owned by whoever listens. Its addresses are still those of the listener it was cloned from.
+/// With SO_REUSEPORT connections of a port go to several listeners, perhaps of several processes,
+/// and which one is not to be seen from the connection: nobody is named.
 #[inline(never)]
 fn inherit(sk: Address) {
+    /// Fifth bit, behind the four of `skc_reuse` (include/net/sock.h, little-endian).
+    const REUSEPORT: u8 = 1 << 4;
+    let shares = read::<u8>(sk, layout!(offsets.skc_reuseport)).is_none_or(|b| b & REUSEPORT != 0);
     // SAFETY: copied at once.
     match unsafe { LISTENERS.get(listen_key(sk)) } {
-        Some(actor) if actor.tgid != 0 => drop(OWNERS.insert(sk, actor, 0)),
+        Some(actor) if !shares => drop(OWNERS.insert(sk, actor, 0)),
         _ => forget(sk),
     }
 }
@@ -241,8 +239,8 @@ pub(crate) fn follow(sk: Address, from: i32, to: i32) {
         (_, SYN_SENT) if is_tcp() => remember(sk, Act::Connect),
         (_, LISTEN) if is_tcp() => listen(sk),
         (LISTEN, SYN_RECV) => inherit(sk),
-        (LISTEN, CLOSE) => drop(LISTENERS.remove(listen_key(sk))),
-        (FIN_WAIT2 | CLOSING, CLOSE) => leave(sk),
+        (LISTEN, CLOSE) if is_tcp() => drop(LISTENERS.remove(listen_key(sk))),
+        (FIN_WAIT2 | CLOSING, CLOSE) if is_tcp() => leave(sk),
         _ => {}
     }
 }

@@ -90,7 +90,11 @@ pub(crate) fn flow(sk: Address, full: bool) -> Flow {
 /// User and cgroup v2 of a whole socket; `u32::MAX` and 0 where they are not known.
 #[inline(always)]
 pub(crate) fn owner(sk: Address) -> (u32, u64) {
-    let cgroup: Address = read(sk, layout!(offsets.sk_cgroup)).unwrap_or(0);
+    /// Set where the place holds marks and no pointer (include/linux/cgroup-defs.h, 5.10).
+    const MARKS: u64 = 3;
+    let cgroup: Address = read(sk, layout!(offsets.sk_cgroup))
+        .or_else(|| read(sk, layout!(offsets.sk_cgroup_val)).filter(|val| val & MARKS == 0))
+        .unwrap_or(0);
     let node: Address = read(cgroup, layout!(offsets.cgroup_kn)).unwrap_or(0);
     let uid = read(sk, layout!(offsets.sk_uid)).unwrap_or(u32::MAX);
     (uid, read(node, layout!(offsets.kernfs_id)).unwrap_or(0))

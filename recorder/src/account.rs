@@ -61,7 +61,8 @@ impl Account {
             seen: sums.seen + (now.seen - base(cpu).seen),
             lost: sums.lost + (now.lost - base(cpu).lost),
         });
-        Sums { seen: all.seen - self.passed_over, ..all }
+        // One that was passed over may belong to the segment before, by its number.
+        Sums { seen: all.seen.saturating_sub(self.passed_over), ..all }
     }
 
     /// Losses of all segments so far.

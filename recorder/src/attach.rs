@@ -72,7 +72,10 @@ impl<'a> Attacher<'a> {
     }
 
     /// Takes the first of several hooks that works, or says why none does.
-    pub(crate) fn first(&mut self, hooks: &'static [Hook]) -> Result<&'static Hook, String> {
+    pub(crate) fn first(
+        &mut self,
+        hooks: impl Iterator<Item = &'static Hook>,
+    ) -> Result<&'static Hook, String> {
         let mut refused = Vec::new();
         for hook in hooks {
             match self.attach(hook) {

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
+use nix::sys::statfs::{NSFS_MAGIC, statfs};
 use tcprst_schema::hook::Direction;
 use tcprst_schema::layout::MOST_FILTERS;
 use tcprst_schema::wire::MAX_FRAMES;
 
-use crate::owner;
 use crate::owner::resolver::{self, Endpoint};
+use crate::owner::{self, SHORTEST_ID};
 use crate::print::PrintFormat;
 use crate::recorder::{Filter, Options};
+use crate::say;
 use crate::seal::SealPolicy;
 
 /// Records every TCP RST that this host's kernel sends, with the kernel stack that led to it.
@@ -95,8 +97,8 @@ pub struct Record {
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true,
           default_value = "on", default_missing_value = "on")]
     pub socket_owner: Switch,
-    /// Only resets of this container: its name, the beginning of its id, or its pod; can be
-    /// given several times.
+    /// Only resets of this container: its name, its pod, or the first six or more digits of its id;
+    /// can be given several times. Rows then wait three seconds for names before they are written.
     #[arg(long, value_name = "NAME")]
     pub container: Vec<String>,
     /// Only resets with this port at either end; up to 8.
@@ -128,6 +130,15 @@ impl Record {
             if count > MOST_FILTERS {
                 return Err(format!("{option} can be given {MOST_FILTERS} times, not {count}"));
             }
+        }
+        if self.audit && !(self.port.is_empty() && self.netns.is_empty()) {
+            return Err("--audit counts every RST: give it without --port and --netns".to_owned());
+        }
+        let is_short = |name: &&String| name.len() < SHORTEST_ID && is_hex(name);
+        if let Some(short) = self.container.iter().find(is_short) {
+            say!(
+                "--container {short} is taken for a name: of an id give {SHORTEST_ID} digits or more"
+            );
         }
         Ok(())
     }
@@ -169,6 +180,10 @@ impl Record {
     }
 }
 
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let duration =
         humantime::parse_duration(text).map_err(|error| format!("{error}: say 10s, 5m or 1h"))?;
@@ -187,6 +202,10 @@ fn netns(text: &str) -> Result<u32, String> {
     }
     let file = std::fs::metadata(text)
         .map_err(|error| format!("{error}: say an inode, /run/netns/NAME or /proc/PID/ns/net"))?;
+    let is_namespace = statfs(text).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
+    if !is_namespace {
+        return Err("not a namespace: say an inode, /run/netns/NAME or /proc/PID/ns/net".to_owned());
+    }
     u32::try_from(std::os::unix::fs::MetadataExt::ino(&file))
         .map_err(|_| "not a network namespace".to_owned())
 }

@@ -78,7 +78,7 @@ impl Owners {
             (None, None) => String::new(),
         };
         for missing in &self.missing {
-            text += &format!("NOT seen {missing}: less is known of containers\n");
+            text += &format!("NOT seen {missing}: less is known of owners\n");
         }
         text
     }

@@ -213,8 +213,11 @@ impl Kernel {
             stack_bytes: settings.stack_depth * 8,
             wake_bytes: settings.wake_bytes,
             socket_owner: settings.socket_owner.into(),
+            // Before 5.12 (e21aa341785c) an fexit program may go while a task still sleeps in the
+            // function: then a kretprobe has to do.
             accept_return: self
-                .parameters("inet_csk_accept")
+                .structure("bpf_tramp_image")
+                .and_then(|_| self.parameters("inet_csk_accept"))
                 .map_or(0, |parameters| parameters.len() as u32),
             host_netns: settings.host_netns,
             only_netns: filters(settings.only_netns.iter().copied()),

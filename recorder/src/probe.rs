@@ -8,7 +8,9 @@ use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use tcprst_schema::footer::SiteStatus;
-use tcprst_schema::hook::{ACCEPT_HOOKS, Direction, FORGET_HOOK, HOOKS, LIFE_HOOKS, STATE_HOOK};
+use tcprst_schema::hook::{
+    ACCEPT_HOOKS, Attach, Direction, FORGET_HOOK, HOOKS, Hook, LIFE_HOOKS, STATE_HOOK,
+};
 use tcprst_schema::layout::KernelLayout;
 use tcprst_schema::wire::{CpuTotals, LostKey};
 use zerocopy::{FromBytes, IntoBytes};
@@ -148,8 +150,7 @@ pub fn load(
     })
 }
 
-/// Owners of sockets before the resets, so that none is seen without; forgetting before
-/// remembering, so that no socket inherits another's.
+/// Before the resets, so that none is seen without its owner.
 fn attach_owners(attacher: &mut Attacher<'_>, layout: &KernelLayout) -> OwnerHooks {
     let mut hooks = OwnerHooks::default();
     let told = |hook: &str, reason: String| format!("{hook}: {reason}");
@@ -162,7 +163,8 @@ fn attach_owners(attacher: &mut Attacher<'_>, layout: &KernelLayout) -> OwnerHoo
         if let Err(reason) = attacher.attach(&FORGET_HOOK) {
             hooks.missing.push(told(FORGET_HOOK.target, reason));
         }
-        let accept = attacher.first(ACCEPT_HOOKS);
+        let is_safe = |hook: &&Hook| hook.attach != Attach::Fexit || layout.accept_return != 0;
+        let accept = attacher.first(ACCEPT_HOOKS.iter().filter(is_safe));
         hooks.accept = Some(accept.map(|hook| format!("{} {}", hook.attach.name(), hook.target)));
     }
     hooks

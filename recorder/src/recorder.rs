@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tcprst_schema::footer::Filtered;
 use tcprst_schema::hook::Direction;
 use tcprst_schema::row::Row;
 
@@ -31,6 +32,8 @@ use crate::symbols::Symbols;
 
 /// Rows that are flushed before their time: at 500 bytes each they take 8 MB.
 const MOST_PENDING: usize = 16 * 1024;
+/// With `--container`: how long a row waits for names.
+const NAMES_LATE_NS: u64 = 3 * 1_000_000_000;
 /// How long the loop sleeps at the most, so that a signal is answered soon.
 const TICK: Duration = Duration::from_millis(100);
 /// Programs that were running when they were detached are done after this.
@@ -70,8 +73,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn is_any(&self) -> bool {
-        !(self.containers.is_empty() && self.ports.is_empty() && self.netns.is_empty())
+    fn filtered(&self) -> Filtered {
+        Filtered {
+            by_container: !self.containers.is_empty(),
+            by_kernel: !(self.ports.is_empty() && self.netns.is_empty()),
+        }
     }
 
     /// Whether a row is of one of the containers. To be asked last: names come late.
@@ -136,18 +142,19 @@ impl Recorder {
                 crate::symbols::KALLSYMS
             );
         }
+        // Before the look at what is there, which takes a while on a large host.
+        let (drain, events) = ring::start(rings)?;
         let owners = Owners::start(lives, options.owners.clone(), &host.name, &started)?;
         let clock = Clock::now()?;
         let enricher = Enricher::new(&host.name, &names, Stacks::new(symbols));
         let losses = Losses::new(&host.name, &clock);
         let sites = probe.sites().to_vec();
-        let (drain, events) = ring::start(rings)?;
         if let Some(audit) = &mut audit {
             audit.open(&sites)?;
         }
-        let is_filtered = options.filter.is_any();
+        let filtered = options.filter.filtered();
         let policy = options.policy;
-        let store = Store::new(&options.dir, lock, host, sites, names, policy, is_filtered, &clock);
+        let store = Store::new(&options.dir, lock, host, sites, names, policy, filtered, &clock);
         Ok(Self {
             options,
             probe: Some(probe),
@@ -244,9 +251,10 @@ impl Recorder {
         // Each CPU's events are in order; this puts the CPUs together.
         self.pending.sort_by_key(|(row, _)| row.boot_ns);
         self.owners.attribute(self.pending.iter_mut().map(|(row, _)| row));
+        let rest = self.pending.split_off(self.due(&clock));
         let is_wanted = |row: &Row| self.options.filter.is_of_container(row);
         self.store.append(&self.pending, is_wanted, &clock)?;
-        self.pending.clear();
+        self.pending = rest;
         let is_due = |audit: &Audit| audit.is_due(self.options.policy.age);
         if self.store.flush(&clock)? || self.audit.as_ref().is_some_and(is_due) {
             self.report_losses(&clock)?;
@@ -254,6 +262,17 @@ impl Recorder {
             self.report_containers(&clock)?;
         }
         Ok(())
+    }
+
+    /// How many of the pending rows are to be written now: all, unless they are chosen by
+    /// container. Then those that are young wait for what the runtimes say.
+    fn due(&self, clock: &Clock) -> usize {
+        let must = self.probe.is_none() || self.pending.len() >= MOST_PENDING;
+        if must || self.options.filter.containers.is_empty() {
+            return self.pending.len();
+        }
+        let until = clock.boot_ns().saturating_sub(NAMES_LATE_NS);
+        self.pending.partition_point(|(row, _)| row.boot_ns <= until)
     }
 
     fn report_losses(&mut self, clock: &Clock) -> Result<()> {

@@ -100,7 +100,7 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
         file.append(&strip_metadata(batch)?)?;
     }
     // Between rows that a filter by container chose, the others are missing for a reason.
-    let seen = if footer.is_filtered { written } else { account.sums().seen };
+    let seen = if footer.filtered.by_container { written } else { account.sums().seen };
     let footer = Footer {
         recorded_to_us: last_us,
         seen,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 use tcprst_schema::columns::{CONTAINER_COLUMNS, LEDGER_COLUMNS};
-use tcprst_schema::footer::{Footer, SiteStatus};
+use tcprst_schema::footer::{Filtered, Footer, SiteStatus};
 use tcprst_schema::paths::{SegmentName, Table, spool_dir};
 use tcprst_schema::row::{ContainerRow, LedgerRow, LossRow, Row};
 use tcprst_schema::wire::CpuTotals;
@@ -39,7 +39,7 @@ pub struct Store {
     /// Start of the time that the next segment covers.
     covered_from_us: i64,
     next_seq: u32,
-    is_filtered: bool,
+    filtered: Filtered,
     /// Resets that the kernel refused to run a program for, so far.
     refused: u64,
     totals: Totals,
@@ -86,7 +86,7 @@ impl Store {
         sites: Vec<SiteStatus>,
         names: Names,
         policy: SealPolicy,
-        is_filtered: bool,
+        filtered: Filtered,
         clock: &Clock,
     ) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl Store {
             open: None,
             covered_from_us: clock.now_us(),
             next_seq: 1,
-            is_filtered,
+            filtered,
             refused: 0,
             totals: Totals::default(),
         }
@@ -222,7 +222,7 @@ impl Store {
             lost: sums.lost + self.refused,
             account: self.account.base().to_vec(),
             recovered: false,
-            is_filtered: self.is_filtered,
+            filtered: self.filtered,
         }
     }
 

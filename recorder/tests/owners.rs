@@ -239,7 +239,7 @@ fn filters_keep_what_was_asked_for() {
         let totals = recording.stop(Signal::SIGTERM).totals();
         assert_eq!(totals.seen, totals.written, "{options:?}");
         let resets = segments(dir.path(), Table::Resets);
-        assert!(resets[0].footer.is_filtered);
+        assert!(resets[0].footer.filtered.by_kernel);
         let found: Vec<(Json, Json)> = rows_in(&resets, None)
             .into_iter()
             .map(|row| (row["netns_cookie"].clone(), row["src_port"].clone()))

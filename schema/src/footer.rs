@@ -48,6 +48,15 @@ pub struct CpuAccount {
     pub lost: u64,
 }
 
+/// Resets that were not asked for are neither seen nor lost.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Filtered {
+    /// `--container`: chosen when they are written, so that numbers are missing between them.
+    pub by_container: bool,
+    /// `--port`, `--netns`: chosen by the kernel half, before they are numbered.
+    pub by_kernel: bool,
+}
+
 /// The metadata of a segment.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
 pub struct Footer {
@@ -78,9 +87,9 @@ pub struct Footer {
     pub account: Vec<CpuAccount>,
     /// The recorder was killed and the next one sealed this from the spool.
     pub recovered: bool,
-    /// Only resets that were asked for (`--container`, `--port`, `--netns`) are seen and written.
+    /// Whether only some resets were asked for.
     #[serde(default)]
-    pub is_filtered: bool,
+    pub filtered: Filtered,
 }
 
 /// Metadata that is not ours or not whole.
@@ -177,7 +186,7 @@ mod tests {
             lost: 1,
             account: vec![CpuAccount { seen: 5, lost: 6 }],
             recovered: false,
-            is_filtered: true,
+            filtered: Filtered { by_container: true, by_kernel: false },
         }
     }
 

@@ -77,8 +77,12 @@ members! {
     linger2 optional "tcp_sock" "linger2";
     sk_uid optional "sock" "sk_uid.val";
     sk_protocol optional "sock" "sk_protocol";
+    skc_reuseport optional "sock_common" "skc_reuseport";
+    skc_bound_dev_if optional "sock_common" "skc_bound_dev_if";
     skc_listener optional "sock_common" "skc_listener";
     sk_cgroup optional "sock" "sk_cgrp_data.cgroup";
+    // Before 5.15 it shares its place with the marks of net_cls and net_prio.
+    sk_cgroup_val optional "sock" "sk_cgrp_data.val";
     cgroup_kn optional "cgroup" "kn";
     kernfs_id optional "kernfs_node" "id";
     cgroup_root optional "cgroup" "root";

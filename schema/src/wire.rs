@@ -247,7 +247,8 @@ pub struct ListenKey {
     pub addr: [u64; 2],
     pub port: u16,
     pub family: u16,
-    pub padding: u32,
+    /// Index of the device that it is bound to (SO_BINDTODEVICE); 0 is any.
+    pub device: u32,
 }
 
 /// Key of a connection that is over: both ends as on a RST from here.

@@ -230,7 +230,7 @@ pub(crate) fn footer(rows: usize) -> Footer {
         lost: 2,
         account: vec![CpuAccount::default()],
         recovered: false,
-        is_filtered: false,
+        filtered: Default::default(),
     }
 }
 

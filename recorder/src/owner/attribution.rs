@@ -27,8 +27,9 @@ pub(crate) enum Found {
     Owner(Named, &'static str),
     /// None of the containers.
     Nobody,
-    /// Nothing yet: the kernel's word on the cgroup, or the runtime's on the containers, is
-    /// still to come.
+    /// Nothing yet: nobody has told of the cgroup.
+    UnknownCgroup,
+    /// Nothing yet: what the runtimes say of the containers is still to come.
     NotYet,
 }
 
@@ -40,7 +41,7 @@ pub(crate) fn owner(table: &Table, host: NetnsId, facts: &Facts) -> Found {
                 Found::Owner(Named::container(Arc::clone(&life.container)), from)
             }
             Whose::Nobodys => Found::Nobody,
-            Whose::Unknown => Found::NotYet,
+            Whose::Unknown => Found::UnknownCgroup,
         };
     }
     if facts.netns.inode == host.inode {
@@ -79,6 +80,13 @@ fn inhabitant(table: &Table, netns: NetnsId, boot_ns: u64) -> Option<Result<Name
         |life: &Life| life.container.details().is_some_and(|details| details.is_sandbox);
     let mut working = lives.iter().filter(|life| !is_sandbox(life));
     let named = match (working.next(), working.next()) {
+        // Of a pod whose other container has died the port may have been that one's.
+        (Some(only), None)
+            if table.has_dead(netns, boot_ns)
+                && only.container.details().is_some_and(|details| details.pod.is_some()) =>
+        {
+            Named::pod_of(Arc::clone(&only.container))
+        }
         (Some(only), None) => Named::container(Arc::clone(&only.container)),
         // A pod of which nothing but the sandbox is there.
         (None, _) => Named::pod_of(Arc::clone(&lives.first()?.container)),
@@ -148,7 +156,7 @@ mod tests {
         let mut table = table;
         table.made(12, "/system.slice/docker.service", 100);
         assert!(matches!(owner(&table, HOST, &facts(Some(12))), Found::Nobody));
-        assert!(matches!(owner(&table, HOST, &facts(Some(13))), Found::NotYet));
+        assert!(matches!(owner(&table, HOST, &facts(Some(13))), Found::UnknownCgroup));
     }
 
     #[test]
@@ -175,6 +183,22 @@ mod tests {
         assert!(matches!(owner(&strangers, HOST, &facts(None)), Found::Nobody));
         let open = table(&[('a', 10, Some(of_pod("p"))), ('b', 11, None)]);
         assert!(matches!(owner(&open, HOST, &facts(None)), Found::NotYet));
+    }
+
+    #[test]
+    fn a_survivor_is_not_taken_for_the_dead() {
+        let containers = [('a', 10, Some(of_pod("p"))), ('b', 11, Some(of_pod("p")))];
+        let mut table = table(&containers);
+        table.end(&id('a'), 120);
+        assert_eq!(told(owner(&table, HOST, &facts(None))), (None, Some("p".into()), "netns"));
+        assert_eq!(told(owner(&table, HOST, &facts(Some(11)))).0, Some(id('b')), "by its socket");
+    }
+
+    #[test]
+    fn a_second_cgroup_of_that_name_is_nobodys() {
+        let mut table = table(&[('a', 10, None)]);
+        table.made(20, &format!("/user.slice/{}", id('a')), 120);
+        assert!(matches!(owner(&table, HOST, &facts(Some(20))), Found::Nobody));
     }
 
     #[test]

@@ -102,8 +102,8 @@ impl Owners {
             Found::Owner(named, attribution) => {
                 Some(Owner { named, attribution, node: Arc::clone(&self.node) })
             }
-            Found::Nobody => None,
-            Found::NotYet => {
+            Found::Nobody | Found::NotYet => None,
+            Found::UnknownCgroup => {
                 self.is_stale.store(true, Ordering::Relaxed);
                 None
             }
@@ -120,6 +120,9 @@ impl Owners {
         let since = self.written_to_ns;
         self.written_to_ns = clock.boot_ns();
         let table = lock(&self.table);
+        /// An end is told a little later than it came.
+        const LATE_NS: u64 = 10 * 1_000_000_000;
+        let since = since.saturating_sub(LATE_NS);
         let has_lived = |life: &&Life| life.to_ns.is_none_or(|end| end >= since);
         let mut rows: Vec<ContainerRow> =
             table.lives().filter(has_lived).map(|life| self.row(life, clock)).collect();
@@ -164,11 +167,12 @@ fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Shorter beginnings of an id would fit too many; runtimes show twelve digits.
+pub const SHORTEST_ID: usize = 6;
+
 /// Whether the owner is the one that `--container` names: by name, by the beginning of its id,
 /// or by its pod.
 pub fn is_named(owner: &Owner, wanted: &str) -> bool {
-    /// Shorter beginnings of an id would fit too many; runtimes show twelve digits.
-    const SHORTEST_ID: usize = 6;
     let named = &owner.named;
     let pod = named.pod().and_then(|pod| pod.name.as_deref());
     let by_id = wanted.len() >= SHORTEST_ID

@@ -68,6 +68,18 @@ pub(crate) fn addresses(pid: u32) -> Vec<IpAddr> {
     found
 }
 
+/// Addresses of the recorder's own namespace, which is the host's.
+pub(crate) fn own_addresses() -> Vec<IpAddr> {
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    interfaces
+        .filter_map(|interface| {
+            let address = interface.address?;
+            let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+            v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+        })
+        .collect()
+}
+
 /// Addresses in `/proc/net/fib_trie`: those above a line `/32 host LOCAL`.
 fn local_v4(trie: &str) -> Vec<IpAddr> {
     let mut found = Vec::new();

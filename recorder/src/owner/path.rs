@@ -55,6 +55,10 @@ fn container<'a>(parts: &[&'a str], at: usize) -> Option<(Option<Runtime>, &'a s
                 .then_some((Some(Runtime::Nspawn), machine))
         });
     }
+    // With `--cgroups=split`, as Quadlet starts them: the container beside its monitor.
+    if let Some(id) = part.strip_prefix("libpod-payload-") {
+        return is_id(id).then_some((Some(Runtime::Podman), id));
+    }
     if let Some(id) = part.strip_prefix("libpod-") {
         return is_id(id).then_some((Some(Runtime::Podman), id));
     }
@@ -102,6 +106,7 @@ mod tests {
             ("/libpod_parent/libpod-ID", Some(Runtime::Podman)),
             ("/libpod_parent/0123/libpod-ID", Some(Runtime::Podman)),
             ("/machine.slice/libpod-ID.scope", Some(Runtime::Podman)),
+            ("/system.slice/web.service/libpod-payload-ID", Some(Runtime::Podman)),
             ("/machine.slice/machine-libpod_pod_0123.slice/libpod-ID.scope", Some(Runtime::Podman)),
             ("/kubepods/besteffort/pod1234/ID", None),
             (

@@ -26,6 +26,15 @@ pub(crate) struct NetnsId {
 }
 
 impl NetnsId {
+    /// Whether they are one. A cookie may be missing on either side: the kernel has them since
+    /// 5.12, and to ask for one takes 5.14 and CAP_SYS_ADMIN.
+    fn is(self, other: Self) -> bool {
+        match (self.cookie, other.cookie) {
+            (0, _) | (_, 0) => self.inode == other.inode,
+            (one, other) => one == other,
+        }
+    }
+
     /// What it is known by.
     fn key(self) -> (u64, u32) {
         if self.cookie != 0 { (self.cookie, 0) } else { (0, self.inode) }
@@ -105,7 +114,15 @@ impl Table {
             return;
         }
         self.make_room(boot_ns);
-        let place = path::parse(path);
+        // A name is anybody's to give: a second cgroup that claims to be a living container's own
+        // is nobody's.
+        let is_claim = |place: &Place| {
+            place.is_own
+                && self.lives.get(place.id.as_str()).is_some_and(|life| {
+                    life.to_ns.is_none() && life.cgroup_id.is_some_and(|own| own != cgroup_id)
+                })
+        };
+        let place = path::parse(path).filter(|place| !is_claim(place));
         let container = place.map(|place| {
             let is_own = place.is_own;
             // Stopped and started again: a new life, of which the runtime says other things.
@@ -178,6 +195,7 @@ impl Table {
         if let Some((id, _)) = self.lives.get_key_value(place.id.as_str()) {
             return Arc::clone(id);
         }
+        self.make_room(boot_ns);
         let container = Arc::new(Container::new(place.runtime, &place.id));
         let id = Arc::clone(&container.id);
         let life = Life {
@@ -280,13 +298,40 @@ impl Table {
 
     /// Those that live in a namespace at that time.
     pub(crate) fn inhabitants(&self, netns: NetnsId, boot_ns: u64) -> Vec<&Life> {
-        let ids = self.namespaces.get(&netns.key()).map(Vec::as_slice).unwrap_or_default();
-        let lives = ids.iter().filter_map(|id| self.lives.get(id));
-        let is_here = |life: &&Life| life.netns.is_some_and(|other| other.key() == netns.key());
-        lives
-            .filter(is_here)
-            .filter(|life| life.is_alive_at(boot_ns) && !life.is_on_host())
-            .collect()
+        self.all_in(netns).filter(|life| life.is_alive_at(boot_ns) && !life.is_on_host()).collect()
+    }
+
+    /// Whether somebody who worked there is dead at that time.
+    pub(crate) fn has_dead(&self, netns: NetnsId, boot_ns: u64) -> bool {
+        let is_sandbox =
+            |life: &Life| life.container.details().is_some_and(|details| details.is_sandbox);
+        self.all_in(netns)
+            .any(|life| !is_sandbox(life) && life.to_ns.is_some_and(|end| end < boot_ns))
+    }
+
+    /// Living or dead.
+    fn all_in(&self, netns: NetnsId) -> impl Iterator<Item = &Life> {
+        let by_inode = NetnsId { cookie: 0, ..netns }.key();
+        let keys = [Some(netns.key()), Some(by_inode).filter(|key| *key != netns.key())];
+        keys.into_iter()
+            .flatten()
+            .filter_map(|key| self.namespaces.get(&key))
+            .flatten()
+            .filter_map(|id| self.lives.get(id))
+            .filter(move |life| life.netns.is_some_and(|other| other.is(netns)))
+    }
+
+    /// Living containers that no cgroup of v2 tells of, with their process and where it was.
+    pub(crate) fn without_cgroup(&self) -> Vec<(Arc<str>, u32, NetnsId)> {
+        let lives = self.lives.values().filter(|l| l.cgroup_id.is_none() && l.to_ns.is_none());
+        lives.filter_map(|l| Some((Arc::clone(&l.container.id), l.pid?, l.netns?))).collect()
+    }
+
+    /// A container has ended.
+    pub(crate) fn end(&mut self, id: &str, boot_ns: u64) {
+        if let Some(life) = self.lives.get_mut(id) {
+            life.to_ns = Some(boot_ns);
+        }
     }
 
     /// The namespace of containers that has an address at that time, if it is one alone.
@@ -296,7 +341,7 @@ impl Table {
         let living = lives.filter(has_it).filter(|life| life.is_alive_at(boot_ns));
         let mut found = living.filter_map(|life| life.netns);
         let first = found.next()?;
-        found.all(|other| other.key() == first.key()).then_some(first)
+        found.all(|other| other.is(first)).then_some(first)
     }
 
     /// Every container, living or dead.

@@ -25,6 +25,9 @@ const NAP_MS: u16 = 20;
 /// at the most: a large host has thousands of cgroups.
 const SCAN_AGAIN: Duration = Duration::from_secs(5);
 
+/// How often the processes of containers are looked at whose end no cgroup tells.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// The running thread.
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -41,6 +44,8 @@ struct Watcher {
     is_stale: Arc<AtomicBool>,
     /// When the tree was walked, and what the kernel half had lost by then.
     scanned: Instant,
+    /// When the processes of containers without a cgroup of v2 were looked at.
+    looked: Instant,
     scanned_ns: u64,
     lost: u64,
 }
@@ -62,6 +67,7 @@ impl Watch {
             hierarchy: Hierarchy::find(),
             is_stale,
             scanned: Instant::now(),
+            looked: Instant::now(),
             scanned_ns: boot_ns,
             lost: 0,
         };
@@ -91,6 +97,7 @@ impl Watcher {
             self.take_lives();
             self.take_answers();
             self.scan_again();
+            self.end_without_cgroup();
             self.ask();
             let mut fds = [PollFd::new(self.lives.ring.as_fd(), PollFlags::POLLIN)];
             // An interrupted or failed poll only makes the next turn come early.
@@ -126,7 +133,7 @@ impl Watcher {
     /// the addresses there.
     fn arrive(&self, place: Place, boot_ns: u64) {
         let paths = scan::paths_of(place.pid);
-        let addresses = netns::addresses(place.pid);
+        let addresses = container_addresses(place.pid, place.netns);
         let mut table = lock(&self.table);
         if let Some(id) = table.of_process(&paths, boot_ns) {
             table.lives_in(&id, place);
@@ -157,9 +164,11 @@ impl Watcher {
         details: tcprst_schema::container::Details,
     ) {
         let Some(path) = scan::paths_of(pid).into_iter().next() else { return };
-        let cgroup = self.hierarchy.root().and_then(|root| scan::id_of(root, &path));
+        // A cgroup that does not bear its name may be others' too, as the service's of its runtime.
+        let root = self.hierarchy.root().filter(|_| path.contains(id));
+        let cgroup = root.and_then(|root| scan::id_of(root, &path));
         let Some(netns) = netns::of_process(pid) else { return };
-        let addresses = netns::addresses(pid);
+        let addresses = container_addresses(pid, netns);
         let mut table = lock(&self.table);
         table.adopt(id, runtime, cgroup, &path, self.scanned_ns);
         table.lives_in(id, Place { pid, netns, mntns: None, is_inside: true });
@@ -184,6 +193,21 @@ impl Watcher {
         }
     }
 
+    /// Where no cgroup tells of the end of a container, its process does.
+    fn end_without_cgroup(&mut self) {
+        if self.looked.elapsed() < LOOK_AGAIN {
+            return;
+        }
+        self.looked = Instant::now();
+        let lives = lock(&self.table).without_cgroup();
+        for (id, pid, netns) in lives {
+            if netns::inode(pid) != Some(netns.inode) {
+                let now = Clock::now().map_or(self.scanned_ns, |clock| clock.boot_ns());
+                lock(&self.table).end(&id, now);
+            }
+        }
+    }
+
     /// Looks at every cgroup, and at one process of each network namespace.
     fn scan(&mut self) {
         // What is found was there since the last look at the earliest.
@@ -192,10 +216,11 @@ impl Watcher {
         if let Some(root) = self.hierarchy.root() {
             let cgroups = scan::cgroups(root);
             let mut table = lock(&self.table);
+            // First: one that has started again meanwhile has two cgroups, and the old one is gone.
+            table.keep_only(&cgroups, now);
             for (id, path) in &cgroups {
                 table.made(*id, path, since);
             }
-            table.keep_only(&cgroups, now);
         }
         for pid in scan::processes() {
             let paths = scan::paths_of(pid);
@@ -204,7 +229,7 @@ impl Watcher {
             if lock(&self.table).get(&id).is_some_and(|life| life.netns.is_none())
                 && let Some(netns) = netns::of_process(pid)
             {
-                let addresses = netns::addresses(pid);
+                let addresses = container_addresses(pid, netns);
                 let mut table = lock(&self.table);
                 let mntns = netns::mount_namespace(pid);
                 table.lives_in(&id, Place { pid, netns, mntns, is_inside: true });
@@ -213,6 +238,18 @@ impl Watcher {
         }
         (self.scanned, self.scanned_ns) = (Instant::now(), now);
     }
+}
+
+/// Addresses of a container's namespace that are not the host's too: the host's own table may be
+/// that of a router, and rootless Podman gives its containers the host's address.
+fn container_addresses(pid: u32, netns: super::NetnsId) -> Vec<IpAddr> {
+    if netns.inode == netns::host() {
+        return Vec::new();
+    }
+    let of_host = netns::own_addresses();
+    let mut addresses = netns::addresses(pid);
+    addresses.retain(|address| !of_host.contains(address));
+    addresses
 }
 
 /// Those of the host's namespace are the host's.

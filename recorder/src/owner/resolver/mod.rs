@@ -29,7 +29,7 @@ use std::thread;
 use std::time::Duration;
 
 use tcprst_schema::container::{Details, Runtime};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::LocalSet;
 use tokio::time;
 
@@ -40,6 +40,8 @@ use health::{Client, Failure};
 /// Questions that wait; beyond, the oldest is given up. A host that starts more containers than
 /// this in two seconds has more than names to worry about.
 const WAITING: usize = 4096;
+/// Questions under way at a time; each may wait for its runtime's turn.
+const AT_ONCE: usize = 64;
 /// The usual places are looked at this often, for runtimes that start later.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -148,6 +150,7 @@ fn run(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
 
 async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
     let mut clients: Vec<Rc<Client>> = Vec::new();
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
     let mut look = time::interval(LOOK_AGAIN);
     while !queue.is_over.load(Ordering::Acquire) {
         tokio::select! {
@@ -163,10 +166,17 @@ async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answe
                 }
             }
             () = queue.more.notified() => {
-                while let Some(query) = queue.pop() {
-                    let asked = clients.clone();
-                    let answers = answers.clone();
-                    tokio::task::spawn_local(async move { answer(query, &asked, &answers).await });
+                while let Ok(turn) = Arc::clone(&turns).try_acquire_owned()
+                    && let Some(query) = queue.pop()
+                {
+                    let (asked, answers) = (clients.clone(), answers.clone());
+                    let queue = Arc::clone(queue);
+                    tokio::task::spawn_local(async move {
+                        answer(query, &asked, &answers).await;
+                        drop(turn);
+                        // For the next that waits.
+                        queue.more.notify_one();
+                    });
                 }
             }
         }
