@@ -152,9 +152,8 @@ impl Recorder {
         if let Some(audit) = &mut audit {
             audit.open(&sites)?;
         }
-        let filtered = options.filter.filtered();
-        let policy = options.policy;
-        let store = Store::new(&options.dir, lock, host, sites, names, policy, filtered, &clock);
+        let store = Store::new(&options.dir, lock, host, sites, names, options.policy, &clock)
+            .filtered(options.filter.filtered());
         Ok(Self {
             options,
             probe: Some(probe),

@@ -86,7 +86,6 @@ impl Store {
         sites: Vec<SiteStatus>,
         names: Names,
         policy: SealPolicy,
-        filtered: Filtered,
         clock: &Clock,
     ) -> Self {
         Self {
@@ -100,10 +99,15 @@ impl Store {
             open: None,
             covered_from_us: clock.now_us(),
             next_seq: 1,
-            filtered,
+            filtered: Filtered::default(),
             refused: 0,
             totals: Totals::default(),
         }
+    }
+
+    /// The same for a recording that was not asked for everything.
+    pub fn filtered(self, filtered: Filtered) -> Self {
+        Self { filtered, ..self }
     }
 
     pub fn totals(&self) -> Totals {

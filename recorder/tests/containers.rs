@@ -14,7 +14,7 @@ fn each_reset_names_exactly_its_container() {
     let dir = TempDir::new().expect("a folder");
     let verdict = play(&Plan::whole(Path::new(RECORDER), dir.path())).expect("it plays");
     for line in verdict.lines() {
-        println!("{line}");
+        eprintln!("{line}");
     }
     assert!(verdict.faults.is_empty(), "{}", verdict.faults.join("\n"));
     // Ten of each runtime; what netfilter rejects is only seen where kprobes are, and the guests

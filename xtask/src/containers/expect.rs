@@ -71,7 +71,7 @@ impl Expected {
     }
 
     /// The other side is this container.
-    pub(super) fn to(mut self, peer: &Container) -> Self {
+    pub(super) fn towards(mut self, peer: &Container) -> Self {
         self.set("dst_container_name", json!(peer.name));
         if let Some(pod) = &peer.pod {
             self.set("dst_k8s_pod", json!(pod.name));
@@ -81,7 +81,7 @@ impl Expected {
     }
 
     /// The other side is the pod.
-    pub(super) fn to_pod(mut self, pod: &Pod) -> Self {
+    pub(super) fn towards_pod(mut self, pod: &Pod) -> Self {
         self.set("dst_k8s_pod", json!(pod.name));
         self.set("dst_k8s_namespace", json!(pod.namespace));
         self

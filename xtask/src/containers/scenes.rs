@@ -124,7 +124,7 @@ fn closed_port(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     await_sleep(&other)?;
     Ok(vec![
         stage.of(from_host, "closed_port", &container, "netns"),
-        stage.of(from_other, "closed_port", &container, "netns").to(&other),
+        stage.of(from_other, "closed_port", &container, "netns").towards(&other),
     ])
 }
 
@@ -154,7 +154,7 @@ fn between(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     let client =
         stage.run("client", &Network::Own, &["connect", &target, "write", "read", "pause"])?;
     await_sleep(&client)?;
-    Ok(vec![stage.of(port, "app_linger0", &server, "socket").to(&client)])
+    Ok(vec![stage.of(port, "app_linger0", &server, "socket").towards(&client)])
 }
 
 /// The peer falls silent, and the timer of the container's socket goes off while others run.
@@ -246,8 +246,8 @@ fn pod(stage: &Stage<'_>) -> Result<Vec<Expected>> {
         // Docker's are no relatives: nobody knows whose the port would have been.
         Kind::Docker => vec![by_socket, Expected::nobody(closed, "closed_port")],
         kind => vec![
-            by_socket.to_pod(&pod),
-            Expected::of_pod(closed, "closed_port", kind, &pod).to_pod(&pod),
+            by_socket.towards_pod(&pod),
+            Expected::of_pod(closed, "closed_port", kind, &pod).towards_pod(&pod),
         ],
     })
 }

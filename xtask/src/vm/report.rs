@@ -274,8 +274,8 @@ pub(super) mod tests {
             "broken                WRONG\n",
             "right/unknown/wrong   1/0/0\n",
             "  without the reason  0/1/0\n",
-            "causes   FAIL\n",
-            "modules  -\n",
+            "causes      FAIL\n",
+            "modules     -\n",
             "impossible mptcp: no MPTCP before 5.19\n",
             "    broken: recorded 2 times",
         ] {
