@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use xtask::simulate::{Busy, Namespace};
 
 mod common;
-use common::container::{Cgroup, id, play_in};
+use common::container::{Cgroup, id, play_in, v2_root};
 use common::{LOSSLESS, Recording, Row, require_root, rows_in, segments};
 
 /// Records what `cause` does in a namespace of its own.
@@ -216,6 +216,47 @@ fn a_container_is_known_by_its_cgroup_and_its_namespace() {
         assert_eq!(life["cgroup_path"], json!(format!("/docker/{id}")));
         assert_eq!(life["netns_cookie"], socket["netns_cookie"]);
     }
+}
+
+#[test]
+fn with_cgroup_v1_alone_the_namespace_tells() {
+    require_root();
+    let id = id(50);
+    let dir = TempDir::new().expect("a folder");
+    let recording = Recording::start(dir.path(), &LOSSLESS);
+    let cgroup = Cgroup::make_v1("docker", &id);
+    play_in(&cgroup);
+    drop(cgroup);
+    // Its end is told by its process.
+    std::thread::sleep(Duration::from_secs(3));
+    recording.stop(Signal::SIGTERM).totals();
+    let rows = rows_in(&segments(dir.path(), Table::Resets), None);
+    let ours: Vec<&Row> = rows.iter().filter(|row| row["container_id"] == json!(id)).collect();
+    assert_eq!(ours.len(), 3, "{rows:#?}");
+    for row in ours {
+        assert_eq!((&row["attribution"], &row["runtime"]), (&json!("netns"), &json!("docker")));
+    }
+    let lives = rows_in(&segments(dir.path(), Table::Containers), None);
+    let life = lives.iter().rfind(|life| life["container_id"] == json!(id)).expect("its life");
+    assert!(!life["to_time"].is_null() && life["cgroup_id"].is_null(), "{life:?}");
+}
+
+#[test]
+fn doctor_says_what_cgroups_can_tell() {
+    require_root();
+    // In a mount namespace of its own, v2 is taken away.
+    let script = "umount \"$1\" && exec \"$2\" doctor --json";
+    let doctor = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(v2_root())
+        .arg(common::RECORDER)
+        .output()
+        .expect("unshare (util-linux)");
+    let said = String::from_utf8_lossy(&doctor.stderr);
+    let report: Json = serde_json::from_slice(&doctor.stdout).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!(report["owners"]["cgroups"], "v1");
+    let note = report["owners"]["cgroups_note"].as_str().expect("a note");
+    assert!(note.contains("network namespaces alone"), "{note}");
 }
 
 #[test]

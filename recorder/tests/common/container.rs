@@ -6,28 +6,58 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A cgroup v2 that is removed when this is dropped.
-pub(crate) struct Cgroup(PathBuf);
+/// A cgroup that is removed when this is dropped.
+pub(crate) struct Cgroup {
+    folder: PathBuf,
+    /// Where v2 is mounted.
+    v2: PathBuf,
+    /// A hierarchy of v1, mounted for this alone.
+    v1: Option<tempfile::TempDir>,
+}
+
+/// Where cgroup v2 is mounted: by itself, or beside v1.
+pub(crate) fn v2_root() -> PathBuf {
+    ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|root| root.join("cgroup.procs").exists())
+        .expect("cgroup v2 is mounted")
+}
 
 impl Cgroup {
     /// Where a runtime would make it, and named as one would.
     pub(crate) fn make(runtime: &str, id: &str) -> Self {
-        let root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
-            .map(Path::new)
-            .into_iter()
-            .find(|root| root.join("cgroup.procs").exists())
-            .expect("cgroup v2 is mounted");
-        let folder = root.join(runtime).join(id);
+        let v2 = v2_root();
+        let folder = v2.join(runtime).join(id);
         fs::create_dir_all(&folder).expect("a cgroup");
-        Self(folder)
+        Self { folder, v2, v1: None }
+    }
+
+    /// The same in a hierarchy of v1; in v2 its processes are in the root, as all are on a host
+    /// that has v1 alone.
+    pub(crate) fn make_v1(runtime: &str, id: &str) -> Self {
+        let root = tempfile::TempDir::new().expect("a folder");
+        let name = format!("none,name=tcprst{}", std::process::id());
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "cgroup", "-o", &name, "cgroup"]).arg(root.path());
+        assert!(mount.status().expect("mount").success(), "a hierarchy of cgroup v1");
+        let folder = root.path().join(runtime).join(id);
+        fs::create_dir_all(&folder).expect("a cgroup");
+        Self { folder, v2: v2_root(), v1: Some(root) }
     }
 
     pub(crate) fn id(&self) -> u64 {
-        std::os::unix::fs::MetadataExt::ino(&fs::metadata(&self.0).expect("a folder"))
+        std::os::unix::fs::MetadataExt::ino(&fs::metadata(&self.folder).expect("a folder"))
     }
 
     fn join(&self, pid: u32) {
-        fs::write(self.0.join("cgroup.procs"), pid.to_string()).expect("join the cgroup");
+        let join = |folder: &Path| {
+            fs::write(folder.join("cgroup.procs"), pid.to_string()).expect("join the cgroup");
+        };
+        if self.v1.is_some() {
+            join(&self.v2);
+        }
+        join(&self.folder);
     }
 }
 
@@ -35,10 +65,15 @@ impl Drop for Cgroup {
     fn drop(&mut self) {
         // The last process of it may still be on its way out.
         for _ in 0..50 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
+            if fs::remove_dir(&self.folder).is_ok() {
+                break;
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+        if let Some(root) = &self.v1 {
+            // What is left of it goes with the hierarchy.
+            let _ = self.folder.parent().map(fs::remove_dir);
+            let _ = Command::new("umount").arg(root.path()).status();
         }
     }
 }
