@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::commands;
 use crate::error::Error;
 
 const EXAMPLES: &str = "\
@@ -55,6 +56,14 @@ pub struct Cli {
     #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
     pub format: Format,
 
+    /// Only what happened since then: `2h`, `yesterday 14:00`, RFC 3339
+    #[arg(long, value_name = "TIME", global = true)]
+    pub since: Option<String>,
+
+    /// Only what happened before then
+    #[arg(long, value_name = "TIME", global = true)]
+    pub until: Option<String>,
+
     /// Read the SQL from a file; `-` is stdin
     #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
     pub file: Option<PathBuf>,
@@ -67,14 +76,15 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-#[derive(Clone, Copy, Debug, Subcommand)]
+/// One module each, in `commands/`.
+#[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Columns of every table: type, encoding and meaning
-    Schema,
+    Schema(commands::schema::Args),
     /// Recorded segments, oldest first, and whether each is whole
-    Files,
+    Files(commands::files::Args),
     /// Resets that were seen but not recorded, and what is known of them
-    Losses,
+    Losses(commands::losses::Args),
 }
 
 /// How a result is printed.
@@ -91,10 +101,10 @@ pub enum Format {
 }
 
 /// What to do.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Job {
     Sql(String),
-    Schema,
+    Command(Command),
 }
 
 impl Cli {
@@ -103,10 +113,8 @@ impl Cli {
         if self.command.is_some() && (self.sql.is_some() || self.file.is_some()) {
             return Err(Error::Usage("give either SQL or a subcommand"));
         }
-        match (self.command, &self.sql, &self.file) {
-            (Some(Command::Schema), ..) => Ok(Job::Schema),
-            (Some(Command::Files), ..) => Ok(Job::Sql(include_str!("reports/files.sql").into())),
-            (Some(Command::Losses), ..) => Ok(Job::Sql(include_str!("reports/losses.sql").into())),
+        match (&self.command, &self.sql, &self.file) {
+            (Some(command), ..) => Ok(Job::Command(command.clone())),
             (None, Some(sql), _) => Ok(Job::Sql(sql.clone())),
             (None, None, Some(path)) if path != Path::new("-") => fs::read_to_string(path)
                 .map(Job::Sql)
@@ -141,11 +149,11 @@ mod tests {
     #[test]
     fn a_subcommand_is_told_from_sql() {
         let cli = Cli::parse_from(["tcprst-analyze", "schema"]);
-        assert_eq!(cli.job().unwrap(), Job::Schema);
+        assert!(matches!(cli.job().unwrap(), Job::Command(Command::Schema(_))));
         let cli = Cli::parse_from(["tcprst-analyze", "select 1"]);
-        assert_eq!(cli.job().unwrap(), Job::Sql("select 1".into()));
+        assert!(matches!(cli.job().unwrap(), Job::Sql(sql) if sql == "select 1"));
         let cli = Cli::parse_from(["tcprst-analyze", "--data", "x", "files", "--format", "csv"]);
-        assert!(matches!(cli.command, Some(Command::Files)));
+        assert!(matches!(cli.command, Some(Command::Files(_))));
         assert_eq!((cli.format, cli.data), (Format::Csv, vec![PathBuf::from("x")]));
     }
 }

@@ -9,16 +9,17 @@
 //! 3. [`table`] makes one DataFusion table of sealed files and spools; [`files`] is the table
 //!    of the segments themselves.
 //! 4. [`session`] plans the SQL, refuses whatever would write, and runs it.
-//! 5. [`print`] encodes the result batch by batch, on stdout.
+//! 5. [`commands`] holds the subcommands; most are SQL of `reports/` with the arguments put in.
+//! 6. [`print`] encodes the result batch by batch, on stdout.
 //!
 //! [`error`] holds everything that can end this path early, and its exit code.
 
 pub mod cli;
+pub mod commands;
 pub mod error;
 pub mod files;
 pub mod print;
 pub mod recording;
-mod schema_command;
 pub mod sealed;
 pub mod session;
 pub mod spool;
@@ -28,7 +29,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use cli::{Cli, Job};
+use cli::{Cli, Command, Job};
 use error::Error;
 use recording::Recording;
 
@@ -42,6 +43,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Complete only where both are.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self == Outcome::Partial { self } else { other }
+    }
+
     pub fn exit_code(self) -> ExitCode {
         match self {
             Outcome::Complete => ExitCode::SUCCESS,
@@ -69,15 +76,15 @@ pub fn run(cli: &Cli) -> Result<Outcome, Error> {
 
 fn answer(cli: &Cli) -> Result<Outcome, Error> {
     let mut stdout = io::stdout().lock();
-    let sql = match cli.job()? {
-        Job::Schema => {
-            print::batch(cli.format, &schema_command::columns()?, &mut stdout)?;
-            return Ok(Outcome::Complete);
-        }
-        Job::Sql(sql) => sql,
-    };
+    let job = cli.job()?;
+    if let Job::Command(Command::Schema(args)) = &job {
+        return commands::schema::run(args, cli.format, &mut stdout);
+    }
     // Before the files: a mistake in the SQL is told at once, however many files there are.
-    let statements = session::parse(&sql)?;
+    let statements = match &job {
+        Job::Sql(sql) => session::parse(sql)?,
+        Job::Command(_) => Vec::new(),
+    };
     let recording = Recording::open(&cli.data)?;
     for skipped in recording.skipped() {
         tell(skipped);
@@ -86,12 +93,18 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
 
     // The main thread plans, because it has the larger stack: plans are walked recursively.
     let runtime = tokio::runtime::Runtime::new().map_err(Error::Runtime)?;
-    runtime.block_on(async {
+    let answered = runtime.block_on(async {
         let session = session::Session::new(recording)?;
         for statement in statements {
             session.run(statement, cli.format, &mut stdout).await?;
         }
-        stdout.flush().map_err(Error::Output)
+        let mut context = commands::Context { cli, session: &session, out: &mut stdout };
+        let outcome = match &job {
+            Job::Command(command) => commands::run(command, &mut context).await?,
+            Job::Sql(_) => Outcome::Complete,
+        };
+        context.out.flush().map_err(Error::Output)?;
+        Ok::<_, Error>(outcome)
     })?;
-    Ok(outcome)
+    Ok(outcome.and(answered))
 }

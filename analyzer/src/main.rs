@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tcprst_analyzer::cli::Cli;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match tcprst_analyzer::run(&Cli::parse()) {
         Ok(outcome) => outcome.exit_code(),

@@ -92,7 +92,7 @@ pub async fn stream(
     format: Format,
     cells: Cells,
     mut batches: SendableRecordBatchStream,
-    out: &mut impl Write,
+    out: &mut dyn Write,
 ) -> Result<(), Error> {
     let mut encoder = Encoder::new(format, cells, batches.schema());
     while let Some(batch) = batches.next().await {
@@ -102,7 +102,7 @@ pub async fn stream(
 }
 
 /// Prints one batch.
-pub fn batch(format: Format, batch: &RecordBatch, out: &mut impl Write) -> Result<(), Error> {
+pub fn batch(format: Format, batch: &RecordBatch, out: &mut dyn Write) -> Result<(), Error> {
     let mut encoder = Encoder::new(format, Cells::OneLine, batch.schema());
     out.write_all(&encoder.encode(batch)?).map_err(Error::Output)?;
     out.write_all(&encoder.finish()?).map_err(Error::Output)?;

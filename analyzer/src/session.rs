@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
@@ -63,12 +64,32 @@ impl Session {
         Ok(Self { context })
     }
 
+    /// Runs the statements of a text, one after the other.
+    pub async fn run_sql(
+        &self,
+        sql: &str,
+        format: Format,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        for statement in parse(sql)? {
+            self.run(statement, format, out).await?;
+        }
+        Ok(())
+    }
+
+    /// The whole result of one query, for reports whose results are small.
+    pub async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+        let plan = self.context.state().create_logical_plan(sql).await?;
+        refuse_writes(&plan)?;
+        Ok(self.context.execute_logical_plan(plan).await?.collect().await?)
+    }
+
     /// Runs one statement and prints its result while it comes.
     pub async fn run(
         &self,
         statement: Statement,
         format: Format,
-        out: &mut impl Write,
+        out: &mut dyn Write,
     ) -> Result<(), Error> {
         // Planning these would ask for details of what is refused anyway.
         match statement {

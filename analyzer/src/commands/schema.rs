@@ -1,5 +1,6 @@
 //! `tcprst-analyze schema`: the columns of every table, from the tables that define them.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray};
@@ -9,12 +10,24 @@ use tcprst_schema::columns::{
     COLUMNS, CONTAINER_COLUMNS, Column, Encoding, Kind, LEDGER_COLUMNS, LOSS_COLUMNS,
 };
 
+use crate::Outcome;
+use crate::cli::Format;
+use crate::error::Error;
 use crate::files::FILE_COLUMNS;
+use crate::print;
 
 const HEADER: [&str; 7] = ["table", "column", "type", "null", "encoding", "reason", "doc"];
 
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {}
+
+pub fn run(_: &Args, format: Format, out: &mut dyn Write) -> Result<Outcome, Error> {
+    print::batch(format, &columns()?, out)?;
+    Ok(Outcome::Complete)
+}
+
 /// One row per column.
-pub(crate) fn columns() -> Result<RecordBatch, ArrowError> {
+fn columns() -> Result<RecordBatch, ArrowError> {
     let mut rows: Vec<[&'static str; HEADER.len()]> = Vec::new();
     rows.extend(COLUMNS.iter().map(|column| describe("resets", column)));
     rows.extend(LOSS_COLUMNS.iter().map(|column| describe("losses", column)));
