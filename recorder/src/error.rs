@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use tcprst_schema::footer::FooterError;
+use tcprst_schema::writer::WriteError;
 
 /// Exit codes of the program (ripgrep's contract, widened by two).
 pub mod exit_code {
@@ -54,6 +55,16 @@ pub enum Error {
     Footer(#[from] FooterError),
     #[error("cannot {0}: {1}")]
     System(&'static str, #[source] io::Error),
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Io { action, path, source } => Self::Io { action, path, source },
+            WriteError::Parquet { path, source } => Self::Parquet { path, source },
+            WriteError::Footer(source) => Self::Footer(source),
+        }
+    }
 }
 
 /// Result of the recorder.

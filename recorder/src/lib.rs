@@ -31,7 +31,6 @@ pub mod host;
 pub mod kernel;
 pub mod losses;
 pub mod owner;
-pub mod parquet;
 mod perf;
 pub mod print;
 pub mod probe;

@@ -9,12 +9,12 @@ use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SegmentName, Table};
 use tcprst_schema::row::LossRow;
 use tcprst_schema::wire::{LostKey, NO_REASON};
+use tcprst_schema::writer::PartialFile;
 
 use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::enrich::Enricher;
 use crate::error::Result;
-use crate::parquet::PartialFile;
 use crate::probe::Counters;
 
 /// Keys in the kernel's table from which on the reported ones are taken out: three quarters
@@ -168,5 +168,5 @@ pub fn write_table<R>(
     let mut file = PartialFile::create(name.partial(dir, table), columns)?;
     file.append(&batch.finish()?)?;
     let footer = Footer { seen: 0, lost: 0, written: rows.len() as u64, ..footer };
-    file.seal(&footer, &name.sealed(dir, table))
+    Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }

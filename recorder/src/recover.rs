@@ -2,19 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::array::{ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch, new_null_array};
+use arrow::datatypes::{FieldRef, Int32Type, Int64Type, TimestampMicrosecondType};
 use tcprst_schema::arrow::spool_schema;
 use tcprst_schema::columns::COLUMNS;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, Table, spool_dir};
+use tcprst_schema::rollup::Rollup;
+use tcprst_schema::writer::PartialFile;
 
 use crate::account::Account;
 use crate::error::{Error, Result};
 use crate::losses;
-use crate::parquet::PartialFile;
 use crate::say;
+use crate::segment::write_rollup;
 use crate::spool::{self, Leftover};
 
 /// What recovery did, for the start message.
@@ -90,6 +93,7 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
     let mut last_us = footer.recorded_from_us;
     let mut written = 0;
     let mut file = PartialFile::create(segment.partial(dir, Table::Resets), COLUMNS)?;
+    let mut rollup = Rollup::default();
     for batch in &batches {
         // The rows carry their number, not the losses before: those follow from the gaps.
         for (cpu, seq, time_us) in numbers(batch)? {
@@ -97,7 +101,9 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
             last_us = last_us.max(time_us);
         }
         written += batch.num_rows() as u64;
-        file.append(&strip_metadata(batch)?)?;
+        let batch = of_today(batch)?;
+        file.append(&batch)?;
+        rollup.add(&batch).map_err(Error::Batch)?;
     }
     // Between rows that a filter by container chose, the others are missing for a reason.
     let seen = if footer.filtered.by_container { written } else { account.sums().seen };
@@ -116,6 +122,7 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
         let row = losses::unkeyed(&host, "ring", footer.lost, from, to);
         losses::write(dir, segment, &[row], footer.clone())?;
     }
+    write_rollup(dir, segment, &mut rollup, &footer)?;
     file.seal(&footer, &segment.sealed(dir, Table::Resets))?;
     Ok(written)
 }
@@ -137,7 +144,14 @@ fn numbers(batch: &RecordBatch) -> Result<impl Iterator<Item = (u32, u64, i64)>>
     }))
 }
 
-/// The writer of the sealed file knows the schema without the spool's metadata.
-fn strip_metadata(batch: &RecordBatch) -> Result<RecordBatch> {
-    RecordBatch::try_new(spool_schema(COLUMNS), batch.columns().to_vec()).map_err(Error::Batch)
+/// The rows in today's columns: the recorder that was killed may have been an older one, whose
+/// spool lacks some.
+fn of_today(batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = spool_schema(COLUMNS);
+    let column = |field: &FieldRef| match batch.column_by_name(field.name()) {
+        Some(column) => Arc::clone(column),
+        None => new_null_array(field.data_type(), batch.num_rows()),
+    };
+    let columns = schema.fields().iter().map(column).collect();
+    RecordBatch::try_new(schema, columns).map_err(Error::Batch)
 }

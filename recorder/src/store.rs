@@ -10,6 +10,7 @@ use tcprst_schema::footer::{Filtered, Footer, SiteStatus};
 use tcprst_schema::paths::{SegmentName, Table, spool_dir};
 use tcprst_schema::row::{ContainerRow, LedgerRow, LossRow, Row};
 use tcprst_schema::wire::CpuTotals;
+use tcprst_schema::writer::create_dir;
 use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 
 use crate::account::{Account, Sums};
@@ -18,7 +19,6 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::kernel::Names;
 use crate::losses;
-use crate::parquet::create_dir;
 use crate::seal::SealPolicy;
 use crate::segment::Segment;
 

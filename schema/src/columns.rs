@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use crate::container::{Pod, Runtime};
 use crate::row::{
-    ContainerRow, LedgerRow, LossRow, Named, Owner, Row, SocketProcess, family_text, sk_flags_text,
-    tcp_flags_text,
+    ContainerRow, LedgerRow, LossRow, Named, Owner, RollupRow, Row, SocketProcess, family_text,
+    sk_flags_text, tcp_flags_text,
 };
 
 /// The type of a column, kept to what every Parquet reader knows.
@@ -191,6 +191,8 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
         "Destination address of the RST packet.";
     "dst_port" Int32 null Dictionary(MIXED) |r| Value::int(r.dst.map(|(_, p)| p)),
         "Destination port of the RST packet.";
+    "port" Int32 null Dictionary(FEW) |r| Value::int(r.service_port()),
+        "Port of the service, on whichever side it is: the one that was listened on, as far as owner, state or answered segment show; else the one outside 32768-60999 (ip(7)'s ephemeral ports), else the lower.";
     // Task.
     "pid" Int32 null Dictionary(REPEATS) |r| Value::int(r.task.as_ref().map(|t| t.pid.cast_signed())),
         "Process that acted (kernel tgid); null where the task on the CPU did not act.";
@@ -257,6 +259,70 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
     "dst_k8s_pod" Text null Dictionary(REPEATS) |r| text(r.peer.as_ref().and_then(Named::pod).and_then(|p| p.name.as_ref())),
         "Name of that pod.";
 };
+
+/// What `resets_per_minute` counts by: columns of `resets` of few values, or of values that come
+/// with others that are here anyway (a container's image). Peers are not: they have no end.
+pub const DIMENSIONS: &[&str; 20] = &[
+    "host",
+    "direction",
+    "callee",
+    "caller",
+    "cause",
+    "blame",
+    "reason",
+    "sk_state",
+    "context",
+    "family",
+    "port",
+    "comm",
+    "socket_comm",
+    "runtime",
+    "container_id",
+    "container_name",
+    "container_image",
+    "k8s_namespace",
+    "k8s_pod",
+    "k8s_container",
+];
+
+macro_rules! dimension {
+    ($kind:ident, $at:literal) => {
+        Column::<RollupRow> {
+            name: DIMENSIONS[$at],
+            kind: Kind::$kind,
+            nullable: true,
+            encoding: Encoding::Dictionary,
+            encoding_reason: FEW,
+            doc: "As in `resets`.",
+            value: |row| row.dimensions[$at].clone(),
+        }
+    };
+}
+
+const fn required(
+    name: &'static str,
+    kind: Kind,
+    encoding: Encoding,
+    encoding_reason: &'static str,
+    doc: &'static str,
+    value: for<'a> fn(&'a RollupRow) -> Value<'a>,
+) -> Column<RollupRow> {
+    Column { name, kind, nullable: false, encoding, encoding_reason, doc, value }
+}
+
+/// The columns of `resets_per_minute`.
+#[rustfmt::skip]
+pub const ROLLUP_COLUMNS: &[Column<RollupRow>] = &[
+    required("time", Kind::Timestamp, Encoding::Delta, RISING,
+        "The minute in which the resets were sent: its start, UTC.", |r| Value::Int(r.minute_us)),
+    dimension!(Text, 0), dimension!(Text, 1), dimension!(Text, 2), dimension!(Text, 3),
+    dimension!(Text, 4), dimension!(Text, 5), dimension!(Text, 6), dimension!(Text, 7),
+    dimension!(Text, 8), dimension!(Text, 9), dimension!(Int32, 10), dimension!(Text, 11),
+    dimension!(Text, 12), dimension!(Text, 13), dimension!(Text, 14), dimension!(Text, 15),
+    dimension!(Text, 16), dimension!(Text, 17), dimension!(Text, 18), dimension!(Text, 19),
+    required("count", Kind::Int64, Encoding::Dictionary, FEW,
+        "How many they were.", |r| Value::Int(r.count)),
+];
 
 /// The columns of `losses`.
 #[rustfmt::skip]

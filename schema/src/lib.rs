@@ -9,7 +9,8 @@
 //!    [`classify::classify`] what they prove.
 //! 3. With the feature `arrow`, the result is a [`row::Row`]; [`columns::COLUMNS`] says how
 //!    each of its fields becomes a column, [`arrow`] derives both schemas from it, [`footer`]
-//!    holds what a segment says of itself, and [`paths`] what it is called.
+//!    holds what a segment says of itself, and [`paths`] what it is called; [`rollup`] counts the
+//!    rows of a segment by minute, and [`writer`] writes any table's file.
 //!
 //! Without the feature the crate is `no_std`, because the kernel half is built from it too.
 #![cfg_attr(not(feature = "arrow"), no_std)]
@@ -31,11 +32,15 @@ pub mod footer;
 #[cfg(feature = "arrow")]
 pub mod paths;
 #[cfg(feature = "arrow")]
+pub mod rollup;
+#[cfg(feature = "arrow")]
 pub mod row;
+#[cfg(feature = "arrow")]
+pub mod writer;
 
 /// Version of the columns. It rises when a column is added, renamed or changes its meaning;
 /// readers take missing columns as null.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Version of the rules in [`cause::CAUSES`]. It rises with each change of a rule, so that the
 /// analyzer knows which files were classified by older ones.

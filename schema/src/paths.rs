@@ -26,6 +26,8 @@ pub enum Table {
     Losses,
     Ledger,
     Containers,
+    /// The rollup of `resets`.
+    ResetsPerMinute,
 }
 
 impl Table {
@@ -35,6 +37,7 @@ impl Table {
             Table::Losses => "losses",
             Table::Ledger => "ledger",
             Table::Containers => "containers",
+            Table::ResetsPerMinute => "resets_per_minute",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::columns::Value;
 use crate::container::{Container, Details, Pod, Runtime};
 use crate::wire::{SK_FLAG_NAMES, TCP_FLAG_NAMES};
 
@@ -177,6 +178,51 @@ pub struct Row {
     pub peer: Option<Named>,
 }
 
+/// Ports that Linux gives to clients where nobody changed `ip_local_port_range` (ip(7)).
+const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
+
+impl Row {
+    /// Port of the service: one side of a connection listened, and the other's port says nothing.
+    pub fn service_port(&self) -> Option<u16> {
+        let (src, dst) = (self.src?.1, self.dst?.1);
+        // A received RST has this host's port as its destination.
+        let (local, remote) = if self.direction == "received" { (dst, src) } else { (src, dst) };
+        let act = self.socket.process.as_ref().map(|process| process.act);
+        let is_local = match (act, self.sk_state.as_deref()) {
+            (Some("connect"), _) | (_, Some("SYN_SENT")) => Some(false),
+            (Some("accept" | "listen"), _) | (_, Some("LISTEN" | "SYN_RECV" | "NEW_SYN_RECV")) => {
+                Some(true)
+            }
+            // Who sends a SYN is the client, who answers it listens; the RST goes back to him.
+            _ => match self.answered_flags {
+                Some(flags) if flags & SYN != 0 => Some(flags & ACK == 0),
+                _ => None,
+            },
+        };
+        Some(match is_local {
+            Some(true) => local,
+            Some(false) => remote,
+            None => match (EPHEMERAL.contains(&local), EPHEMERAL.contains(&remote)) {
+                (true, false) => remote,
+                (false, true) => local,
+                _ => local.min(remote),
+            },
+        })
+    }
+}
+
+/// One row of `resets_per_minute`.
+#[derive(Clone, Debug)]
+pub struct RollupRow {
+    /// Start of the minute, microseconds since the epoch, UTC.
+    pub minute_us: i64,
+    /// In the order of [`crate::columns::DIMENSIONS`].
+    pub dimensions: [Value<'static>; crate::columns::DIMENSIONS.len()],
+    pub count: i64,
+}
+
 /// One row of `containers`.
 #[derive(Clone, Debug)]
 pub struct ContainerRow {
@@ -273,6 +319,69 @@ pub fn family_text(address: IpAddr) -> &'static str {
 mod tests {
     use super::*;
     use crate::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN, bits_of_text};
+
+    fn between(local: u16, remote: u16) -> Row {
+        let address = IpAddr::from([10, 0, 0, 1]);
+        Row {
+            time_us: 0,
+            boot_ns: 0,
+            cpu: 0,
+            seq: 1,
+            host: "h".into(),
+            direction: "sent",
+            netns_id: None,
+            netns_cookie: None,
+            stack: Arc::default(),
+            cause: "unknown",
+            blame: None,
+            reason: None,
+            reason_code: None,
+            sk_state: None,
+            context: None,
+            answered_flags: None,
+            sk_flags: None,
+            icmp: None,
+            src: Some((address, local)),
+            dst: Some((address, remote)),
+            task: None,
+            socket: SocketOwner::default(),
+            owner_from: None,
+            owner: None,
+            peer: None,
+        }
+    }
+
+    fn by(act: &'static str, row: Row) -> Row {
+        let process =
+            SocketProcess { pid: 1, tid: 1, gid: 0, comm: "c".into(), mntns_id: None, act };
+        let socket = SocketOwner { process: Some(process), ..SocketOwner::default() };
+        Row { socket, ..row }
+    }
+
+    #[test]
+    fn the_port_of_the_service_is_that_of_who_listened() {
+        let state = |state: &str, row: Row| Row { sk_state: Some(state.into()), ..row };
+        let answering = |flags, row: Row| Row { answered_flags: Some(flags), ..row };
+        let received = |row: Row| Row { direction: "received", ..row };
+        for (row, port) in [
+            (by("connect", between(40_000, 50_051)), 50_051),
+            (by("accept", between(50_051, 40_000)), 50_051),
+            (by("listen", between(50_051, 40_000)), 50_051),
+            (by("connect", received(between(50_051, 40_000))), 50_051),
+            (state("SYN_SENT", between(33_000, 60_000)), 60_000),
+            (state("SYN_RECV", between(60_000, 33_000)), 60_000),
+            (answering(0x02, between(60_000, 33_000)), 60_000),
+            (answering(0x12, between(33_000, 60_000)), 60_000),
+            (answering(0x10, between(40_000, 443)), 443),
+            (between(8_080, 443), 443),
+            (between(61_000, 40_000), 61_000),
+            (between(40_000, 61_000), 61_000),
+            (between(50_051, 40_000), 40_000),
+        ] {
+            assert_eq!(row.service_port(), Some(port), "{row:?}");
+        }
+        assert_eq!(Row { src: None, ..between(1, 2) }.service_port(), None);
+    }
 
     #[test]
     fn flags_are_named_from_the_lowest_bit() {

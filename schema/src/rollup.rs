@@ -1,0 +1,257 @@
+//! `resets_per_minute`: how many resets had what in common, minute by minute.
+//!
+//! A segment of `resets` has a file of the same name here, written when it is sealed. A question
+//! that only counts by [`DIMENSIONS`] can be answered from it, exactly: the analyzer does so by
+//! itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Builder, Int64Builder, RecordBatch, StringDictionaryBuilder,
+    TimestampMicrosecondBuilder,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+
+use crate::arrow::spool_schema;
+use crate::columns::{DIMENSIONS, Kind, ROLLUP_COLUMNS};
+
+/// Length of a minute in the unit of `time`.
+pub const MINUTE_US: i64 = 60_000_000;
+
+/// What the rows of one group have in common: the minute, and a number for each dimension.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Key {
+    minute_us: i64,
+    dimensions: [u32; DIMENSIONS.len()],
+}
+
+/// Counts rows of `resets`.
+#[derive(Debug, Default)]
+pub struct Rollup {
+    /// Number of each text; 0 is null.
+    numbers: HashMap<Arc<str>, u32>,
+    texts: Vec<Arc<str>>,
+    counts: HashMap<Key, i64>,
+    /// Neighbours are mostly alike: a run is counted before it is looked up.
+    run: Option<(Key, i64)>,
+    rows: u64,
+}
+
+impl Rollup {
+    /// Rows that were counted.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Counts the rows of a batch of `resets`, or, with a column `count`, adds up those of a
+    /// batch of this table. A dimension that the batch does not have is null.
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let missing = || ArrowError::SchemaError("no column `time`".into());
+        let time = batch.column_by_name("time").ok_or_else(missing)?;
+        let time = time.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(missing)?;
+        let counts = batch.column_by_name("count").map(|column| column.as_primitive::<Int64Type>());
+        let columns = DIMENSIONS
+            .iter()
+            .map(|name| batch.column_by_name(name).map(|column| self.numbered(column)).transpose())
+            .collect::<Result<Vec<_>, _>>()?;
+        for row in 0..batch.num_rows() {
+            let key = Key {
+                minute_us: time.value(row).div_euclid(MINUTE_US) * MINUTE_US,
+                dimensions: std::array::from_fn(|at| columns[at].as_ref().map_or(0, |c| c.at(row))),
+            };
+            let count = counts.map_or(1, |counts| counts.value(row));
+            match &mut self.run {
+                Some((last, sum)) if *last == key => *sum += count,
+                _ => {
+                    self.end_run();
+                    self.run = Some((key, count));
+                }
+            }
+            self.rows += count.cast_unsigned();
+        }
+        Ok(())
+    }
+
+    fn end_run(&mut self) {
+        if let Some((key, count)) = self.run.take() {
+            *self.counts.entry(key).or_default() += count;
+        }
+    }
+
+    /// A column as numbers: a text's from the table, a port's is one above it.
+    fn numbered(&mut self, column: &ArrayRef) -> Result<Numbered, ArrowError> {
+        if let Some(ports) = column.as_primitive_opt::<Int32Type>() {
+            let numbers = ports.iter().map(|port| port.map_or(0, |port| port.cast_unsigned() + 1));
+            return Ok(Numbered::Rows(numbers.collect()));
+        }
+        let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let column =
+            if column.data_type() == &text { Arc::clone(column) } else { cast(column, &text)? };
+        let column = column.as_dictionary::<Int32Type>();
+        let values = column.values().as_string::<i32>();
+        let of_value = values.iter().map(|text| text.map_or(0, |text| self.number(text))).collect();
+        Ok(Numbered::Dictionary { keys: column.keys().clone(), of_value })
+    }
+
+    fn number(&mut self, text: &str) -> u32 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let text: Arc<str> = text.into();
+        self.texts.push(Arc::clone(&text));
+        // A segment has fewer rows than this has numbers.
+        let number = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(text, number);
+        number
+    }
+
+    /// The groups, by minute, as rows of this table; the rollup starts anew.
+    pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        self.end_run();
+        let mut groups: Vec<(Key, i64)> = self.counts.drain().collect();
+        groups.sort_unstable();
+        let mut time = TimestampMicrosecondBuilder::new().with_timezone("UTC");
+        let mut count = Int64Builder::new();
+        for (key, n) in &groups {
+            time.append_value(key.minute_us);
+            count.append_value(*n);
+        }
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(time.finish())];
+        for at in 0..DIMENSIONS.len() {
+            let numbers = groups.iter().map(|(key, _)| key.dimensions[at]);
+            // The time stands before the dimensions.
+            columns.push(match ROLLUP_COLUMNS[at + 1].kind {
+                Kind::Text => self.text_column(numbers),
+                _ => {
+                    let mut ports = Int32Builder::new();
+                    numbers
+                        .for_each(|n| ports.append_option(n.checked_sub(1).map(u32::cast_signed)));
+                    Arc::new(ports.finish())
+                }
+            });
+        }
+        columns.push(Arc::new(count.finish()));
+        *self = Self::default();
+        RecordBatch::try_new(spool_schema(ROLLUP_COLUMNS), columns)
+    }
+
+    fn text_column(&self, numbers: impl Iterator<Item = u32>) -> ArrayRef {
+        let mut column = StringDictionaryBuilder::<Int32Type>::new();
+        for number in numbers {
+            column.append_option(number.checked_sub(1).map(|at| &*self.texts[at as usize]));
+        }
+        Arc::new(column.finish())
+    }
+}
+
+/// A column of a batch as numbers.
+enum Numbered {
+    Rows(Vec<u32>),
+    Dictionary { keys: arrow::array::PrimitiveArray<Int32Type>, of_value: Vec<u32> },
+}
+
+impl Numbered {
+    fn at(&self, row: usize) -> u32 {
+        match self {
+            Self::Rows(rows) => rows[row],
+            Self::Dictionary { keys, .. } if keys.is_null(row) => 0,
+            // Arrow checks that each key has a value.
+            Self::Dictionary { keys, of_value } => {
+                of_value[keys.value(row).cast_unsigned() as usize]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int32Array, StringArray, TimestampMicrosecondArray};
+
+    use super::*;
+
+    fn resets(rows: &[(i64, &str, Option<i32>)]) -> RecordBatch {
+        let times: Vec<i64> = rows.iter().map(|row| row.0).collect();
+        let time = TimestampMicrosecondArray::from(times).with_timezone("UTC");
+        let cause: StringArray =
+            rows.iter().map(|row| Some(row.1).filter(|c| !c.is_empty())).collect();
+        let port: Int32Array = rows.iter().map(|row| row.2).collect();
+        RecordBatch::try_from_iter([
+            ("time", Arc::new(time) as ArrayRef),
+            ("cause", Arc::new(cause)),
+            ("port", Arc::new(port)),
+        ])
+        .expect("a batch")
+    }
+
+    fn rows(batch: &RecordBatch) -> Vec<(i64, Option<String>, Option<i32>, i64)> {
+        let time = batch["time"].as_primitive::<TimestampMicrosecondType>();
+        let cause = cast(&batch["cause"], &DataType::Utf8).expect("text");
+        let cause = cause.as_string::<i32>();
+        let port = batch["port"].as_primitive::<Int32Type>();
+        let count = batch["count"].as_primitive::<Int64Type>();
+        (0..batch.num_rows())
+            .map(|row| {
+                let cause = cause.is_valid(row).then(|| cause.value(row).to_owned());
+                let port = port.is_valid(row).then(|| port.value(row));
+                (time.value(row), cause, port, count.value(row))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn rows_are_counted_by_minute_and_dimension() {
+        let mut rollup = Rollup::default();
+        let minute = MINUTE_US;
+        rollup
+            .add(&resets(&[
+                (minute, "a", Some(80)),
+                (minute + 1, "a", Some(80)),
+                (minute, "", None),
+            ]))
+            .expect("counted");
+        rollup
+            .add(&resets(&[(2 * minute - 1, "a", Some(80)), (-1, "b", Some(0))]))
+            .expect("counted");
+        assert_eq!(rollup.rows(), 5);
+        let batch = rollup.finish().expect("a batch");
+        let mut found = rows(&batch);
+        found.sort();
+        let a = Some("a".to_owned());
+        let expected = [
+            (-minute, Some("b".to_owned()), Some(0), 1),
+            (minute, None, None, 1),
+            (minute, a, Some(80), 3),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(rollup.rows(), 0, "it starts anew");
+    }
+
+    #[test]
+    fn rollups_add_up() {
+        let mut once = Rollup::default();
+        once.add(&resets(&[(0, "a", Some(1)), (1, "a", Some(1)), (0, "b", None)]))
+            .expect("counted");
+        let once = once.finish().expect("a batch");
+        let mut twice = Rollup::default();
+        twice.add(&once).expect("counted");
+        twice.add(&once).expect("counted");
+        assert_eq!(twice.rows(), 6);
+        let sums: Vec<i64> =
+            rows(&twice.finish().expect("a batch")).iter().map(|row| row.3).collect();
+        assert_eq!(sums, [4, 2]);
+    }
+
+    #[test]
+    fn each_dimension_is_a_column_of_resets() {
+        use crate::columns::COLUMNS;
+        assert_eq!(ROLLUP_COLUMNS.len(), DIMENSIONS.len() + 2);
+        for (column, name) in ROLLUP_COLUMNS[1..].iter().zip(DIMENSIONS) {
+            assert_eq!(&column.name, name);
+            let source = COLUMNS.iter().find(|source| source.name == *name).expect("a column");
+            assert_eq!(source.kind, column.kind);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Sealed files: written under a temporary name, synced, renamed. A reader never sees half a file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::errors::ParquetError;
+
+use crate::arrow::{spool_schema, writer_properties};
+use crate::columns::Column;
+use crate::footer::{Footer, FooterError};
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Parquet { path: PathBuf, source: ParquetError },
+    #[error(transparent)]
+    Footer(#[from] FooterError),
+}
+
+impl WriteError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    fn parquet(path: &Path, source: ParquetError) -> Self {
+        let path = path.to_owned();
+        match source {
+            ParquetError::External(source) => match source.downcast::<io::Error>() {
+                Ok(source) => Self::Io { action: "write", path, source: *source },
+                Err(source) => Self::Parquet { path, source: ParquetError::External(source) },
+            },
+            source => Self::Parquet { path, source },
+        }
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct PartialFile {
+    path: PathBuf,
+    writer: ArrowWriter<File>,
+}
+
+impl PartialFile {
+    /// Creates it. A leftover of that name is a crash's, and worth nothing.
+    pub fn create<R>(path: PathBuf, columns: &[Column<R>]) -> Result<Self, WriteError> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .map_err(WriteError::io("create", &path))?;
+        // Without Arrow's own schema in the file: it would say that text is dictionary encoded,
+        // which is how we write and none of the readers' business.
+        let options = ArrowWriterOptions::new()
+            .with_properties(writer_properties(columns).build())
+            .with_skip_arrow_metadata(true);
+        let writer = ArrowWriter::try_new_with_options(file, spool_schema(columns), options)
+            .map_err(|source| WriteError::parquet(&path, source))?;
+        Ok(Self { path, writer })
+    }
+
+    /// Encodes rows.
+    pub fn append(&mut self, batch: &RecordBatch) -> Result<(), WriteError> {
+        self.writer.write(batch).map_err(|source| WriteError::parquet(&self.path, source))
+    }
+
+    /// Writes the footer, syncs, and moves the file to its final name, durably.
+    pub fn seal(self, footer: &Footer, target: &Path) -> Result<(), WriteError> {
+        let path = self.close(footer)?;
+        let folder = target.parent().unwrap_or(Path::new("."));
+        create_dir(folder)?;
+        fs::rename(&path, target).map_err(WriteError::io("rename to", target))?;
+        sync_dir(folder)
+    }
+
+    /// Writes the footer and syncs; the file keeps its temporary name, which is returned.
+    pub fn close(mut self, footer: &Footer) -> Result<PathBuf, WriteError> {
+        for pair in footer.to_key_values()? {
+            self.writer.append_key_value_metadata(pair);
+        }
+        let file =
+            self.writer.into_inner().map_err(|source| WriteError::parquet(&self.path, source))?;
+        file.sync_all().map_err(WriteError::io("sync", &self.path))?;
+        Ok(self.path)
+    }
+}
+
+/// Creates a folder and makes its name survive.
+pub fn create_dir(path: &Path) -> Result<(), WriteError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path).map_err(WriteError::io("create", path))?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+/// Makes the names in a folder survive a power cut.
+pub fn sync_dir(path: &Path) -> Result<(), WriteError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(WriteError::io("sync", path))
+}
