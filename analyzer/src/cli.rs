@@ -4,10 +4,12 @@ use std::fs;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
+use chrono::Utc;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::commands;
 use crate::error::Error;
+use crate::window::Window;
 
 const EXAMPLES: &str = "\
 Tables:
@@ -23,6 +25,8 @@ Examples:
                   from resets group by hour, cause order by hour\"
   tcprst-analyze --format ndjson \"select * from resets where dst_port = 5432\" | jq .
   tcprst-analyze --data /srv/a/rst --data /srv/b/rst -f report.sql --format csv > report.csv
+  tcprst-analyze summary --by container,port --since 2h
+  tcprst-analyze explain app_close_unread
   tcprst-analyze schema
 
 Exit codes:
@@ -56,11 +60,12 @@ pub struct Cli {
     #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
     pub format: Format,
 
-    /// Only what happened since then: `2h`, `yesterday 14:00`, RFC 3339
+    /// Only what happened since then, UTC: `2h`, `90m`, `3d` (ago, to the whole minute), `now`,
+    /// `today`, `yesterday 14:00`, `14:00`, `2026-11-25 14:00`, RFC 3339
     #[arg(long, value_name = "TIME", global = true)]
     pub since: Option<String>,
 
-    /// Only what happened before then
+    /// Only what happened before then, UTC, in the same forms
     #[arg(long, value_name = "TIME", global = true)]
     pub until: Option<String>,
 
@@ -85,6 +90,18 @@ pub enum Command {
     Files(commands::files::Args),
     /// Resets that were seen but not recorded, and what is known of them
     Losses(commands::losses::Args),
+    /// Counts by cause, container, port, peer network, ... in any mix, and by time
+    Summary(commands::summary::Args),
+    /// Who has the most resets: containers, services, peers, processes, callers
+    Top(commands::top::Args),
+    /// Resets over time, quiet times included
+    Timeline(commands::timeline::Args),
+    /// What changed between two windows, and how sure that is
+    Diff(commands::diff::Args),
+    /// What a cause means, or what happened in one event, and what to check next
+    Explain(commands::explain::Args),
+    /// Kernel stacks as folded lines, or as a flame graph
+    Flame(commands::flame::Args),
 }
 
 /// How a result is printed.
@@ -108,6 +125,11 @@ pub enum Job {
 }
 
 impl Cli {
+    /// The part of the recording that is asked about.
+    pub fn window(&self) -> Result<Window, Error> {
+        Ok(Window::parse(self.since.as_deref(), self.until.as_deref(), Utc::now())?)
+    }
+
     /// What the arguments ask for; reads the SQL from where they say.
     pub fn job(&self) -> Result<Job, Error> {
         if self.command.is_some() && (self.sql.is_some() || self.file.is_some()) {

@@ -10,7 +10,9 @@ use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use crate::reports::ReportError;
 use crate::session::CATALOG;
+use crate::window::WindowError;
 
 /// Why there is no (full) answer.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +35,12 @@ pub enum Error {
     Encode(#[from] ArrowError),
     #[error("cannot write the result: {0}")]
     Output(io::Error),
+    #[error(transparent)]
+    Window(#[from] WindowError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error("cannot write {}: {source}", .path.display())]
+    WriteFile { path: PathBuf, source: io::Error },
     #[error("cannot start worker threads: {0}")]
     Runtime(io::Error),
 }
@@ -40,7 +48,8 @@ pub enum Error {
 impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Usage(_) => ExitCode::from(2),
+            Error::Report(ReportError::NoEvent(..)) => ExitCode::from(1),
+            Error::Usage(_) | Error::Window(_) | Error::Report(_) => ExitCode::from(2),
             Error::Folder { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 ExitCode::from(3)
             }

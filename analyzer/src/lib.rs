@@ -9,7 +9,9 @@
 //! 3. [`table`] makes one DataFusion table of sealed files and spools; [`files`] is the table
 //!    of the segments themselves.
 //! 4. [`session`] plans the SQL, refuses whatever would write, and runs it.
-//! 5. [`commands`] holds the subcommands; most are SQL of `reports/` with the arguments put in.
+//! 5. [`commands`] holds the subcommands; most are SQL of [`reports`] with the arguments put in,
+//!    [`window`] among them, and use [`functions`] that SQL has from us. [`notes`] says what an
+//!    answer does not hold.
 //! 6. [`print`] encodes the result batch by batch, on stdout.
 //!
 //! [`error`] holds everything that can end this path early, and its exit code.
@@ -18,12 +20,16 @@ pub mod cli;
 pub mod commands;
 pub mod error;
 pub mod files;
+pub mod functions;
+pub mod notes;
 pub mod print;
 pub mod recording;
+pub mod reports;
 pub mod sealed;
 pub mod session;
 pub mod spool;
 pub mod table;
+pub mod window;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -85,6 +91,12 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
         Job::Sql(sql) => session::parse(sql)?,
         Job::Command(_) => Vec::new(),
     };
+    let window = cli.window()?;
+    if let Job::Command(command) = &job
+        && let Some(sql) = commands::shown_sql(command, cli, &window)?
+    {
+        return stdout.write_all(sql.as_bytes()).map_err(Error::Output).map(|()| Outcome::Complete);
+    }
     let recording = Recording::open(&cli.data)?;
     for skipped in recording.skipped() {
         tell(skipped);
@@ -95,10 +107,18 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
     let runtime = tokio::runtime::Runtime::new().map_err(Error::Runtime)?;
     let answered = runtime.block_on(async {
         let session = session::Session::new(recording)?;
+        if let Job::Sql(_) = &job {
+            // Reports have the window in their SQL.
+            session.restrict(&window)?;
+        }
         for statement in statements {
             session.run(statement, cli.format, &mut stdout).await?;
         }
-        let mut context = commands::Context { cli, session: &session, out: &mut stdout };
+        if matches!(job, Job::Sql(_)) && !window.is_whole() {
+            stdout.flush().map_err(Error::Output)?;
+            notes::tell_coverage(&session, &window).await?;
+        }
+        let mut context = commands::Context { cli, session: &session, window, out: &mut stdout };
         let outcome = match &job {
             Job::Command(command) => commands::run(command, &mut context).await?,
             Job::Sql(_) => Outcome::Complete,

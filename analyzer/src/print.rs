@@ -17,6 +17,7 @@ mod text_table;
 
 pub use text_table::Cells;
 use text_table::TextTable;
+pub(crate) use text_table::escape;
 
 /// Turns batches into bytes. Arrow's writers write into memory, so that an I/O error stays one
 /// (the CSV writer would make text of it, and a closed pipe could not be told from a full disk).

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::MemTable;
+use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::execution::SessionStateBuilder;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use tcprst_schema::columns::{COLUMNS, CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
@@ -15,9 +15,11 @@ use tcprst_schema::columns::{COLUMNS, CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_CO
 use crate::cli::Format;
 use crate::error::Error;
 use crate::files;
+use crate::functions;
 use crate::print;
 use crate::recording::Recording;
 use crate::table::{SegmentTable, reader_schema};
+use crate::window::Window;
 
 /// Name of the catalog that holds our tables; error messages leave it out.
 pub(crate) const CATALOG: &str = "tcprst";
@@ -61,7 +63,21 @@ impl Session {
         context.register_table("ledger", Arc::new(ledger))?;
         context.register_table("containers", Arc::new(containers))?;
         context.register_table("files", Arc::new(files))?;
+        functions::register(&context);
         Ok(Self { context })
+    }
+
+    /// Narrows `resets` and `losses` to a window for the SQL that follows: views of the same names,
+    /// whose filter reaches the scan like one that was written out.
+    pub fn restrict(&self, window: &Window) -> Result<(), Error> {
+        for (name, from, to) in [("resets", "time", "time"), ("losses", "from_time", "to_time")] {
+            let Some(filter) = window.filter(from, to) else { return Ok(()) };
+            let Some(table) = self.context.deregister_table(name)? else { continue };
+            let scan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?;
+            let view = ViewTable::new(scan.filter(filter)?.build()?, None);
+            self.context.register_table(name, Arc::new(view))?;
+        }
+        Ok(())
     }
 
     /// Runs the statements of a text, one after the other.

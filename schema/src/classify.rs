@@ -34,7 +34,20 @@ const ACK: u8 = 0x10;
 
 /// The cause that the facts prove; `None` where they prove none.
 pub fn classify<F: AsRef<str>>(facts: &Facts<'_, F>) -> Option<&'static Cause> {
-    CAUSES.iter().find(|cause| cause.proofs.iter().any(|proof| proof.holds(facts)))
+    prove(facts).map(|(cause, _)| cause)
+}
+
+/// The same with the proof that holds.
+pub fn prove<F: AsRef<str>>(facts: &Facts<'_, F>) -> Option<(&'static Cause, &'static Proof)> {
+    CAUSES.iter().find_map(|cause| {
+        let proof = cause.proofs.iter().find(|proof| proof.holds(facts))?;
+        Some((cause, proof))
+    })
+}
+
+/// Whether a frame is one of those that a proof names.
+pub fn is_key_frame(proof: &Proof, frame: &str) -> bool {
+    proof.frames.iter().any(|wanted| any_matches(wanted, frame))
 }
 
 fn name_matches(pattern: &str, name: &str) -> bool {

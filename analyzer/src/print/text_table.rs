@@ -127,7 +127,7 @@ impl TextTable {
 /// Makes a value harmless for a terminal. A process names itself: its name could move the
 /// cursor, change the title or answer back through the terminal. Characters that turn the
 /// direction of writing would let a row look like another.
-fn escape(value: &str, cells: Cells) -> String {
+pub(crate) fn escape(value: &str, cells: Cells) -> String {
     let mut text = String::with_capacity(value.len());
     for c in value.chars() {
         match c {

@@ -11,5 +11,6 @@ select
     netns_id,
     src_port
 from losses
+{where}
 group by host, stage, callee, caller, reason, netns_id, src_port
 order by lost desc, first_from

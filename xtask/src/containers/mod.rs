@@ -34,6 +34,9 @@ pub struct Args {
     /// So many containers that live for an instant, for each runtime
     #[arg(long, value_name = "N", default_value_t = BRIEF)]
     brief: u32,
+    /// Leave the recordings in this folder, one for each runtime
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 /// What is to be played.
@@ -82,6 +85,7 @@ pub fn run(args: Args) -> Result<()> {
         runtimes: if args.runtime.is_empty() { whole.runtimes.clone() } else { args.runtime },
         scenes: args.scene,
         brief: args.brief,
+        work: args.keep.unwrap_or(whole.work.clone()),
         ..whole
     };
     let verdict = play(&plan)?;

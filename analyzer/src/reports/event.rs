@@ -1,0 +1,291 @@
+//! One recorded reset: its key as people write it, and what its row says, in sentences.
+
+use std::collections::HashMap;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use chrono::{DateTime, Duration, Utc};
+use tcprst_schema::cause::UNKNOWN;
+use tcprst_schema::classify::is_key_frame;
+
+use super::prose::Prose;
+use super::{explanation, literal};
+use crate::error::Error;
+use crate::functions::Recorded;
+use crate::window;
+
+/// What is read of an event.
+#[rustfmt::skip]
+pub const COLUMNS: &[&str] = &[
+    "time", "boot_ns", "host", "cpu", "seq", "direction", "cause", "blame", "callee", "caller",
+    "stack", "reason", "sk_state", "sk_flags", "answered_flags", "context", "src_addr", "src_port",
+    "dst_addr", "dst_port", "pid", "comm", "uid", "socket_pid", "socket_comm", "socket_act",
+    "socket_uid", "container_name", "container_id", "container_image", "k8s_namespace", "k8s_pod",
+    "attribution", "dst_container_name", "netns_id",
+];
+
+/// Conditions for what was written: `HOST:CPU:SEQ`, `CPU:SEQ`, nanoseconds since boot, or the
+/// time to the microsecond. `None` where it is none of these.
+pub fn conditions(key: &str) -> Option<Vec<String>> {
+    let parts: Vec<&str> = key.split(':').collect();
+    let whole = |text: &str| text.parse::<u64>().ok().filter(|_| !text.starts_with('+'));
+    if let Some(boot_ns) = whole(key) {
+        return Some(vec![format!("boot_ns = {boot_ns}")]);
+    }
+    if let Ok(time) = DateTime::parse_from_rfc3339(key) {
+        return Some(at(time.to_utc()));
+    }
+    let (host, cpu, seq) = match parts[..] {
+        [cpu, seq] => (None, whole(cpu)?, whole(seq)?),
+        [host, cpu, seq] if !host.is_empty() => (Some(host), whole(cpu)?, whole(seq)?),
+        _ => return None,
+    };
+    let host = host.map(|host| format!("host = {}", literal(host)));
+    Some(host.into_iter().chain([format!("cpu = {cpu}"), format!("seq = {seq}")]).collect())
+}
+
+/// The microsecond that was written, or the whole second.
+fn at(time: DateTime<Utc>) -> Vec<String> {
+    let length = match time.timestamp_subsec_nanos() {
+        0 => Duration::seconds(1),
+        _ => Duration::microseconds(1),
+    };
+    window::Window { since: Some(time), until: Some(time + length) }.on("time")
+}
+
+/// A row by the names of its columns, as text; what is null is not there.
+#[derive(Clone, Debug, Default)]
+pub struct Event(HashMap<String, String>);
+
+impl Event {
+    /// The rows of a result.
+    pub fn of(batches: &[RecordBatch]) -> Result<Vec<Self>, Error> {
+        let options = FormatOptions::default();
+        let mut events = Vec::new();
+        for batch in batches {
+            let schema = batch.schema();
+            let columns = batch
+                .columns()
+                .iter()
+                .map(|column| ArrayFormatter::try_new(column, &options))
+                .collect::<Result<Vec<_>, _>>()?;
+            for row in 0..batch.num_rows() {
+                let mut values = HashMap::new();
+                for (field, (column, text)) in
+                    schema.fields().iter().zip(batch.columns().iter().zip(&columns))
+                {
+                    if !column.is_null(row) {
+                        values.insert(field.name().clone(), text.value(row).try_to_string()?);
+                    }
+                }
+                events.push(Self(values));
+            }
+        }
+        Ok(events)
+    }
+
+    fn get(&self, column: &str) -> Option<&str> {
+        self.0.get(column).map(String::as_str)
+    }
+
+    /// A count; 0 where there is none.
+    pub fn int(&self, column: &str) -> i64 {
+        self.get(column).and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+
+    /// A value, `-` where it is null.
+    pub fn text(&self, column: &str) -> &str {
+        self.or(column, "-")
+    }
+
+    fn or<'a>(&'a self, column: &str, otherwise: &'a str) -> &'a str {
+        self.get(column).unwrap_or(otherwise)
+    }
+
+    fn address(&self, side: &str) -> String {
+        let address = self.or(&format!("{side}_addr"), "an unknown address");
+        let port = self.get(&format!("{side}_port"));
+        match port {
+            Some(port) if address.contains(':') => format!("[{address}]:{port}"),
+            Some(port) => format!("{address}:{port}"),
+            None => address.to_owned(),
+        }
+    }
+
+    /// As it is told among several.
+    pub fn line(&self) -> String {
+        format!(
+            "{} {}:{}:{}  {}  {} -> {}",
+            self.or("time", "-"),
+            self.or("host", "-"),
+            self.or("cpu", "-"),
+            self.or("seq", "-"),
+            self.or("cause", "-"),
+            self.address("src"),
+            self.address("dst"),
+        )
+    }
+
+    /// All of it.
+    pub fn explain(&self) -> Prose {
+        let recorded = self.recorded();
+        let proven = recorded.prove();
+        let name = self.or("cause", UNKNOWN);
+        let cause = explanation::check_cause(name).ok().flatten();
+        let mut prose = Prose::default();
+        prose.add(
+            "Event",
+            vec![format!(
+                "{} on host {}, CPU {}, number {} ({} ns since boot).",
+                self.or("time", "-"),
+                self.or("host", "-"),
+                self.or("cpu", "-"),
+                self.or("seq", "-"),
+                self.or("boot_ns", "-"),
+            )],
+        );
+        let mut happened = vec![format!("{name}: {}", explanation::meaning(cause)), self.flow()];
+        let today = proven.map_or(UNKNOWN, |(cause, _)| cause.name);
+        if today != name {
+            happened.push(format!("By the rules of this program it would be {today}."));
+        }
+        prose.add("What happened", happened);
+
+        let mut evidence = Vec::new();
+        if let Some(stack) = self.get("stack") {
+            evidence.push(
+                "The kernel's stack, the last frame sent the RST; > marks what the proof rests on:"
+                    .to_owned(),
+            );
+            for frame in stack.split(';') {
+                let is_key = proven.is_some_and(|(_, proof)| is_key_frame(proof, frame));
+                evidence.push(format!("{} {frame}", if is_key { ">" } else { " " }));
+            }
+        }
+        for (column, said) in [
+            ("reason", "The kernel's reason"),
+            ("sk_state", "State of the socket before"),
+            ("sk_flags", "Flags of the socket"),
+            ("answered_flags", "Flags of the answered segment"),
+        ] {
+            if let Some(value) = self.get(column).filter(|value| !value.is_empty()) {
+                evidence.push(format!("{said}: {value}."));
+            }
+        }
+        evidence.extend(self.get("context").map(context));
+        prose.add("Evidence", evidence);
+        prose.add("Who acted", self.who(cause.map(|cause| cause.blame)));
+        prose.add("Check next", vec![explanation::check(cause).to_owned()]);
+        prose
+    }
+
+    fn recorded(&self) -> Recorded<'_> {
+        Recorded {
+            stack: self.get("stack"),
+            reason: self.get("reason"),
+            sk_state: self.get("sk_state"),
+            sk_flags: self.get("sk_flags"),
+            answered_flags: self.get("answered_flags"),
+        }
+    }
+
+    fn flow(&self) -> String {
+        let (from, to) = (self.address("src"), self.address("dst"));
+        let mut text = match self.get("direction") {
+            Some("received") => format!("This host received a RST from {from} to {to}"),
+            Some("icmp") => {
+                format!("No RST: an ICMP error refused, in the name of {from}, what {to} had sent")
+            }
+            _ => format!("The RST went from {from} to {to}"),
+        };
+        if let Some(name) = self.get("dst_container_name") {
+            text.push_str(&format!(" (container {name} of this host)"));
+        }
+        text.push('.');
+        text
+    }
+
+    fn who(&self, blame: Option<tcprst_schema::cause::Blame>) -> Vec<String> {
+        let mut said = vec![explanation::who(blame).to_owned()];
+        let process = |pid: &str, comm: &str| Some((self.get(pid)?, self.or(comm, "?")));
+        if let Some((pid, comm)) = process("pid", "comm") {
+            let uid = self.get("uid").map_or(String::new(), |uid| format!(", user {uid}"));
+            said.push(format!("The process that acted: {comm} (pid {pid}{uid})."));
+        } else {
+            said.push("No process acted: the kernel did by itself.".to_owned());
+        }
+        if let Some((pid, comm)) = process("socket_pid", "socket_comm") {
+            let act = match self.get("socket_act") {
+                Some("connect") => ", which connected it",
+                Some("accept") => ", which accepted it",
+                Some("listen") => ", which listens on the port",
+                _ => "",
+            };
+            said.push(format!("The socket belongs to {comm} (pid {pid}{act})."));
+        }
+        if let Some(container) = self.get("container_name").or(self.get("container_id")) {
+            let image = self.get("container_image").map(|image| format!(", image {image}"));
+            let found = match self.get("attribution") {
+                Some("socket") => "by the socket's cgroup",
+                Some("timewait") => "by the socket before TIME_WAIT",
+                _ => "by the network namespace",
+            };
+            said.push(format!("Container {container}{}, {found}.", image.unwrap_or_default()));
+        }
+        if let Some(pod) = self.get("k8s_pod") {
+            said.push(match self.get("k8s_namespace") {
+                Some(namespace) => format!("Pod {namespace}/{pod}."),
+                None => format!("Pod {pod}."),
+            });
+        }
+        said
+    }
+}
+
+/// What made the kernel act.
+fn context(name: &str) -> String {
+    match name {
+        "task" => "The kernel acted in a system call, or as a process ended.".to_owned(),
+        "packet" => "The kernel acted on a segment that came in.".to_owned(),
+        "timer" => "The kernel acted because a timer ran out.".to_owned(),
+        "worker" => "A thread of the kernel acted for somebody else.".to_owned(),
+        other => format!("The kernel acted in the context {other}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_key() {
+        for (key, expected) in [
+            ("web-1:0:17", Some("host = 'web-1' and cpu = 0 and seq = 17")),
+            ("a'b:0:17", Some("host = 'a''b' and cpu = 0 and seq = 17")),
+            ("3:17", Some("cpu = 3 and seq = 17")),
+            ("123456789", Some("boot_ns = 123456789")),
+            (
+                "2026-11-25T14:00:00.000001Z",
+                Some(
+                    "time >= timestamptz '2026-11-25T14:00:00.000001Z' and \
+                     time < timestamptz '2026-11-25T14:00:00.000002Z'",
+                ),
+            ),
+            (
+                "2026-11-25T14:00:00Z",
+                Some(
+                    "time >= timestamptz '2026-11-25T14:00:00Z' and \
+                     time < timestamptz '2026-11-25T14:00:01Z'",
+                ),
+            ),
+            ("timewait", None),
+            ("a:b", None),
+            (":1:2", None),
+            ("1:2:3:4", None),
+            ("-1:2", None),
+        ] {
+            let conditions = conditions(key).map(|all| all.join(" and "));
+            assert_eq!(conditions.as_deref(), expected, "{key}");
+        }
+    }
+}

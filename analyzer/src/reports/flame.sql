@@ -1,0 +1,9 @@
+-- Kernel stacks and how often each sent a reset, most first.
+select coalesce(stack, '(no stack)') as stack, resets
+from (
+    select stack, count(*) as resets
+    from resets
+    {where}
+    group by stack
+)
+order by resets desc, stack

@@ -1,0 +1,141 @@
+//! Sentences for people: topics with paragraphs, wrapped; or as rows for programs.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::cli::Format;
+use crate::error::Error;
+use crate::print;
+
+/// As wide as --help.
+const WIDTH: usize = 98;
+const INDENT: &str = "  ";
+
+/// One answer in sentences.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prose {
+    topics: Vec<(&'static str, Vec<String>)>,
+}
+
+impl Prose {
+    /// Adds a topic; one without a paragraph is left out.
+    pub fn add(&mut self, topic: &'static str, paragraphs: Vec<String>) {
+        if !paragraphs.is_empty() {
+            self.topics.push((topic, paragraphs));
+        }
+    }
+
+    /// Prints them. Names of processes and containers are in them: they are escaped as in tables.
+    pub fn print(&self, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+        if format != Format::Table {
+            return print::batch(format, &self.batch()?, out);
+        }
+        for (place, (topic, paragraphs)) in self.topics.iter().enumerate() {
+            let mut text = format!("{}{topic}\n", if place == 0 { "" } else { "\n" });
+            for paragraph in paragraphs {
+                let line = print::escape(paragraph, print::Cells::OneLine);
+                wrap(&line, &mut text);
+            }
+            out.write_all(text.as_bytes()).map_err(Error::Output)?;
+        }
+        out.flush().map_err(Error::Output)
+    }
+
+    /// One row a paragraph.
+    fn batch(&self) -> Result<RecordBatch, Error> {
+        let rows = || self.topics.iter().flat_map(|(t, ps)| ps.iter().map(move |p| (*t, p)));
+        let field = |name: &str| Field::new(name, DataType::Utf8, false);
+        let topics: StringArray = rows().map(|(topic, _)| Some(topic)).collect();
+        let texts: StringArray = rows().map(|(_, text)| Some(text.trim())).collect();
+        let schema = Schema::new(vec![field("topic"), field("text")]);
+        Ok(RecordBatch::try_new(Arc::new(schema), vec![Arc::new(topics), Arc::new(texts)])?)
+    }
+}
+
+/// Breaks a paragraph between words; its own indent is that of all its lines.
+fn wrap(paragraph: &str, text: &mut String) {
+    let own = paragraph.len() - paragraph.trim_start().len();
+    let indent = format!("{INDENT}{}", " ".repeat(own));
+    let mut width = 0;
+    for word in paragraph.split_whitespace() {
+        if width > 0 && width + 1 + word.width() > WIDTH {
+            text.push('\n');
+            width = 0;
+        }
+        if width == 0 {
+            text.push_str(&indent);
+            width = indent.len();
+        } else {
+            text.push(' ');
+            width += 1;
+        }
+        text.push_str(word);
+        width += word.width();
+    }
+    text.push('\n');
+}
+
+/// `1,234,567`.
+pub fn thousands(count: i64) -> String {
+    let digits = count.unsigned_abs().to_string();
+    let mut text = String::from(if count < 0 { "-" } else { "" });
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1 reset`, `2 resets`.
+pub fn counted(count: i64, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
+/// `12.3 %`; what is not nothing is not shown as 0.
+pub fn share(part: i64, whole: i64) -> String {
+    if whole == 0 {
+        return "0 %".to_owned();
+    }
+    let percent = 100.0 * part as f64 / whole as f64;
+    if part > 0 && percent < 0.1 { "less than 0.1 %".to_owned() } else { format!("{percent:.1} %") }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_people_read_them() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_000), "1,000");
+        assert_eq!(thousands(-1_234_567), "-1,234,567");
+        assert_eq!(counted(1, "reset"), "1 reset");
+        assert_eq!(share(1, 3), "33.3 %");
+        assert_eq!(share(1, 100_000), "less than 0.1 %");
+    }
+
+    #[test]
+    fn paragraphs_are_wrapped_and_harmless() {
+        let mut prose = Prose::default();
+        prose.add("Topic", vec!["word ".repeat(30), "a\u{1b}[2J\nb".to_owned()]);
+        prose.add("Nothing", Vec::new());
+        let mut bytes = Vec::new();
+        prose.print(Format::Table, &mut bytes).unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.lines().all(|line| line.len() <= WIDTH + 1), "{text}");
+        assert!(text.starts_with("Topic\n  word word"), "{text}");
+        assert!(text.contains("a\\u{1b}[2J\\nb") && !text.contains("Nothing"), "{text}");
+
+        let mut bytes = Vec::new();
+        prose.print(Format::Ndjson, &mut bytes).unwrap();
+        assert_eq!(String::from_utf8(bytes).unwrap().lines().count(), 2);
+    }
+}
