@@ -102,6 +102,8 @@ pub enum Command {
     Explain(commands::explain::Args),
     /// Kernel stacks as folded lines, or as a flame graph
     Flame(commands::flame::Args),
+    /// One HTML page with charts, tables and filters; it loads nothing and prints well
+    Report(commands::report::Args),
 }
 
 /// How a result is printed.

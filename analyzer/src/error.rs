@@ -41,6 +41,8 @@ pub enum Error {
     Report(#[from] ReportError),
     #[error("cannot write {}: {source}", .path.display())]
     WriteFile { path: PathBuf, source: io::Error },
+    #[error("cannot make the page: {0}")]
+    Page(serde_json::Error),
     #[error("cannot start worker threads: {0}")]
     Runtime(io::Error),
 }

@@ -12,6 +12,8 @@
 //! 5. [`commands`] holds the subcommands; most are SQL of [`reports`] with the arguments put in,
 //!    [`window`] among them, and use [`functions`] that SQL has from us. [`notes`] says what an
 //!    answer does not hold.
+//! 5. [`commands`] holds the subcommands; most are SQL of `reports/` with the arguments put in.
+//!    [`html`] makes the page of `report --html`.
 //! 6. [`print`] encodes the result batch by batch, on stdout.
 //!
 //! [`error`] holds everything that can end this path early, and its exit code.
@@ -21,6 +23,7 @@ pub mod commands;
 pub mod error;
 pub mod files;
 pub mod functions;
+pub mod html;
 pub mod notes;
 pub mod print;
 pub mod recording;

@@ -117,8 +117,11 @@ impl TableProvider for SegmentTable {
             halves.push(self.scan_sealed(state, projection, limit).await?);
         }
         if !self.live.is_empty() || halves.is_empty() {
+            // A plan of no partition at all fails where something groups by its columns.
+            let nothing = [Vec::new()];
+            let live = if self.live.is_empty() { &nothing[..] } else { &self.live };
             let live: Arc<dyn ExecutionPlan> = MemorySourceConfig::try_new_exec(
-                &self.live,
+                live,
                 Arc::clone(&self.schema),
                 projection.cloned(),
             )?;

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod files;
 pub mod flame;
 pub mod losses;
+pub mod report;
 pub mod schema;
 pub mod summary;
 pub mod timeline;
@@ -51,6 +52,7 @@ pub async fn run(command: &Command, context: &mut Context<'_>) -> Result<Outcome
         Command::Diff(args) => diff::run(args, context).await,
         Command::Explain(args) => explain::run(args, context).await,
         Command::Flame(args) => flame::run(args, context).await,
+        Command::Report(args) => report::run(args, context).await,
     }
 }
 
@@ -68,7 +70,7 @@ pub fn shown_sql(command: &Command, cli: &Cli, window: &Window) -> Result<Option
         }
         Command::Explain(args) => (args.report.show_sql, explain::sql(args, window)),
         Command::Flame(args) => (args.report.show_sql, flame::sql(args, window)),
-        Command::Schema(_) => return Ok(None),
+        Command::Schema(_) | Command::Report(_) => return Ok(None),
     };
     // Made in any case: what is wrong with the arguments is told before any file is opened.
     let sql = sql?;

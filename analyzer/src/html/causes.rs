@@ -1,0 +1,29 @@
+//! What the taxonomy says of a cause.
+
+use serde::Serialize;
+use tcprst_schema::cause::{CAUSES, UNKNOWN};
+
+use super::text::visible;
+
+#[derive(Debug, Serialize)]
+pub(super) struct CauseText {
+    name: String,
+    /// As in the column `blame`; null where nobody is proven to have acted.
+    blame: Option<&'static str>,
+    meaning: &'static str,
+    check: &'static str,
+}
+
+pub(super) fn explain(name: &str) -> CauseText {
+    let known = CAUSES.iter().find(|cause| cause.name == name);
+    let (blame, meaning, check) = match known {
+        Some(cause) => (Some(cause.blame.name()), cause.meaning, cause.check),
+        None if name == UNKNOWN => (
+            None,
+            "The evidence proves none of the causes that are known.",
+            "The stack, the reason and the state of the socket; a newer tcprst may know it.",
+        ),
+        None => (None, "A cause that this version does not know.", "A newer tcprst-analyze."),
+    };
+    CauseText { name: visible(name), blame, meaning, check }
+}

@@ -1,0 +1,301 @@
+//! The numbers that the page filters: resets by interval, cause, container, port and host.
+//!
+//! The page adds up cells that pass its filters, so that each of its numbers is exact. What makes
+//! the cube too large for a page is made coarser here, and the page says what.
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrow::array::RecordBatch;
+use serde::Serialize;
+use tcprst_schema::cause::UNKNOWN;
+
+use super::batches;
+use super::dictionary::{Dictionary, Folded};
+use super::scale::Scale;
+use super::source::{self, Source};
+use crate::error::Error;
+
+/// Values of one dimension that the page can show one by one.
+const MOST_VALUES: usize = 200;
+
+/// Combinations of cause, container, port and host. A dozen bytes each.
+const MOST_COMBINATIONS: usize = 20_000;
+
+/// Counts of a combination in an interval. Five bytes each.
+const MOST_COUNTS: usize = 300_000;
+
+/// The timeline has at least so many intervals, as far as they are there.
+const LEAST_INTERVALS: i64 = 100;
+
+/// What the page filters by, all values that were found.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    pub(super) causes: Dictionary<String>,
+    pub(super) containers: Dictionary<Option<String>>,
+    pub(super) ports: Dictionary<Option<i64>>,
+    pub(super) hosts: Dictionary<String>,
+}
+
+/// The same as the page has it.
+#[derive(Debug)]
+pub(super) struct FoldedKeys {
+    pub(super) causes: Folded<String>,
+    pub(super) containers: Folded<Option<String>>,
+    pub(super) ports: Folded<Option<i64>>,
+    pub(super) hosts: Folded<String>,
+}
+
+/// Cause, container, port and host, as numbers.
+pub(super) type Key = [u32; 4];
+
+/// A row of counts as it comes from SQL.
+#[derive(Debug)]
+pub(super) struct KeyRow {
+    pub(super) cause: String,
+    pub(super) container: Option<String>,
+    pub(super) port: Option<i64>,
+    pub(super) host: String,
+    pub(super) n: u64,
+}
+
+/// The rows of a result that [`source::count_by`] asks for.
+pub(super) fn key_rows(batch: &RecordBatch) -> Result<Vec<KeyRow>, Error> {
+    let containers = batches::texts(batch, "container_name")?;
+    let pods = batches::texts(batch, "k8s_pod")?;
+    let causes = batches::texts(batch, "cause")?;
+    let hosts = batches::texts(batch, "host")?;
+    let ports = batches::ints(batch, "port")?;
+    let counts = batches::counts(batch, "n")?;
+    let places = containers.into_iter().zip(pods).map(|(container, pod)| container.or(pod));
+    let rows = places.zip(causes).zip(hosts).zip(ports).zip(counts);
+    Ok(rows
+        .map(|((((container, cause), host), port), n)| KeyRow {
+            cause: cause.unwrap_or_else(|| UNKNOWN.to_owned()),
+            container,
+            port,
+            host: host.unwrap_or_default(),
+            n,
+        })
+        .collect())
+}
+
+/// One count.
+#[derive(Clone, Copy, Debug)]
+struct Counted {
+    at_us: i64,
+    key: Key,
+    n: u64,
+}
+
+/// All counts of the window, on the finest scale.
+#[derive(Debug)]
+pub(super) struct Counts {
+    scale: Scale,
+    rows: Vec<Counted>,
+    pub(super) keys: Keys,
+}
+
+impl Counts {
+    pub(super) async fn of(source: &Source<'_>, scale: Scale) -> Result<Self, Error> {
+        // Plain columns and whole intervals: a rollup can answer it.
+        let bucket = format!("date_bin({}, time)", scale.interval());
+        let sql = source::count_by(&bucket, "bucket", &source.within());
+        let mut counts = Self { scale, rows: Vec::new(), keys: Keys::default() };
+        for batch in source.collect(&sql).await? {
+            let times = batches::ints(&batch, "bucket")?;
+            for (row, time) in key_rows(&batch)?.into_iter().zip(times) {
+                let n = row.n;
+                let key = [
+                    counts.keys.causes.number(row.cause, n),
+                    counts.keys.containers.number(row.container, n),
+                    counts.keys.ports.number(row.port, n),
+                    counts.keys.hosts.number(row.host, n),
+                ];
+                counts.rows.push(Counted { at_us: time.unwrap_or_default(), key, n });
+            }
+        }
+        Ok(counts)
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.rows.iter().map(|row| row.n).sum()
+    }
+
+    /// The cube, as fine as a page bears.
+    pub(super) fn fit(&self) -> (Cube, FoldedKeys, Scale) {
+        self.fit_within(MOST_COMBINATIONS, MOST_COUNTS)
+    }
+
+    fn fit_within(
+        &self,
+        most_combinations: usize,
+        most_counts: usize,
+    ) -> (Cube, FoldedKeys, Scale) {
+        let mut limits = [MOST_VALUES; 3];
+        let mut scale = self.scale;
+        loop {
+            let keys = self.keys.fold(limits);
+            let cells = self.cells(&keys, scale);
+            let counts: usize = cells.values().map(BTreeMap::len).sum();
+            let sizes =
+                [keys.containers.entries.len(), keys.ports.entries.len(), keys.hosts.entries.len()];
+            let is_small = cells.len() <= most_combinations && counts <= most_counts;
+            if is_small || limits == [0; 3] && scale.count <= LEAST_INTERVALS {
+                return (Cube::new(&cells), keys, scale);
+            }
+            if cells.len() <= most_combinations && scale.count / 2 >= LEAST_INTERVALS {
+                scale = scale.coarser();
+            } else if limits == [0; 3] {
+                scale = scale.coarser();
+            } else {
+                // The dimension with the most values loses half of them.
+                let largest = (0..3).max_by_key(|at| (limits[*at] > 0, sizes[*at])).unwrap_or(0);
+                limits[largest] = limits[largest].min(sizes[largest]) / 2;
+            }
+        }
+    }
+
+    fn cells(&self, keys: &FoldedKeys, scale: Scale) -> HashMap<Key, BTreeMap<u32, u64>> {
+        let mut cells: HashMap<Key, BTreeMap<u32, u64>> = HashMap::new();
+        for row in &self.rows {
+            let times = cells.entry(keys.of(row.key)).or_default();
+            *times.entry(scale.at(row.at_us)).or_default() += row.n;
+        }
+        cells
+    }
+}
+
+impl Keys {
+    fn fold(&self, [containers, ports, hosts]: [usize; 3]) -> FoldedKeys {
+        FoldedKeys {
+            // There are only as many as the taxonomy has.
+            causes: self.causes.fold(usize::MAX - 1),
+            containers: self.containers.fold(containers),
+            ports: self.ports.fold(ports),
+            hosts: self.hosts.fold(hosts),
+        }
+    }
+
+    /// The page's key of a row; `None` where a value came only after the cube was counted.
+    pub(super) fn find(&self, folded: &FoldedKeys, row: &KeyRow) -> Option<Key> {
+        Some([
+            self.causes.entry(&folded.causes, &row.cause)?,
+            self.containers.entry(&folded.containers, &row.container)?,
+            self.ports.entry(&folded.ports, &row.port)?,
+            self.hosts.entry(&folded.hosts, &row.host)?,
+        ])
+    }
+}
+
+impl FoldedKeys {
+    fn of(&self, [cause, container, port, host]: Key) -> Key {
+        [
+            self.causes.to_entry[cause as usize],
+            self.containers.to_entry[container as usize],
+            self.ports.to_entry[port as usize],
+            self.hosts.to_entry[host as usize],
+        ]
+    }
+}
+
+/// Counts by key, column by column.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Cells {
+    cause: Vec<u32>,
+    container: Vec<u32>,
+    port: Vec<u32>,
+    host: Vec<u32>,
+    n: Vec<u64>,
+}
+
+impl Cells {
+    pub(super) fn push(&mut self, [cause, container, port, host]: Key, n: u64) {
+        self.cause.push(cause);
+        self.container.push(container);
+        self.port.push(port);
+        self.host.push(host);
+        self.n.push(n);
+    }
+}
+
+/// The cube as the page has it.
+#[derive(Debug, Serialize)]
+pub(super) struct Cube {
+    #[serde(flatten)]
+    cells: Cells,
+    /// For each cell, how many intervals further and how many resets there, in turn.
+    times: Vec<Vec<u64>>,
+}
+
+impl Cube {
+    fn new(cells: &HashMap<Key, BTreeMap<u32, u64>>) -> Self {
+        // In a fixed order, so that the same recording gives the same file.
+        let mut order: Vec<_> = cells.iter().collect();
+        order.sort_unstable_by_key(|(key, _)| **key);
+        let mut cube = Self { cells: Cells::default(), times: Vec::with_capacity(order.len()) };
+        for (key, times) in order {
+            cube.cells.push(*key, times.values().sum());
+            let mut before = 0;
+            let mut steps = Vec::with_capacity(times.len() * 2);
+            for (at, n) in times {
+                steps.extend([u64::from(*at - before), *n]);
+                before = *at;
+            }
+            cube.times.push(steps);
+        }
+        cube
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Resets of 400 containers and ports at 250 seconds.
+    fn counts() -> Counts {
+        let scale = Scale::covering(0, 250_000_000);
+        let mut counts = Counts { scale, rows: Vec::new(), keys: Keys::default() };
+        for at in 0..20_000_u64 {
+            let n = at % 7 + 1;
+            let keys = &mut counts.keys;
+            let key = [
+                keys.causes.number(format!("c{}", at % 11), n),
+                keys.containers.number((at % 3 > 0).then(|| format!("x{}", at % 400)), n),
+                keys.ports.number(i64::try_from(at * at % 400).ok(), n),
+                keys.hosts.number(format!("h{}", at % 5), n),
+            ];
+            let at_us = i64::try_from(at % 250).unwrap_or(0) * 1_000_000;
+            counts.rows.push(Counted { at_us, key, n });
+        }
+        counts
+    }
+
+    #[test]
+    fn a_cube_keeps_to_its_bounds_and_loses_nothing() {
+        let counts = counts();
+        for (combinations, most) in [(usize::MAX, usize::MAX), (20_000, 3000), (200, 5000), (1, 1)]
+        {
+            let (cube, keys, scale) = counts.fit_within(combinations, most);
+            assert_eq!(cube.cells.n.iter().sum::<u64>(), counts.total());
+            let (mut intervals, mut total) = (0, 0);
+            for times in &cube.times {
+                let mut at = 0;
+                for step in times.as_chunks::<2>().0 {
+                    at += step[0];
+                    intervals += 1;
+                    total += step[1];
+                }
+                assert!(i64::try_from(at).is_ok_and(|at| at < scale.count));
+            }
+            assert_eq!(total, counts.total());
+            assert_eq!(keys.causes.entries.len(), 11);
+            if most > 1 {
+                assert!(cube.cells.n.len() <= combinations && intervals <= most);
+            } else {
+                // Causes are never folded.
+                assert_eq!((cube.cells.n.len(), keys.ports.entries.len()), (11, 1));
+                assert!(scale.count <= LEAST_INTERVALS);
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What the page's queries have in common: the session, the window and the columns they group by.
+
+use arrow::array::RecordBatch;
+
+use super::batches;
+use crate::error::Error;
+use crate::session::Session;
+use crate::window::Window;
+
+/// The service's port.
+const PORT: &str = "port";
+
+/// What every table of the page is filtered by, `port` aside.
+const KEYS: &str = "cause, container_name, k8s_pod, host";
+
+/// Where the page's numbers come from.
+#[expect(missing_debug_implementations, reason = "DataFusion's context has none")]
+pub struct Source<'a> {
+    session: &'a Session,
+    pub(super) window: Window,
+    /// The address at the other end, as SQL.
+    pub(super) peer: &'static str,
+}
+
+impl<'a> Source<'a> {
+    pub async fn new(session: &'a Session, window: Window) -> Result<Self, Error> {
+        let mut source = Self { session, window, peer: "dst_addr" };
+        // Of a reset that this host got, the sender is the peer. Statistics answer this where
+        // there are none, and then the other column needs no reading.
+        let mut conditions = source.conditions();
+        conditions.push("direction = 'received'".to_owned());
+        let sql = format!("select count(*) as n from resets{}", all_of(&conditions));
+        if batches::single(&source.collect(&sql).await?, "n")?.is_some_and(|n| n > 0) {
+            source.peer = "case when direction = 'received' then src_addr else dst_addr end";
+        }
+        Ok(source)
+    }
+
+    pub(super) async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+        self.session.collect(sql).await
+    }
+
+    pub(super) fn conditions(&self) -> Vec<String> {
+        self.window.on("time")
+    }
+
+    /// `where` of the window, or nothing.
+    pub(super) fn within(&self) -> String {
+        all_of(&self.conditions())
+    }
+}
+
+/// A `where` clause, empty without conditions.
+pub(super) fn all_of(conditions: &[String]) -> String {
+    if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" where {}", conditions.join(" and "))
+    }
+}
+
+/// A query that counts by `first` and the keys, of what `rest` leaves.
+pub(super) fn count_by(first: &str, name: &str, rest: &str) -> String {
+    format!(
+        "select {first} as {name}, {KEYS}, {PORT} as port, count(*) as n from resets{rest} \
+         group by {first}, {KEYS}, {PORT}"
+    )
+}
