@@ -69,6 +69,10 @@ pub struct Cli {
     #[arg(long, value_name = "TIME", global = true)]
     pub until: Option<String>,
 
+    /// Count the resets themselves where the rollup could answer; the answer is the same
+    #[arg(long, global = true, hide = true)]
+    pub no_rollup: bool,
+
     /// Read the SQL from a file; `-` is stdin
     #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
     pub file: Option<PathBuf>,
@@ -86,6 +90,8 @@ pub struct Cli {
 pub enum Command {
     /// Columns of every table: type, encoding and meaning
     Schema(commands::schema::Args),
+    /// Merge small segments into large ones
+    Compact(commands::compact::Args),
     /// Recorded segments, oldest first, and whether each is whole
     Files(commands::files::Args),
     /// Resets that were seen but not recorded, and what is known of them

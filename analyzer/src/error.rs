@@ -11,6 +11,7 @@ use datafusion::object_store;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::reports::ReportError;
+use crate::compact::CompactError;
 use crate::session::CATALOG;
 use crate::window::WindowError;
 
@@ -43,6 +44,8 @@ pub enum Error {
     WriteFile { path: PathBuf, source: io::Error },
     #[error("cannot make the page: {0}")]
     Page(serde_json::Error),
+    #[error(transparent)]
+    Compact(#[from] CompactError),
     #[error("cannot start worker threads: {0}")]
     Runtime(io::Error),
 }
@@ -53,6 +56,11 @@ impl Error {
             Error::Report(ReportError::NoEvent(..)) => ExitCode::from(1),
             Error::Usage(_) | Error::Window(_) | Error::Report(_) => ExitCode::from(2),
             Error::Folder { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ExitCode::from(3)
+            }
+            Error::Compact(CompactError::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 ExitCode::from(3)
             }
             _ => ExitCode::from(1),
@@ -107,7 +115,9 @@ fn essence(error: &DataFusionError) -> String {
     let text = text.replace(&format!("{CATALOG}.public."), "");
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.starts_with("table '") && text.ends_with("' not found") {
-        text.push_str(" (there are resets, losses, ledger, containers and files)");
+        text.push_str(
+            " (there are resets, resets_per_minute, losses, ledger, containers and files)",
+        );
     }
     text
 }

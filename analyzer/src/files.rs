@@ -4,17 +4,24 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringViewArray,
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringDictionaryBuilder,
     TimestampMicrosecondArray,
 };
-use arrow::error::ArrowError;
+use arrow::datatypes::{Int32Type, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::ExecutionPlan;
 use tcprst_schema::columns::{Column, Encoding, Kind, Value};
 use tcprst_schema::footer::{Footer, SiteStatus};
+use tcprst_schema::paths::Table;
 
 use crate::recording::Recording;
 use crate::sealed::Sealed;
 use crate::spool::Live;
-use crate::table::reader_schema;
+use crate::table::{reader_schema, scan_batches};
 
 /// One row of `files`.
 #[derive(Debug)]
@@ -43,9 +50,9 @@ impl From<&Sealed> for FileRow {
         Self {
             path: file.path.display().to_string(),
             footer: file.footer.clone(),
-            rows: file.rows,
+            rows: file.rows(),
             bytes: file.bytes,
-            row_groups: Some(file.row_groups),
+            row_groups: Some(file.row_groups()),
         }
     }
 }
@@ -108,13 +115,44 @@ fn sites(sites: &[SiteStatus]) -> String {
         .join(";")
 }
 
-/// The rows of `files`.
-pub fn batch(recording: &Recording) -> Result<RecordBatch, ArrowError> {
-    let rows: Vec<FileRow> = (recording.resets.iter().map(FileRow::from))
-        .chain(recording.live.iter().map(FileRow::from))
-        .collect();
-    let columns = FILE_COLUMNS.iter().map(|column| array(column, &rows)).collect();
-    RecordBatch::try_new(reader_schema(FILE_COLUMNS), columns)
+/// The table `files`: the footers are read when it is asked.
+#[derive(Debug)]
+pub struct FilesTable {
+    schema: SchemaRef,
+    recording: Arc<Recording>,
+}
+
+impl FilesTable {
+    pub fn new(recording: Arc<Recording>) -> Self {
+        Self { schema: reader_schema(FILE_COLUMNS), recording }
+    }
+}
+
+#[async_trait]
+impl TableProvider for FilesTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let sealed = self.recording.sealed(Table::Resets);
+        let rows: Vec<FileRow> = (sealed.iter().map(|segment| FileRow::from(&**segment)))
+            .chain(self.recording.live().iter().map(FileRow::from))
+            .collect();
+        let columns = FILE_COLUMNS.iter().map(|column| array(column, &rows)).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        scan_batches(&self.schema, &[vec![batch]], projection)
+    }
 }
 
 /// One column, in the type that [`reader_schema`] gives it.
@@ -133,11 +171,11 @@ fn array(column: &Column<FileRow>, rows: &[FileRow]) -> ArrayRef {
                 .map(|v| if let Value::Bool(v) = v { Some(v) } else { None })
                 .collect::<BooleanArray>(),
         ),
-        Kind::Text => Arc::new(
-            values
-                .map(|v| if let Value::Text(v) = v { Some(v) } else { None })
-                .collect::<StringViewArray>(),
-        ),
+        Kind::Text => {
+            let mut texts = StringDictionaryBuilder::<Int32Type>::new();
+            values.for_each(|v| texts.append_option(v.as_text()));
+            Arc::new(texts.finish())
+        }
     }
 }
 

@@ -20,14 +20,19 @@
 
 pub mod cli;
 pub mod commands;
+pub mod compact;
+pub mod dictionary;
 pub mod error;
 pub mod files;
 pub mod functions;
 pub mod html;
 pub mod notes;
 pub mod print;
+pub mod prune;
+mod reader;
 pub mod recording;
 pub mod reports;
+pub mod rollup;
 pub mod sealed;
 pub mod session;
 pub mod spool;
@@ -37,6 +42,7 @@ pub mod window;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use cli::{Cli, Command, Job};
 use error::Error;
@@ -100,16 +106,12 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
     {
         return stdout.write_all(sql.as_bytes()).map_err(Error::Output).map(|()| Outcome::Complete);
     }
-    let recording = Recording::open(&cli.data)?;
-    for skipped in recording.skipped() {
-        tell(skipped);
-    }
-    let outcome = if recording.skipped().is_empty() { Outcome::Complete } else { Outcome::Partial };
+    let recording = Arc::new(Recording::open(&cli.data)?);
 
     // The main thread plans, because it has the larger stack: plans are walked recursively.
     let runtime = tokio::runtime::Runtime::new().map_err(Error::Runtime)?;
     let answered = runtime.block_on(async {
-        let session = session::Session::new(recording)?;
+        let session = session::Session::new(Arc::clone(&recording), !cli.no_rollup)?;
         if let Job::Sql(_) = &job {
             // Reports have the window in their SQL.
             session.restrict(&window)?;
@@ -128,6 +130,10 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
         };
         context.out.flush().map_err(Error::Output)?;
         Ok::<_, Error>(outcome)
-    })?;
-    Ok(outcome.and(answered))
+    });
+    // Also where the query failed: a file may be why.
+    let skipped = recording.take_skipped();
+    skipped.iter().for_each(|skipped| tell(skipped));
+    let outcome = if skipped.is_empty() { Outcome::Complete } else { Outcome::Partial };
+    Ok(outcome.and(answered?))
 }

@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use tcprst_schema::columns::{COLUMNS, CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
+use tcprst_schema::columns::{
+    COLUMNS, CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS, ROLLUP_COLUMNS,
+};
+use tcprst_schema::paths::Table;
 
 use crate::cli::Format;
+use crate::dictionary::GroupByNumber;
 use crate::error::Error;
-use crate::files;
+use crate::files::FilesTable;
 use crate::functions;
 use crate::print;
 use crate::recording::Recording;
+use crate::rollup::AnswerFromRollup;
 use crate::table::{SegmentTable, reader_schema};
 use crate::window::Window;
 
@@ -40,29 +45,37 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(mut recording: Recording) -> Result<Self, Error> {
+    pub fn new(recording: Arc<Recording>, use_rollup: bool) -> Result<Self, Error> {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_default_catalog_and_schema(CATALOG, "public");
         // What is recorded is UTC; `now()` and times without a zone must compare with it.
         config.options_mut().execution.time_zone = Some("UTC".to_owned());
-        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        // Whatever is done once a dictionary is done once a batch: fewer are cheaper.
+        config = config.with_batch_size(32 * 1024);
+        config.options_mut().execution.parquet.reorder_filters = true;
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(GroupByNumber));
+        if use_rollup {
+            state = state.with_optimizer_rule(Arc::new(AnswerFromRollup));
+        }
+        let state = state.build();
         let context = SessionContext::new_with_state(state);
 
-        let files = files::batch(&recording)?;
-        let files = MemTable::try_new(files.schema(), vec![vec![files]])?;
-        let live = recording.live.iter_mut().map(|spool| std::mem::take(&mut spool.batches));
-        let resets = SegmentTable::new(reader_schema(COLUMNS), &recording.resets, live.collect());
-        let losses = SegmentTable::new(reader_schema(LOSS_COLUMNS), &recording.losses, Vec::new());
-        let ledger =
-            SegmentTable::new(reader_schema(LEDGER_COLUMNS), &recording.ledger, Vec::new());
-        let containers =
-            SegmentTable::new(reader_schema(CONTAINER_COLUMNS), &recording.containers, Vec::new());
-        context.register_table("resets", Arc::new(resets))?;
-        context.register_table("losses", Arc::new(losses))?;
-        context.register_table("ledger", Arc::new(ledger))?;
-        context.register_table("containers", Arc::new(containers))?;
-        context.register_table("files", Arc::new(files))?;
+        let segments =
+            |table, schema| Arc::new(SegmentTable::new(table, schema, Arc::clone(&recording)));
+        for (table, schema) in [
+            (Table::Resets, reader_schema(COLUMNS)),
+            (Table::Losses, reader_schema(LOSS_COLUMNS)),
+            (Table::Ledger, reader_schema(LEDGER_COLUMNS)),
+            (Table::Containers, reader_schema(CONTAINER_COLUMNS)),
+            (Table::ResetsPerMinute, reader_schema(ROLLUP_COLUMNS)),
+        ] {
+            context.register_table(table.name(), segments(table, schema))?;
+        }
+        context.register_table("files", Arc::new(FilesTable::new(recording)))?;
         functions::register(&context);
         Ok(Self { context })
     }

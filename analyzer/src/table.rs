@@ -1,5 +1,6 @@
-//! `resets` and `losses`: sealed files and live spools as one table.
+//! A table of a recording: sealed files and live spools as one.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -8,11 +9,10 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Statistics;
 use datafusion::datasource::TableType;
-use datafusion::datasource::file_format::FileFormat as _;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
@@ -20,21 +20,30 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use tcprst_schema::arrow::table_schema;
 use tcprst_schema::columns::Column;
+use tcprst_schema::paths::Table;
 
-use crate::sealed::Sealed;
+use crate::prune::Times;
+use crate::reader::LocalFiles;
+use crate::recording::Recording;
+
+/// The type of text in a table: numbers into a dictionary, as the files have it. A filter then
+/// looks at each stack once and not once a row, and groups are found by number (see
+/// [`crate::dictionary`]).
+pub fn text_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
 
 /// Schema of a table as queries see it, the same whatever the files' versions.
 ///
 /// It differs from [`table_schema`] in two ways. Every column is nullable, because a file of
-/// an older recorder may lack it. Text is read as views, so that filters and groups compare
-/// four bytes in place before they touch a stack of 500.
+/// an older recorder may lack it. Text keeps its dictionary ([`text_type`]).
 pub fn reader_schema<R>(columns: &[Column<R>]) -> SchemaRef {
     let fields = table_schema(columns)
         .fields()
         .iter()
         .map(|field| {
             let data_type = match field.data_type() {
-                DataType::Utf8 => DataType::Utf8View,
+                DataType::Utf8 => text_type(),
                 other => other.clone(),
             };
             Field::new(field.name(), data_type, true)
@@ -46,43 +55,22 @@ pub fn reader_schema<R>(columns: &[Column<R>]) -> SchemaRef {
 /// A table of segments.
 #[derive(Debug)]
 pub struct SegmentTable {
+    table: Table,
     schema: SchemaRef,
-    sealed: Vec<PartitionedFile>,
-    /// One partition a spool.
-    live: Vec<Vec<RecordBatch>>,
+    recording: Arc<Recording>,
 }
 
 impl SegmentTable {
-    /// `live` must have the same `schema`.
-    pub fn new(schema: SchemaRef, sealed: &[Sealed], live: Vec<Vec<RecordBatch>>) -> Self {
-        let sealed = sealed.iter().map(|segment| segment.scan.clone()).collect();
-        Self { schema, sealed, live }
+    pub fn new(table: Table, schema: SchemaRef, recording: Arc<Recording>) -> Self {
+        Self { table, schema, recording }
     }
 
-    /// DataFusion's own scan: it reads the columns asked for, and prunes files, row groups
-    /// and pages by their statistics.
-    async fn scan_sealed(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let each = self.sealed.iter().filter_map(|file| file.statistics.as_deref());
-        let total = Statistics::try_merge_iter(each, &self.schema)?;
-        let groups =
-            FileGroup::new(self.sealed.clone()).split_files(state.config().target_partitions());
-        let source = Arc::new(ParquetSource::new(Arc::clone(&self.schema)));
-        let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
-            .with_file_groups(groups)
-            .with_statistics(total)
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
-            .build();
-        // The format adds the session's options and its cache of footers.
-        ParquetFormat::new()
-            .with_options(state.default_table_options().parquet)
-            .create_physical_plan(state, scan)
-            .await
+    pub(crate) fn is(&self, table: Table) -> bool {
+        self.table == table
+    }
+
+    pub(crate) fn recording(&self) -> &Arc<Recording> {
+        &self.recording
     }
 }
 
@@ -96,7 +84,7 @@ impl TableProvider for SegmentTable {
         TableType::Base
     }
 
-    /// Inexact: the scan skips what statistics exclude and DataFusion filters the rest.
+    /// Inexact: the scan skips what names and statistics exclude and DataFusion filters the rest.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],
@@ -104,29 +92,88 @@ impl TableProvider for SegmentTable {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
-    /// The filters reach the Parquet scan later, as physical ones, through the union.
+    /// Here the filters choose the files. They reach the Parquet scan later, as physical ones,
+    /// through the union.
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let times = Times::of_filters(filters);
         let mut halves = Vec::new();
-        if !self.sealed.is_empty() {
-            halves.push(self.scan_sealed(state, projection, limit).await?);
+        let sealed = self.recording.sealed_within(self.table, times);
+        if !sealed.is_empty() {
+            let files = sealed.iter().map(|segment| segment.scan(&self.schema)).collect();
+            let read = Read { projection, filters, limit };
+            halves.push(scan_files(state, &self.schema, files, &read)?);
         }
-        if !self.live.is_empty() || halves.is_empty() {
-            // A plan of no partition at all fails where something groups by its columns.
-            let nothing = [Vec::new()];
-            let live = if self.live.is_empty() { &nothing[..] } else { &self.live };
-            let live: Arc<dyn ExecutionPlan> = MemorySourceConfig::try_new_exec(
-                live,
-                Arc::clone(&self.schema),
-                projection.cloned(),
-            )?;
-            halves.push(live);
+        let live = match self.table {
+            Table::Resets => self.recording.live_batches(),
+            _ => Vec::new(),
+        };
+        if !live.is_empty() || halves.is_empty() {
+            halves.push(scan_batches(&self.schema, &live, projection)?);
         }
         UnionExec::try_new(halves)
     }
+}
+
+/// DataFusion's own scan of batches in memory, one partition each, and one where there are none.
+pub(crate) fn scan_batches(
+    schema: &SchemaRef,
+    live: &[Vec<RecordBatch>],
+    projection: Option<&Vec<usize>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let none = [Vec::new()];
+    let partitions = if live.is_empty() { &none } else { live };
+    Ok(MemorySourceConfig::try_new_exec(partitions, Arc::clone(schema), projection.cloned())?)
+}
+
+/// What a scan is asked for.
+pub(crate) struct Read<'a> {
+    pub(crate) projection: Option<&'a Vec<usize>>,
+    pub(crate) filters: &'a [Expr],
+    pub(crate) limit: Option<usize>,
+}
+
+impl Read<'_> {
+    /// Whether filtering while reading spares anything: the columns that no filter looks at are
+    /// then only decoded for the rows that are left. Without such columns it is only dearer.
+    fn has_more_than_filters(&self, schema: &Schema) -> bool {
+        let Some(projection) = self.projection else { return true };
+        let filtered: HashSet<&str> = self
+            .filters
+            .iter()
+            .flat_map(|filter| filter.column_refs())
+            .map(|column| column.name.as_str())
+            .collect();
+        projection.iter().any(|at| !filtered.contains(schema.field(*at).name().as_str()))
+    }
+}
+
+/// DataFusion's own scan of Parquet files: it reads the columns asked for, and prunes files,
+/// row groups and pages by their statistics and Bloom filters.
+pub(crate) fn scan_files(
+    state: &dyn Session,
+    schema: &SchemaRef,
+    files: Vec<PartitionedFile>,
+    read: &Read<'_>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let each = files.iter().filter_map(|file| file.statistics.as_deref());
+    let total = Statistics::try_merge_iter(each, schema)?;
+    let groups = FileGroup::new(files).split_files(state.config().target_partitions());
+    let mut options = state.default_table_options().parquet;
+    options.global.pushdown_filters = read.has_more_than_filters(schema);
+    let source = ParquetSource::new(Arc::clone(schema))
+        .with_table_parquet_options(options)
+        .with_parquet_file_reader_factory(Arc::new(LocalFiles));
+    let scan = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+        .with_file_groups(groups)
+        .with_statistics(total)
+        .with_projection_indices(read.projection.cloned())?
+        .with_limit(read.limit)
+        .build();
+    Ok(DataSourceExec::from_data_source(scan))
 }

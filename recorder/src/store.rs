@@ -227,6 +227,7 @@ impl Store {
             account: self.account.base().to_vec(),
             recovered: false,
             filtered: self.filtered,
+            merged: Vec::new(),
         }
     }
 

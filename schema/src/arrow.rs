@@ -50,8 +50,9 @@ pub fn spool_schema<R>(columns: &[Column<R>]) -> SchemaRef {
     schema(columns, Kind::spool_type)
 }
 
-/// Rows of a row group: large enough for dictionaries to pay, small enough to prune by time.
-pub const ROW_GROUP_ROWS: usize = 256 * 1024;
+/// Rows of a row group: large enough for dictionaries to pay, small enough to prune by time
+/// (within one, the page index does).
+pub const ROW_GROUP_ROWS: usize = 512 * 1024;
 
 /// Size up to which a column keeps its dictionary. The library's 1 MiB is too little for the
 /// 100,000 addresses that a busy row group has; without a dictionary each of its rows has to be
@@ -86,7 +87,7 @@ pub fn writer_properties<R>(columns: &[Column<R>]) -> WriterPropertiesBuilder {
             // Sized for a full row group; the library folds it to what was put in.
             properties = properties
                 .set_column_bloom_filter_fpp(ColumnPath::from(column.name), 0.01)
-                .set_column_bloom_filter_max_ndv(ColumnPath::from(column.name), 1 << 17);
+                .set_column_bloom_filter_max_ndv(ColumnPath::from(column.name), 1 << 18);
         }
     }
     properties

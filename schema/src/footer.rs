@@ -90,6 +90,10 @@ pub struct Footer {
     /// Whether only some resets were asked for.
     #[serde(default)]
     pub filtered: Filtered,
+    /// Names of the segments that `tcprst-analyze compact` merged into this one: their own files,
+    /// where a crash left them, are this one's rows once more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<String>,
 }
 
 /// Metadata that is not ours or not whole.
@@ -187,6 +191,7 @@ mod tests {
             account: vec![CpuAccount { seen: 5, lost: 6 }],
             recovered: false,
             filtered: Filtered { by_container: true, by_kernel: false },
+            merged: vec!["web-1-20261121T201819.123456Z-000002".into()],
         }
     }
 

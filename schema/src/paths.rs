@@ -50,6 +50,8 @@ pub struct SegmentName {
     seq: u32,
 }
 
+const DAY_US: i64 = 86_400_000_000;
+
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%S%.6fZ";
 
 impl SegmentName {
@@ -68,10 +70,24 @@ impl SegmentName {
         self.seq
     }
 
+    /// Host, as the name has it.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Time of its first reset, or of its start, microseconds since the epoch, UTC.
+    pub fn first_time_us(&self) -> i64 {
+        self.first_time_us
+    }
+
+    /// End of its day: all its rows are before it.
+    pub fn day_end_us(&self) -> i64 {
+        (self.first_time_us.div_euclid(DAY_US) + 1) * DAY_US
+    }
+
     /// Whether a row of that time belongs to the segment's day.
     pub fn is_of_day(&self, time_us: i64) -> bool {
         // Compared as numbers: this is asked for each row.
-        const DAY_US: i64 = 86_400_000_000;
         self.first_time_us.div_euclid(DAY_US) == time_us.div_euclid(DAY_US)
     }
 

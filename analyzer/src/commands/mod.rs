@@ -4,6 +4,7 @@
 
 pub mod diff;
 pub mod explain;
+pub mod compact;
 pub mod files;
 pub mod flame;
 pub mod losses;
@@ -44,6 +45,9 @@ impl Context<'_> {
 pub async fn run(command: &Command, context: &mut Context<'_>) -> Result<Outcome, Error> {
     match command {
         Command::Schema(args) => schema::run(args, context.format(), context.out),
+        Command::Compact(args) => {
+            compact::run(args, &context.cli.data, context.format(), context.out)
+        }
         Command::Files(args) => files::run(args, context).await,
         Command::Losses(args) => losses::run(args, context).await,
         Command::Summary(args) => summary::run(args, context).await,

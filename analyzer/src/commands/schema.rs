@@ -8,6 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use tcprst_schema::columns::{
     COLUMNS, CONTAINER_COLUMNS, Column, Encoding, Kind, LEDGER_COLUMNS, LOSS_COLUMNS,
+    ROLLUP_COLUMNS,
 };
 
 use crate::Outcome;
@@ -30,6 +31,7 @@ pub fn run(_: &Args, format: Format, out: &mut dyn Write) -> Result<Outcome, Err
 fn columns() -> Result<RecordBatch, ArrowError> {
     let mut rows: Vec<[&'static str; HEADER.len()]> = Vec::new();
     rows.extend(COLUMNS.iter().map(|column| describe("resets", column)));
+    rows.extend(ROLLUP_COLUMNS.iter().map(|column| describe("resets_per_minute", column)));
     rows.extend(LOSS_COLUMNS.iter().map(|column| describe("losses", column)));
     rows.extend(LEDGER_COLUMNS.iter().map(|column| describe("ledger", column)));
     rows.extend(CONTAINER_COLUMNS.iter().map(|column| describe("containers", column)));

@@ -19,9 +19,10 @@ use arrow::ipc::writer::StreamWriter;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use tcprst_schema::arrow::{spool_schema, table_schema, writer_properties};
-use tcprst_schema::columns::{COLUMNS, Column, Kind, LOSS_COLUMNS, Value};
+use tcprst_schema::columns::{COLUMNS, Column, Kind, LOSS_COLUMNS, ROLLUP_COLUMNS, Value};
 use tcprst_schema::footer::{ClockAnchor, CpuAccount, Footer, SiteStatus};
 use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::rollup::Rollup;
 use tcprst_schema::row::{LossRow, Row, SocketOwner, Stack, Task};
 use tempfile::TempDir;
 
@@ -42,9 +43,16 @@ impl Recording {
         self.dir.path()
     }
 
-    /// A sealed segment of `resets`.
+    /// A sealed segment of `resets`, with its rollup.
     pub(crate) fn seal(&self, seq: u32, rows: &[Row]) -> PathBuf {
-        self.seal_columns(seq, &batch(COLUMNS, rows))
+        let batch = batch(COLUMNS, rows);
+        let mut rollup = Rollup::default();
+        rollup.add(&batch).expect("counted");
+        let (written, counts) = (rollup.rows(), rollup.finish().expect("a rollup"));
+        let path = name(seq).sealed(self.path(), Table::ResetsPerMinute);
+        let footer = Footer { seen: 0, lost: 0, written, ..footer(0) };
+        write_parquet(&path, &counts, ROLLUP_COLUMNS, Some(&footer));
+        self.seal_columns(seq, &batch)
     }
 
     /// The same from a batch, which may have other columns.
@@ -231,6 +239,7 @@ pub(crate) fn footer(rows: usize) -> Footer {
         account: vec![CpuAccount::default()],
         recovered: false,
         filtered: Default::default(),
+        merged: Vec::new(),
     }
 }
 

@@ -5,11 +5,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value as Json;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, SPOOL, SegmentName, Table, spool_dir};
+use tcprst_schema::rollup::Rollup;
 
 /// A row by the names of its columns; times are microseconds.
 pub(crate) type Row = BTreeMap<String, Json>;
@@ -51,6 +53,40 @@ impl Segment {
         let (footer, path) = (&self.footer, self.path.display());
         assert_eq!(footer.seen, footer.written + footer.lost, "{path}");
         assert_eq!(footer.written, self.rows(), "{path}");
+        self.check_rollup();
+    }
+
+    /// Its file of `resets_per_minute` says of its rows what they say themselves.
+    fn check_rollup(&self) {
+        let dir = self.path.ancestors().nth(3).expect("the recording's folder");
+        let path = self.name.sealed(dir, Table::ResetsPerMinute);
+        assert_eq!(path.exists(), self.rows() > 0, "{}", path.display());
+        if self.rows() == 0 {
+            return;
+        }
+        let stored = Segment::read(path);
+        assert_eq!(stored.footer.written, self.rows(), "{}", stored.path.display());
+        let mut counted = Rollup::default();
+        self.batches.iter().for_each(|batch| counted.add(batch).expect("counted"));
+        let counted = counted.finish().expect("a rollup");
+        let columns = counted.schema();
+        let plain = columns.fields().iter().zip(counted.columns()).map(|(field, column)| {
+            let kind = match field.data_type() {
+                DataType::Dictionary(..) => &DataType::Utf8,
+                kind => kind,
+            };
+            (field.name(), cast(column, kind).expect("plain"), true)
+        });
+        let counted = RecordBatch::try_from_iter_with_nullable(plain).expect("a batch");
+        let sorted = |batches: &[RecordBatch]| {
+            let rows = batches
+                .iter()
+                .flat_map(|batch| (0..batch.num_rows()).map(move |row| to_row(batch, row)));
+            let mut rows: Vec<String> = rows.map(|row| format!("{row:?}")).collect();
+            rows.sort();
+            rows
+        };
+        assert_eq!(sorted(&stored.batches), sorted(&[counted]), "{}", stored.path.display());
     }
 }
 

@@ -1,0 +1,257 @@
+//! Merges small segments into large ones, while a recorder and readers go on.
+//!
+//! A day's folder is taken as a whole: the merged files and links to the others are put into a
+//! new folder beside it, and the two folders change places in one step (`renameat2(2)` with
+//! `RENAME_EXCHANGE`, Linux 3.15). Nobody ever sees a segment twice or not at all. What the
+//! recorder sealed into the old folder meanwhile is moved over before that goes.
+//!
+//! Only segments that say the same of themselves are merged: same host, boot, recorder, versions
+//! and hooks, and no gap between them. Their rows stay in the order of their time.
+
+mod merge;
+mod swap;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tcprst_schema::footer::Footer;
+use tcprst_schema::paths::{SEALED, SegmentName, Table, spool_dir};
+use tcprst_schema::writer::WriteError;
+
+use crate::sealed::{self, Sealed};
+
+/// The lock of a folder that is compacted.
+const LOCK: &str = ".tcprst-compact.lock";
+/// Folders of work in progress, below the spool, where no reader looks for sealed files.
+const WORK: &str = "compact-";
+/// Time between two segments up to which they follow each other.
+const SEAM_US: i64 = 1_000_000;
+
+/// Why a folder could not be compacted.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{dir} is being compacted by another tcprst-analyze: wait for it", dir = dir.display())]
+    Locked { dir: PathBuf },
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("cannot read {path}: {reason}", path = path.display())]
+    Read { path: PathBuf, reason: String },
+}
+
+impl CompactError {
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    fn read(path: &Path, reason: &dyn std::fmt::Display) -> Self {
+        Self::Read { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// How large merged segments become.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// A segment of so many bytes is large enough, and a merged one stays below twice that.
+    pub target_bytes: u64,
+}
+
+/// What was done to one day of one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    pub table: &'static str,
+    pub date: String,
+    pub files_before: usize,
+    pub files_after: usize,
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+}
+
+/// Compacts every day of a recording, and says of each that changed what became of it.
+pub fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactError> {
+    let _lock = lock(dir)?;
+    swap::clean_up(dir)?;
+    let mut done = Vec::new();
+    // The rollup last: one whose segment was merged is not used until it is merged too.
+    for table in [Table::Resets, Table::Losses, Table::Containers, Table::ResetsPerMinute] {
+        for (date, folder) in days(&dir.join(table.name()))? {
+            let compacted = compact_day(dir, table, &date, &folder, policy);
+            if compacted.is_err() {
+                // Half a day's work would only fill the disk. The first error is the one to tell.
+                let _ = swap::clean_up(dir);
+            }
+            done.extend(compacted?);
+        }
+    }
+    Ok(done)
+}
+
+fn lock(dir: &Path) -> Result<File, CompactError> {
+    let path = dir.join(LOCK);
+    let file = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(CompactError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(CompactError::Locked { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(CompactError::io("lock", &path)(source)),
+    }
+}
+
+/// The `date=` folders of a table, oldest first.
+fn days(top: &Path) -> Result<BTreeMap<String, PathBuf>, CompactError> {
+    let entries = match fs::read_dir(top) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(CompactError::io("read", top)(error)),
+    };
+    let mut days = BTreeMap::new();
+    for entry in entries {
+        let path = entry.map_err(CompactError::io("read", top))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(date) = name.and_then(|name| name.strip_prefix("date="))
+            && path.is_dir()
+        {
+            days.insert(date.to_owned(), path);
+        }
+    }
+    Ok(days)
+}
+
+/// A sealed file of the day.
+pub(crate) struct Source {
+    name: SegmentName,
+    segment: Sealed,
+}
+
+fn compact_day(
+    dir: &Path,
+    table: Table,
+    date: &str,
+    folder: &Path,
+    policy: Policy,
+) -> Result<Option<Compacted>, CompactError> {
+    let listed = swap::list(folder)?;
+    let mut sources = Vec::new();
+    for path in &listed {
+        // What is not ours, or damaged, stays where it is: queries tell of it.
+        let is_sealed = path.extension().is_some_and(|extension| extension == SEALED);
+        if let Some(name) = SegmentName::of_file(path).filter(|_| is_sealed)
+            && let Ok(segment) = sealed::open(path)
+        {
+            sources.push(Source { name, segment });
+        }
+    }
+    let groups = match table {
+        Table::ResetsPerMinute => like_resets(dir, date, sources)?,
+        _ => grouped(sources, policy),
+    };
+    if groups.is_empty() {
+        return Ok(None);
+    }
+    let work = swap::work_folder(dir, table, date)?;
+    let mut merged_names = Vec::new();
+    for group in &groups {
+        merge::merge(table, group, &work)?;
+        merged_names.extend(group.iter().map(|source| source.segment.path.clone()));
+    }
+    let links: Vec<&PathBuf> = listed.iter().filter(|path| !merged_names.contains(path)).collect();
+    swap::link_all(&links, &work)?;
+    let bytes = |paths: &[PathBuf]| -> u64 {
+        paths.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len())).sum()
+    };
+    let mut compacted = Compacted {
+        table: table.name(),
+        date: date.to_owned(),
+        files_before: listed.len(),
+        bytes_before: bytes(&listed),
+        ..Compacted::default()
+    };
+    swap::exchange(folder, &work, &listed)?;
+    let after = swap::list(folder)?;
+    compacted.files_after = after.len();
+    compacted.bytes_after = bytes(&after);
+    Ok(Some(compacted))
+}
+
+/// Runs of segments to be merged, each of at least two.
+fn grouped(mut sources: Vec<Source>, policy: Policy) -> Vec<Vec<Source>> {
+    sources.retain(|source| source.segment.bytes < policy.target_bytes);
+    sources.sort_by_key(|source| {
+        let footer = &source.segment.footer;
+        (source.name.host().to_owned(), footer.recorded_from_us, source.name.clone())
+    });
+    let mut groups: Vec<(Vec<Source>, u64)> = Vec::new();
+    for source in sources {
+        let bytes = source.segment.bytes;
+        match groups.last_mut() {
+            Some((group, sum))
+                if *sum + bytes <= policy.target_bytes
+                    && group.last().is_some_and(|last| follows(last, &source)) =>
+            {
+                *sum += bytes;
+                group.push(source);
+            }
+            _ => groups.push((vec![source], bytes)),
+        }
+    }
+    groups.into_iter().map(|(group, _)| group).filter(|group| group.len() > 1).collect()
+}
+
+/// The rollups of the segments that were merged into one: a rollup is only used for a segment
+/// that it counts wholly.
+fn like_resets(
+    dir: &Path,
+    date: &str,
+    sources: Vec<Source>,
+) -> Result<Vec<Vec<Source>>, CompactError> {
+    let resets = dir.join(Table::Resets.name()).join(format!("date={date}"));
+    let mut of_name: HashMap<String, usize> = HashMap::new();
+    let listed = if resets.is_dir() { swap::list(&resets)? } else { Vec::new() };
+    for (at, path) in listed.iter().enumerate() {
+        if let (Some(name), Ok(segment)) = (SegmentName::of_file(path), sealed::open(path)) {
+            of_name.insert(name.to_string(), at);
+            of_name.extend(segment.footer.merged.into_iter().map(|name| (name, at)));
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<Source>> = BTreeMap::new();
+    for source in sources {
+        if let Some(at) = of_name.get(&source.name.to_string()) {
+            groups.entry(*at).or_default().push(source);
+        }
+    }
+    groups.retain(|_, group| group.len() > 1);
+    Ok(groups.into_values().collect())
+}
+
+/// Whether the second goes on where the first ended, and says the same of itself.
+fn follows(one: &Source, other: &Source) -> bool {
+    let (a, b) = (&one.segment.footer, &other.segment.footer);
+    let is_same = |a: &Footer, b: &Footer| {
+        a.schema_version == b.schema_version
+            && a.taxonomy_version == b.taxonomy_version
+            && a.recorder == b.recorder
+            && a.host == b.host
+            && a.boot_id == b.boot_id
+            && a.kernel == b.kernel
+            && a.sites == b.sites
+            && a.reasons == b.reasons
+            && a.filtered == b.filtered
+            && a.recovered == b.recovered
+    };
+    one.name.host() == other.name.host()
+        && is_same(a, b)
+        && b.recorded_from_us - a.recorded_to_us <= SEAM_US
+}
+
+/// The folder of work in progress of a recording.
+fn work_root(dir: &Path) -> PathBuf {
+    spool_dir(dir)
+}

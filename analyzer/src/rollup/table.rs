@@ -1,0 +1,164 @@
+//! The scan behind the rule: rollups of the segments that have one, rows of the others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+use tcprst_schema::columns::ROLLUP_COLUMNS;
+use tcprst_schema::paths::{SegmentName, Table};
+
+use crate::prune::Times;
+use crate::recording::Recording;
+use crate::sealed::Sealed;
+use crate::table::{Read, reader_schema, scan_batches, scan_files};
+
+/// The column that says how many resets a row stands for.
+pub(super) const COUNT: &str = "count";
+
+/// `resets`, as few rows as will do.
+#[derive(Debug)]
+pub(super) struct RollupTable {
+    /// That of `resets_per_minute`.
+    schema: SchemaRef,
+    recording: Arc<Recording>,
+}
+
+impl RollupTable {
+    pub(super) fn new(recording: Arc<Recording>) -> Self {
+        Self { schema: reader_schema(ROLLUP_COLUMNS), recording }
+    }
+
+    /// Where a column of `resets` is here.
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        self.schema.fields().iter().position(|field| field.name() == name && name != COUNT)
+    }
+
+    pub(super) fn count_position(&self) -> usize {
+        self.schema.fields().len() - 1
+    }
+
+    /// Segments with a rollup of every row and every column of these, and the others.
+    fn parted(&self, times: Times, columns: &[&str]) -> (Vec<Arc<Sealed>>, Vec<Arc<Sealed>>) {
+        let name = |segment: &Sealed| SegmentName::of_file(&segment.path);
+        let rollups = self.recording.sealed_within(Table::ResetsPerMinute, times);
+        let rollups: HashMap<SegmentName, Arc<Sealed>> =
+            rollups.into_iter().filter_map(|rollup| Some((name(&rollup)?, rollup))).collect();
+        let (mut rolled, mut raw) = (Vec::new(), Vec::new());
+        for segment in self.recording.sealed_within(Table::Resets, times) {
+            if segment.rows() == 0 {
+                continue;
+            }
+            let rollup = name(&segment).and_then(|name| rollups.get(&name)).filter(|rollup| {
+                i64::try_from(rollup.footer.written) == Ok(segment.rows())
+                    && rollup.footer.taxonomy_version == segment.footer.taxonomy_version
+                    && columns.iter().all(|column| rollup.has_column(column))
+            });
+            match rollup {
+                Some(rollup) => rolled.push(Arc::clone(rollup)),
+                None => raw.push(segment),
+            }
+        }
+        (rolled, raw)
+    }
+}
+
+#[async_trait]
+impl TableProvider for RollupTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let projection = projection.unwrap_or(&all);
+        let names: Vec<&str> =
+            projection.iter().map(|at| self.schema.field(*at).name().as_str()).collect();
+        let times = Times::of_filters(filters);
+        let (rolled, raw) = self.parted(times, &names);
+        let mut parts = Vec::new();
+        if !rolled.is_empty() {
+            let files = rolled.iter().map(|rollup| rollup.scan(&self.schema)).collect();
+            let read = Read { projection: Some(projection), filters, limit };
+            parts.push(scan_files(state, &self.schema, files, &read)?);
+        }
+        // What every row has, whether it is one reset or many.
+        let columns = Schema::new(self.schema.fields()[..self.count_position()].to_vec());
+        let columns = Arc::new(columns);
+        let own: Vec<usize> =
+            projection.iter().copied().filter(|at| *at != self.count_position()).collect();
+        if !raw.is_empty() {
+            let files = raw.iter().map(|segment| segment.scan(&columns)).collect();
+            let read = Read { projection: Some(&own), filters, limit };
+            let rows = scan_files(state, &columns, files, &read)?;
+            parts.push(one_each(rows, &names)?);
+        }
+        let live = self.live(&columns)?;
+        if !live.is_empty() || parts.is_empty() {
+            parts.push(one_each(scan_batches(&columns, &live, Some(&own))?, &names)?);
+        }
+        UnionExec::try_new(parts)
+    }
+}
+
+impl RollupTable {
+    /// Rows of live segments, in these columns.
+    fn live(&self, columns: &SchemaRef) -> Result<Vec<Vec<arrow::array::RecordBatch>>> {
+        let narrow = |batch: &arrow::array::RecordBatch| -> Result<_> {
+            let positions = columns
+                .fields()
+                .iter()
+                .map(|field| batch.schema_ref().index_of(field.name()))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(batch.project(&positions)?)
+        };
+        self.recording
+            .live_batches()
+            .iter()
+            .map(|batches| batches.iter().map(narrow).collect())
+            .collect()
+    }
+}
+
+/// Rows as they are, each counted once; `names` are the output's columns.
+fn one_each(rows: Arc<dyn ExecutionPlan>, names: &[&str]) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = rows.schema();
+    let outputs = names
+        .iter()
+        .map(|name| {
+            let expr: Arc<dyn PhysicalExpr> = if *name == COUNT {
+                lit(1_i64)
+            } else {
+                Arc::new(Column::new_with_schema(name, &schema)?)
+            };
+            Ok((expr, (*name).to_owned()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(outputs, rows)?))
+}
