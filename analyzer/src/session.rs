@@ -16,7 +16,7 @@ use tcprst_schema::columns::{
 use tcprst_schema::paths::Table;
 
 use crate::cli::Format;
-use crate::dictionary::GroupByNumber;
+use crate::dictionary::{GroupByNumber, SpellOut};
 use crate::error::Error;
 use crate::files::FilesTable;
 use crate::functions;
@@ -57,6 +57,7 @@ impl Session {
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_default_features()
+            .with_analyzer_rule(Arc::new(SpellOut))
             .with_physical_optimizer_rule(Arc::new(GroupByNumber));
         if use_rollup {
             state = state.with_optimizer_rule(Arc::new(AnswerFromRollup));

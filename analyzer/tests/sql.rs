@@ -80,6 +80,20 @@ fn the_functions_that_questions_need_are_there() {
         ("select count(*) from resets where caller ~ '^__tcp'", "2\n"),
         ("select count(*) from resets where regexp_like(stack, 'tcp_close;')", "2\n"),
         ("select approx_distinct(caller) from resets", "3\n"),
+        (
+            "select string_agg(caller, ',') from resets where seq < 2",
+            "tcp_disconnect,__tcp_close\n",
+        ),
+        ("select min(caller), max(caller) from resets", "__tcp_close,tcp_v4_rcv\n"),
+        (
+            "select caller, min(stack), max(seq), avg(seq) from resets where seq < 1 group by caller",
+            "tcp_disconnect,entry;tcp_disconnect;tcp_send_active_reset,0,0.0\n",
+        ),
+        (
+            "select upper(caller) from resets where caller || 'x' = '__tcp_closex' limit 1",
+            "__TCP_CLOSE\n",
+        ),
+        ("select count(*) from resets a join resets b on a.stack = b.stack", "12\n"),
         ("select count(*) from resets where time >= '2026-11-21T20:20:00Z'", "4\n"),
         ("select count(*) from resets where time < now() - interval '100 years'", "0\n"),
         ("select min(time), max(seq) from resets", "2026-11-21T20:18:19Z,5\n"),
@@ -92,7 +106,7 @@ fn the_functions_that_questions_need_are_there() {
         ),
         (
             "select table_name from information_schema.tables where table_schema = 'public' order by 1",
-            "containers\nfiles\nledger\nlosses\nresets\n",
+            "containers\nfiles\nledger\nlosses\nresets\nresets_per_minute\n",
         ),
     ] {
         assert_eq!(recording.query(sql), expected, "{sql}");
@@ -124,7 +138,7 @@ fn mistakes_are_one_line() {
         ("select callr from resets", "No field named callr. Did you mean 'resets.caller'?"),
         (
             "select * from reset",
-            "table 'reset' not found (there are resets, losses, ledger, containers and files)",
+            "table 'reset' not found (there are resets, resets_per_minute, losses, ledger, containers and files)",
         ),
         ("select nosuch(caller) from resets", "Invalid function 'nosuch'. Did you mean"),
         ("select 1 / 0", "Divide by zero"),

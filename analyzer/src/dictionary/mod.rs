@@ -8,6 +8,7 @@
 
 mod exec;
 mod groups;
+mod spell;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 
 use exec::DictionaryAggregate;
+pub use spell::SpellOut;
 
 /// The rule.
 #[derive(Debug)]
