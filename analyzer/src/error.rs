@@ -10,8 +10,8 @@ use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use datafusion::sql::sqlparser::parser::ParserError;
 
-use crate::reports::ReportError;
 use crate::compact::CompactError;
+use crate::reports::ReportError;
 use crate::session::CATALOG;
 use crate::window::WindowError;
 

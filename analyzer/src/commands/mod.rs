@@ -2,9 +2,9 @@
 //!
 //! To add one: a module here, a variant in [`crate::cli::Command`], a line in [`run`].
 
+pub mod compact;
 pub mod diff;
 pub mod explain;
-pub mod compact;
 pub mod files;
 pub mod flame;
 pub mod losses;
