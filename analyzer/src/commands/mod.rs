@@ -74,7 +74,7 @@ pub fn shown_sql(command: &Command, cli: &Cli, window: &Window) -> Result<Option
         }
         Command::Explain(args) => (args.report.show_sql, explain::sql(args, window)),
         Command::Flame(args) => (args.report.show_sql, flame::sql(args, window)),
-        Command::Schema(_) | Command::Report(_) => return Ok(None),
+        Command::Schema(_) | Command::Compact(_) | Command::Report(_) => return Ok(None),
     };
     // Made in any case: what is wrong with the arguments is told before any file is opened.
     let sql = sql?;
