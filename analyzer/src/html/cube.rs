@@ -143,9 +143,8 @@ impl Counts {
             if is_small || limits == [0; 3] && scale.count <= LEAST_INTERVALS {
                 return (Cube::new(&cells), keys, scale);
             }
-            if cells.len() <= most_combinations && scale.count / 2 >= LEAST_INTERVALS {
-                scale = scale.coarser();
-            } else if limits == [0; 3] {
+            let has_intervals = scale.count / 2 >= LEAST_INTERVALS;
+            if limits == [0; 3] || cells.len() <= most_combinations && has_intervals {
                 scale = scale.coarser();
             } else {
                 // The dimension with the most values loses half of them.

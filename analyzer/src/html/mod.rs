@@ -32,5 +32,5 @@ use crate::window::Window;
 pub async fn report(session: &Session, window: Window, title: &str) -> Result<String, Error> {
     let source = Source::new(session, window).await?;
     let data = data::gather(&source, title).await?;
-    Ok(render(title, &data)?)
+    render(title, &data)
 }

@@ -11,15 +11,15 @@ use super::source::{Source, all_of, count_by};
 use crate::error::Error;
 
 /// Of all resets.
-const MOST_OVERALL: usize = 200;
+const MOST_OVERALL: usize = 100;
 
 /// Of each cause and of each container, so that a filter by one finds its own.
-const MOST_OF_EACH: usize = 20;
+const MOST_OF_EACH: usize = 10;
 
 /// What these may add.
-const MOST_OF_ALL_EACH: usize = 600;
+const MOST_OF_ALL_EACH: usize = 300;
 
-const MOST_CELLS: usize = 60_000;
+const MOST_CELLS: usize = 150_000;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Peers {

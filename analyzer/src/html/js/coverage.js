@@ -60,9 +60,9 @@ function drawCoverage() {
   if (hosts.length > STRIPS) strips.push(el("p", { class: "rest-row" }, `${plural(hosts.length - STRIPS, "other host")} in the table below.`));
   replace("coverage-chart", strips);
 
-  table("coverage-table", "Coverage by host", [["Host", ""], ["Kernel", ""], ["Recorded", "num"], ["Gaps", "num"], ["Seen", "num"], ["Written", "num"], ["Lost", "num"]], hosts, (one) =>
-    el("tr", {}, el("th", { scope: "row" }, hostName(one)), el("td", {}, el("span", { class: "name" }, one.kernels.join(", "))),
-      el("td", { class: "num" }, duration(one.recorded_ms)), el("td", { class: "num" }, count(one.gaps)), el("td", { class: "num" }, count(one.seen)),
+  table("coverage-table", "Coverage by host", [["Host", ""], ["Kernel", "wide"], ["Recorded", "num"], ["Gaps", "num"], ["Seen", "num wide"], ["Written", "num"], ["Lost", "num"]], hosts, (one) =>
+    el("tr", {}, el("th", { scope: "row" }, hostName(one)), el("td", { class: "wide" }, el("span", { class: "name" }, one.kernels.join(", "))),
+      el("td", { class: "num" }, duration(one.recorded_ms)), el("td", { class: "num" }, count(one.gaps)), el("td", { class: "num wide" }, count(one.seen)),
       el("td", { class: "num" }, count(one.written)), el("td", { class: `num${one.lost ? " has-lost" : ""}` }, count(one.lost))));
   scrollable("coverage-table", "Coverage by host");
   drawLosses();
@@ -71,8 +71,8 @@ function drawCoverage() {
 function drawLosses() {
   const losses = data.losses.rows.filter((one) => (!filters.host.size || filters.host.has(one.host)) && (!filters.port.size || filters.port.has(one.port_at)));
   const blind = filters.cause.size || filters.container.size;
-  table("losses-table", "Lost resets by what they had in common", [["Host", ""], ["Where", ""], ["Caller", ""], ["Reason", ""], ["Port", "num"], ["Lost", "num"]], losses, (one) =>
-    el("tr", {}, el("th", { scope: "row" }, nameOf({ text: one.name })), el("td", {}, one.stage), el("td", {}, recorded(one.caller, "mono")), el("td", {}, recorded(one.reason)),
+  table("losses-table", "Lost resets by what they had in common", [["Host", ""], ["Where", "wide"], ["Caller", ""], ["Reason", "wide"], ["Port", "num"], ["Lost", "num"]], losses, (one) =>
+    el("tr", {}, el("th", { scope: "row" }, nameOf({ text: one.name })), el("td", { class: "wide" }, one.stage), el("td", {}, recorded(one.caller, "mono")), el("td", { class: "wide" }, recorded(one.reason)),
       el("td", { class: "num" }, recorded(one.port === null ? null : String(one.port))), el("td", { class: "num" }, count(one.n))),
   chosenHosts().length ? "Nothing was lost: every reset that was seen was recorded." : "Nobody watched, so nobody knows.");
   scrollable("losses-table", "Lost resets");

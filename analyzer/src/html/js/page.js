@@ -80,7 +80,7 @@ function drawOnce() {
   byId("subtitle").textContent = parts.filter(Boolean).join(" · ");
   byId("timeline-hint").textContent = `Each bar is ${duration(data.bucket.width)}. Times are UTC. Click a cause to look at it alone.`;
   byId("hosts").hidden = data.hosts.length < 2;
-  replace("notes-list", data.notes.map((text) => el("li", {}, text)));
+  replace("notes-list", data.notes.map((text) => el("li", {}, text.replace(/\d{4,}/g, (digits) => count(Number(digits))))));
 }
 
 function chooseTheme() {
