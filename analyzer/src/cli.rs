@@ -77,6 +77,10 @@ pub struct Cli {
     #[arg(short, long, value_name = "FILE", conflicts_with = "sql")]
     pub file: Option<PathBuf>,
 
+    /// Run the lines of stdin as statements, and say on stderr how long each took
+    #[arg(long, hide = true, conflicts_with_all = ["sql", "file"])]
+    pub timing: bool,
+
     /// The SQL; without it and without --file, it is read from stdin
     #[arg(value_name = "SQL")]
     pub sql: Option<String>,

@@ -14,6 +14,7 @@
 //! ```
 //!
 //! `recover` turns what a killed recorder left into segments, `losses` writes what was lost,
+//! `sample` writes a recording that nobody recorded, for benches and tests;
 //! `doctor` tells what this kernel can record, `audit` compares with the packets that left.
 
 pub mod account;
@@ -37,6 +38,7 @@ pub mod probe;
 pub mod recorder;
 pub mod recover;
 pub mod ring;
+pub mod sample;
 pub mod say;
 pub mod seal;
 pub mod segment;

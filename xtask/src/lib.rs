@@ -13,6 +13,7 @@ pub mod exit;
 pub mod matrix;
 mod print;
 pub mod runtimes;
+pub mod sample_data;
 pub mod simulate;
 pub mod vm;
 pub mod workspace;

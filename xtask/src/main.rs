@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{actor, bench, containers, demo, docs, ebpf, exit, simulate, vm};
+use xtask::{actor, bench, containers, demo, docs, ebpf, exit, sample_data, simulate, vm};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of tcprst", version)]
@@ -25,6 +25,8 @@ enum Command {
     /// The kernel half: build it, or prove that the committed object is what the sources give
     #[command(subcommand)]
     Ebpf(ebpf::Command),
+    /// Write a realistic, reproducible recording of any size, by the recorder's own writer
+    SampleData(sample_data::Args),
     /// Cause real TCP resets in a network namespace of its own
     Simulate(simulate::Args),
     /// Test on the newest kernel of each line, in guests of qemu, and on the host
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Docs(args) => docs::run(args),
         Command::Ebpf(command) => ebpf::run(&command),
+        Command::SampleData(args) => sample_data::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Vm(args) => vm::run(args),
         Command::Guest => vm::run_guest(),

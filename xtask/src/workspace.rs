@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, bail};
+
 /// Root of the checkout that xtask was built from.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -18,4 +20,14 @@ pub fn target_dir() -> PathBuf {
 pub fn bin_dir() -> PathBuf {
     let me = env::current_exe().unwrap_or_default();
     me.parent().unwrap_or(Path::new(".")).to_owned()
+}
+
+/// Where kernels, samples and peers are kept: outside the tree, for all checkouts.
+pub fn cache_dir() -> Result<PathBuf> {
+    let cache = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
+        (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
+        (_, Some(home)) => PathBuf::from(home).join(".cache"),
+        _ => bail!("neither XDG_CACHE_HOME nor HOME is set: say where the cache is"),
+    };
+    Ok(cache.join("tcprst"))
 }

@@ -9,6 +9,15 @@ use super::tool::Tool;
 
 /// Kernel, CPUs, load and the tools' versions, a line each.
 pub(crate) fn describe() -> Result<Vec<String>> {
+    let mut lines = vec![machine()?];
+    for tool in Tool::ALL {
+        lines.push(format!("{}: {}", tool.name(), tool.version()?));
+    }
+    Ok(lines)
+}
+
+/// Kernel, CPUs and load.
+pub(crate) fn machine() -> Result<String> {
     let kernel = read("/proc/sys/kernel/osrelease")?;
     let load = read("/proc/loadavg")?;
     let load: Vec<&str> = load.split(' ').take(3).collect();
@@ -19,15 +28,11 @@ pub(crate) fn describe() -> Result<Vec<String>> {
         .lines()
         .find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim()))
         .unwrap_or("of unknown model");
-    let mut lines = vec![format!(
+    Ok(format!(
         "Linux {}, {cpus} CPUs ({model}), load average {} before the start",
         kernel.trim(),
         load.join(" ")
-    )];
-    for tool in Tool::ALL {
-        lines.push(format!("{}: {}", tool.name(), tool.version()?));
-    }
-    Ok(lines)
+    ))
 }
 
 fn read(path: &str) -> Result<String> {

@@ -1,8 +1,10 @@
-//! `cargo xtask bench`: what the recorder costs, beside the tools that it replaces.
+//! `cargo xtask bench`: what the recorder costs, beside the tools that it replaces, and how fast the
+//! analyzer is, beside DuckDB.
 //!
 //! Every number is measured in the same run, on the same machine, with the same resets.
 //! Timings are printed and never asserted; only "nothing on the hot path" can fail.
 
+mod analyze;
 mod attach;
 mod conditions;
 mod hot_path;
@@ -29,6 +31,10 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// Compare tcprst-analyze with DuckDB on the same files
+    Analyze(analyze::AnalyzeArgs),
+    /// Measure how the cost of `summary` grows with the recording
+    Scale(analyze::ScaleArgs),
     /// Compare tcprst-record with tcpdump and bpftrace on the same resets
     Record(RecordArgs),
     /// Count how often an innocent process is named, beside the task on the CPU
@@ -57,6 +63,8 @@ struct RecordArgs {
 
 pub fn run(args: Args) -> Result<()> {
     match args.bench {
+        Bench::Analyze(args) => analyze::run(&args),
+        Bench::Scale(args) => analyze::run_scale(&args),
         Bench::Record(args) => record::run(&args),
         Bench::Owners(args) => owners::run(&args),
     }

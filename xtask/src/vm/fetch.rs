@@ -1,6 +1,5 @@
 //! Kernels on disk: fetched from Debian, unpacked once for each version, kept outside the tree.
 
-use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::apt::{KernelPackages, Suite};
 use super::kernels::Line;
+use crate::workspace;
 
 /// An unpacked kernel.
 #[derive(Clone, Debug)]
@@ -28,12 +28,7 @@ pub(crate) struct Kernel {
 
 /// Where kernels are kept if the user does not say: outside the tree, for all checkouts.
 pub(crate) fn default_cache() -> Result<PathBuf> {
-    let cache = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
-        (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
-        (_, Some(home)) => PathBuf::from(home).join(".cache"),
-        _ => bail!("neither XDG_CACHE_HOME nor HOME is set: say --cache DIR"),
-    };
-    Ok(cache.join("tcprst").join("vm"))
+    Ok(workspace::cache_dir()?.join("vm"))
 }
 
 /// The newest kernel of a line. Where the archive cannot be asked, the newest that was fetched

@@ -1,0 +1,221 @@
+//! Each query on both sides, in turns.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::super::stats::median;
+use super::duck::Duck;
+use super::ours::Ours;
+use super::process::{self, PageCache};
+use super::queries::{Chosen, Group, QUERIES, Query};
+use super::results;
+
+/// How often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rounds {
+    pub(crate) warm: u32,
+    pub(crate) cold: u32,
+}
+
+/// How a query is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    InProcess,
+    InProcessCold,
+    Process,
+    ProcessCold,
+}
+
+const MODES: [Mode; 4] = [Mode::InProcess, Mode::InProcessCold, Mode::Process, Mode::ProcessCold];
+
+impl Mode {
+    const fn name(self) -> &'static str {
+        match self {
+            Mode::InProcess => "in process, warm",
+            Mode::InProcessCold => "in process, cold",
+            Mode::Process => "whole process, warm",
+            Mode::ProcessCold => "whole process, cold",
+        }
+    }
+
+    fn is_cold(self) -> bool {
+        matches!(self, Mode::InProcessCold | Mode::ProcessCold)
+    }
+}
+
+/// Milliseconds of both sides.
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    ours: f64,
+    duck: f64,
+}
+
+impl Pair {
+    fn ratio(self) -> f64 {
+        self.ours / self.duck
+    }
+}
+
+/// What was measured of one query.
+#[derive(Debug)]
+struct Measured {
+    query: &'static Query,
+    modes: [Pair; MODES.len()],
+    /// Peak of a whole process, bytes.
+    memory: Pair,
+}
+
+/// The tables.
+pub(crate) fn run(
+    ours: &Ours,
+    duck: &Duck,
+    data: &Path,
+    cache: &PageCache,
+    rounds: Rounds,
+) -> Result<Vec<String>> {
+    let chosen = choose(ours, data)?;
+    let mut sessions = [ours.session(data)?, duck.session(data)?];
+    let mut all = Vec::new();
+    for query in QUERIES {
+        let sql = query.sql(&chosen);
+        let mut pairs = Vec::new();
+        let mut memory = [0_u64; 2];
+        // Both say the same, and what is asked is in the page cache and the footers are read.
+        let runs =
+            [process::run(ours.command(data, &sql))?, process::run(duck.command(data, &sql))?];
+        results::compare(
+            query.name,
+            &results::rows(&runs[0].stdout),
+            &results::rows(&runs[1].stdout),
+        )?;
+        for session in &mut sessions {
+            session.run(&sql)?;
+        }
+        for mode in MODES {
+            let mut times = [Vec::new(), Vec::new()];
+            for _ in 0..if mode.is_cold() { rounds.cold } else { rounds.warm } {
+                // In turns, so that what else the machine does hits both.
+                for side in 0..2 {
+                    if mode.is_cold() {
+                        cache.drop()?;
+                    }
+                    let milliseconds = match mode {
+                        Mode::InProcess | Mode::InProcessCold => sessions[side].run(&sql)?,
+                        Mode::Process | Mode::ProcessCold => {
+                            let command = match side {
+                                0 => ours.command(data, &sql),
+                                _ => duck.command(data, &sql),
+                            };
+                            let run = process::run(command)?;
+                            memory[side] = memory[side].max(run.memory);
+                            run.time.as_secs_f64() * 1000.0
+                        }
+                    };
+                    times[side].push(milliseconds);
+                }
+            }
+            let [ours, duck] = times.map(|times| median(times).unwrap_or(f64::NAN));
+            pairs.push(Pair { ours, duck });
+        }
+        let measured = Measured {
+            query,
+            modes: std::array::from_fn(|at| pairs[at]),
+            memory: Pair { ours: memory[0] as f64, duck: memory[1] as f64 },
+        };
+        eprintln!(
+            "{}: {:.1} ms, DuckDB {:.1} ms, {:.2} of it",
+            query.name,
+            measured.modes[0].ours,
+            measured.modes[0].duck,
+            measured.modes[0].ratio()
+        );
+        all.push(measured);
+    }
+    let [ours, duck] = sessions;
+    let peak = Pair { ours: ours.end()? as f64, duck: duck.end()? as f64 };
+    Ok(tables(&all, peak))
+}
+
+/// What the queries ask about: an hour in the middle, and a peer of that hour.
+fn choose(ours: &Ours, data: &Path) -> Result<Chosen> {
+    let folder = data.join("resets");
+    let mut dates: Vec<String> = fs::read_dir(&folder)
+        .with_context(|| format!("read {}", folder.display()))?
+        .filter_map(|entry| {
+            Some(entry.ok()?.file_name().to_str()?.strip_prefix("date=")?.to_owned())
+        })
+        .collect();
+    dates.sort();
+    let date = dates.get(dates.len() / 2).context("no days in the recording")?;
+    let hour = format!("{date}T14");
+    let sql = format!(
+        "SELECT dst_addr, dst_port FROM resets WHERE time >= '{hour}:30:00Z' AND \
+         time < '{hour}:40:00Z' AND direction = 'sent' AND container_name = 'frontend' \
+         ORDER BY dst_addr, dst_port LIMIT 1"
+    );
+    let found = results::rows(&process::run(ours.command(data, &sql))?.stdout);
+    let row = found.first().context("too few resets: nothing to look for")?;
+    let (peer, port) = (row.first().cloned().unwrap_or_default(), row.get(1));
+    let peer_port = port.and_then(|port| port.parse().ok()).context("no port to look for")?;
+    Ok(Chosen { hour, peer, peer_port })
+}
+
+fn tables(all: &[Measured], peak: Pair) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (at, mode) in MODES.iter().enumerate() {
+        lines.extend([
+            String::new(),
+            format!("Milliseconds {}:", mode.name()),
+            String::new(),
+            "| query | answered from | DuckDB | tcprst-analyze | ratio |".to_owned(),
+            "|---|---|--:|--:|--:|".to_owned(),
+        ]);
+        for measured in all {
+            let pair = measured.modes[at];
+            lines.push(format!(
+                "| {} | {} | {:.1} | {:.1} | {:.3} |",
+                measured.query.name,
+                measured.query.group.name(),
+                pair.duck,
+                pair.ours,
+                pair.ratio()
+            ));
+        }
+        for group in Group::ALL {
+            let of_group = all.iter().filter(|measured| measured.query.group == group);
+            let ratio = geometric_mean(of_group.map(|measured| measured.modes[at].ratio()));
+            lines.push(format!("| geometric mean, {} | | | | {ratio:.3} |", group.name()));
+        }
+    }
+    let mib = |bytes: f64| format!("{:.0} MiB", bytes / (1 << 20) as f64);
+    let most = |side: fn(&Measured) -> f64| mib(all.iter().map(side).fold(0.0, f64::max));
+    lines.extend([
+        String::new(),
+        format!(
+            "Most memory of a process for one query: {} (DuckDB {}); of the process that answered \
+             all: {} (DuckDB {}).",
+            most(|measured| measured.memory.ours),
+            most(|measured| measured.memory.duck),
+            mib(peak.ours),
+            mib(peak.duck)
+        ),
+    ]);
+    lines
+}
+
+fn geometric_mean(ratios: impl Iterator<Item = f64>) -> f64 {
+    let logs: Vec<f64> = ratios.map(f64::ln).collect();
+    (logs.iter().sum::<f64>() / logs.len() as f64).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_and_its_inverse_cancel_out() {
+        assert!((geometric_mean([0.5, 2.0, 1.0].into_iter()) - 1.0).abs() < 1e-12);
+    }
+}
