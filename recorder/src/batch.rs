@@ -1,12 +1,14 @@
 //! From rows to record batches: the builders follow from the column table.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, RecordBatch, StringDictionaryBuilder,
-    TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, DictionaryArray, Int32Builder, Int64Builder, RecordBatch,
+    StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{Int32Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use tcprst_schema::arrow::spool_schema;
 use tcprst_schema::columns::{Column, Kind, Value};
 
@@ -20,38 +22,74 @@ enum Builder {
     Text(TextBuilder),
 }
 
-/// Text goes in run by run: hashing a folded stack of 500 bytes for each row was a quarter of
-/// the writer's time in a flood, and neighbours are mostly equal.
+/// A dictionary in the making. Hashing a folded stack of 500 bytes for each row was a quarter of the
+/// writer's time in a flood, and copying it another: neighbours are mostly equal, and texts that
+/// rows share lie at one address, so that a comparison is mostly enough.
 #[derive(Default)]
 struct TextBuilder {
-    inner: StringDictionaryBuilder<Int32Type>,
-    last: Option<String>,
-    run: usize,
+    keys: Int32Builder,
+    values: StringBuilder,
+    by_text: HashMap<String, i32>,
+    last: Option<i32>,
+    /// Keys of texts by their address: a hint, nothing more.
+    hints: Vec<i32>,
 }
+
+/// A power of two; a busy host has some thousand texts in all columns together.
+const HINTS: usize = 256;
 
 impl TextBuilder {
     fn append(&mut self, text: Option<&str>) {
-        if self.run > 0 && self.last.as_deref() == text {
-            self.run += 1;
-            return;
-        }
-        self.end_run();
-        self.last = text.map(str::to_owned);
-        self.run = 1;
+        let Some(text) = text else {
+            return self.keys.append_null();
+        };
+        let key = match self.last.filter(|key| self.is_value(*key, text)) {
+            Some(key) => key,
+            None => self.key(text),
+        };
+        self.last = Some(key);
+        self.keys.append_value(key);
     }
 
-    fn end_run(&mut self) {
-        match &self.last {
-            Some(text) => self.inner.append_values(text, self.run),
-            None => self.inner.append_nulls(self.run),
+    fn key(&mut self, text: &str) -> i32 {
+        self.hints.resize(HINTS, i32::MAX);
+        let address = text.as_ptr().addr();
+        // Allocations are 16 bytes apart at least.
+        let hint = ((address >> 4) ^ (address >> 12)) % HINTS;
+        if self.is_value(self.hints[hint], text) {
+            return self.hints[hint];
         }
-        self.run = 0;
+        let key = match self.by_text.get(text) {
+            Some(key) => *key,
+            None => {
+                // A batch has fewer rows than this has numbers.
+                let key = self.by_text.len() as i32;
+                self.values.append_value(text);
+                self.by_text.insert(text.to_owned(), key);
+                key
+            }
+        };
+        self.hints[hint] = key;
+        key
     }
 
-    fn finish(&mut self) -> ArrayRef {
-        self.end_run();
+    /// Whether that key is of this text.
+    fn is_value(&self, key: i32, text: &str) -> bool {
+        let offsets = self.values.offsets_slice();
+        let at = key.cast_unsigned() as usize;
+        let (Some(from), Some(to)) = (offsets.get(at), offsets.get(at.wrapping_add(1))) else {
+            return false;
+        };
+        let range = from.cast_unsigned() as usize..to.cast_unsigned() as usize;
+        self.values.values_slice().get(range) == Some(text.as_bytes())
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        self.by_text.clear();
         self.last = None;
-        Arc::new(self.inner.finish())
+        self.hints.clear();
+        let values = Arc::new(self.values.finish());
+        Ok(Arc::new(DictionaryArray::try_new(self.keys.finish(), values)?))
     }
 }
 
@@ -80,14 +118,14 @@ impl Builder {
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
-        match self {
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
             Self::Int32(builder) => Arc::new(builder.finish()),
             Self::Int64(builder) => Arc::new(builder.finish()),
             Self::Boolean(builder) => Arc::new(builder.finish()),
             Self::Timestamp(builder) => Arc::new(builder.finish()),
-            Self::Text(builder) => builder.finish(),
-        }
+            Self::Text(builder) => builder.finish()?,
+        })
     }
 }
 
@@ -129,14 +167,17 @@ impl<R> Batch<R> {
     /// The rows so far; the batch starts anew.
     pub fn finish(&mut self) -> Result<RecordBatch> {
         self.rows = 0;
-        let arrays = self.builders.iter_mut().map(Builder::finish).collect();
-        RecordBatch::try_new(Arc::clone(&self.schema), arrays).map_err(Error::Batch)
+        let arrays = self.builders.iter_mut().map(Builder::finish).collect::<Result<_, _>>();
+        arrays
+            .and_then(|arrays| RecordBatch::try_new(Arc::clone(&self.schema), arrays))
+            .map_err(Error::Batch)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use arrow::array::AsArray;
+    use arrow::datatypes::Int32Type;
     use tcprst_schema::columns::{COLUMNS, Encoding};
     use tcprst_schema::row::Row;
 
@@ -170,6 +211,20 @@ mod tests {
                 .collect();
             assert_eq!(words, round);
         }
+    }
+
+    #[test]
+    fn a_text_at_the_address_of_another_is_itself() {
+        let mut builder = TextBuilder::default();
+        let mut buffer = String::new();
+        for text in ["one", "two", "one", "six", "two"] {
+            buffer.clear();
+            buffer.push_str(text);
+            builder.append(Some(&buffer));
+        }
+        let column = builder.finish().unwrap();
+        let keys = column.as_dictionary::<Int32Type>().keys();
+        assert_eq!(keys.values(), &[0, 1, 0, 2, 1]);
     }
 
     #[test]

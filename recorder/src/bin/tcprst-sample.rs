@@ -55,9 +55,9 @@ fn main() -> ExitCode {
     match sample::run(&cli.options()) {
         Ok(made) => {
             say!(
-                "{} resets written and {} lost, {} segments in {}, {:.1} s; of one CPU, for each \
-                 reset: {} ns to draw it, {} ns to put it into columns, {} ns to encode it, {} ns \
-                 to seal its file",
+                "{} resets written and {} lost, {} segments in {}, {:.1} s; CPU time for each \
+                 reset: {} ns to draw it, {} ns to put it into columns, {} ns to encode it, \
+                 {} ns to seal its file",
                 made.resets,
                 made.lost,
                 made.segments,

@@ -15,6 +15,8 @@ mod peers;
 mod plan;
 mod services;
 mod templates;
+#[cfg(test)]
+mod tests;
 mod world;
 mod writer;
 
@@ -26,15 +28,15 @@ use std::thread;
 use fastrand::Rng;
 
 use crate::error::{Error, Result};
-use crate::parquet::create_dir;
 use crate::store;
 use draw::Draw;
 use peers::Peers;
 use plan::{Shift, Wanted, plan};
 use tcprst_schema::paths::{Table, spool_dir};
+use tcprst_schema::writer::create_dir;
 use templates::Template;
 use world::Node;
-use writer::{Policy, Writer, Written};
+use writer::{Policy, Writer, Written, cpu_time};
 
 /// Bytes that a row takes in the spool: what makes a segment's size limit a number of rows.
 pub const SPOOL_ROW_BYTES: u64 = 330;
@@ -137,19 +139,19 @@ fn work(options: &Options, peers: &Peers, shift: &Shift, bench: &mut Bench) -> R
     let mut writer = Writer::new(&options.out, node, shift, policy, boot_us);
     let mut drawn = Vec::new();
     for minute in &shift.minutes {
-        let start = std::time::Instant::now();
+        let start = cpu_time();
         drawn.clear();
         draw.minute(minute, node, templates, &mut drawn);
-        writer.written.making_rows += start.elapsed();
+        writer.written.making_rows += cpu_time().saturating_sub(start);
         let before = writer.written.files_time();
-        let start = std::time::Instant::now();
+        let start = cpu_time();
         for event in &drawn {
             let template = &mut templates[usize::from(event.template)];
             event.fill(template, boot_us);
             writer.append(&template.row, event.lost)?;
         }
         let in_files = writer.written.files_time() - before;
-        writer.written.batching += start.elapsed().saturating_sub(in_files);
+        writer.written.batching += cpu_time().saturating_sub(start + in_files);
     }
     writer.close(&draw.totals())?;
     Ok(writer.written)

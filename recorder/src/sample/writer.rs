@@ -3,14 +3,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use nix::time::{ClockId, clock_gettime};
 use tcprst_schema::columns::{COLUMNS, CONTAINER_COLUMNS};
 use tcprst_schema::footer::{ClockAnchor, Filtered, Footer, SiteStatus};
 use tcprst_schema::hook::{Direction, SITES};
 use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::rollup::Rollup;
 use tcprst_schema::row::{ContainerRow, LossRow, Row};
 use tcprst_schema::wire::CpuTotals;
+use tcprst_schema::writer::PartialFile;
 use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 
 use super::kinds::REASONS;
@@ -18,12 +21,17 @@ use super::plan::{Minute, Shift};
 use super::world::Node;
 use crate::account::Account;
 use crate::batch::Batch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::losses;
-use crate::parquet::PartialFile;
+use crate::segment::write_rollup;
 
 /// Rows of a batch, as many as the recorder has at most.
 const BATCH_ROWS: usize = 16_384;
+
+/// CPU time of this thread: how long it was kept waiting is the machine's business.
+pub(crate) fn cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
 
 /// When a segment is complete.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +58,7 @@ pub(crate) struct Written {
 struct Open {
     name: SegmentName,
     file: PartialFile,
+    rollup: Rollup,
     until_us: i64,
     rows: u64,
 }
@@ -118,7 +127,7 @@ impl<'a> Writer<'a> {
         let file = PartialFile::create(name.partial(self.dir, Table::Resets), COLUMNS)?;
         let age_us = self.policy.age_us;
         let until_us = ((time_us.div_euclid(age_us) + 1) * age_us).min(self.shift.to_us);
-        Ok(self.open.insert(Open { name, file, until_us, rows: 0 }))
+        Ok(self.open.insert(Open { name, file, rollup: Rollup::default(), until_us, rows: 0 }))
     }
 
     fn name(&mut self, time_us: i64) -> SegmentName {
@@ -132,27 +141,29 @@ impl<'a> Writer<'a> {
             && self.batch.rows() > 0
         {
             let batch = self.batch.finish()?;
-            let start = Instant::now();
+            let start = cpu_time();
             open.file.append(&batch)?;
-            self.written.encoding += start.elapsed();
+            open.rollup.add(&batch).map_err(Error::Batch)?;
+            self.written.encoding += cpu_time().saturating_sub(start);
         }
         Ok(())
     }
 
     fn seal(&mut self, until_us: i64) -> Result<()> {
         self.encode()?;
-        let Some(open) = self.open.take() else {
+        let Some(mut open) = self.open.take() else {
             return Ok(());
         };
-        let start = Instant::now();
+        let start = cpu_time();
         let footer = self.footer(open.rows, until_us);
+        write_rollup(self.dir, &open.name, &mut open.rollup, &footer)?;
         open.file.seal(&footer, &open.name.sealed(self.dir, Table::Resets))?;
         self.account.next_segment();
         self.covered_from_us = until_us;
         self.written.rows += footer.written;
         self.written.lost += footer.lost;
         self.written.files += 1;
-        self.written.sealing += start.elapsed();
+        self.written.sealing += cpu_time().saturating_sub(start);
         Ok(())
     }
 
