@@ -134,6 +134,8 @@ pub enum Format {
 pub enum Job {
     Sql(String),
     Command(Command),
+    /// The lines of stdin, one by one, with the time of each.
+    Timing,
 }
 
 impl Cli {
@@ -148,6 +150,7 @@ impl Cli {
             return Err(Error::Usage("give either SQL or a subcommand"));
         }
         match (&self.command, &self.sql, &self.file) {
+            (None, None, None) if self.timing => Ok(Job::Timing),
             (Some(command), ..) => Ok(Job::Command(command.clone())),
             (None, Some(sql), _) => Ok(Job::Sql(sql.clone())),
             (None, None, Some(path)) if path != Path::new("-") => fs::read_to_string(path)

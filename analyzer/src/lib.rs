@@ -37,6 +37,7 @@ pub mod sealed;
 pub mod session;
 pub mod spool;
 pub mod table;
+mod timing;
 pub mod window;
 
 use std::fmt::Display;
@@ -98,7 +99,7 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
     // Before the files: a mistake in the SQL is told at once, however many files there are.
     let statements = match &job {
         Job::Sql(sql) => session::parse(sql)?,
-        Job::Command(_) => Vec::new(),
+        Job::Command(_) | Job::Timing => Vec::new(),
     };
     let window = cli.window()?;
     if let Job::Command(command) = &job
@@ -126,6 +127,10 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
         let mut context = commands::Context { cli, session: &session, window, out: &mut stdout };
         let outcome = match &job {
             Job::Command(command) => commands::run(command, &mut context).await?,
+            Job::Timing => {
+                timing::run(context.session, cli.format, context.out).await?;
+                Outcome::Complete
+            }
             Job::Sql(_) => Outcome::Complete,
         };
         context.out.flush().map_err(Error::Output)?;

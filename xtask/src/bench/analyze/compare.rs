@@ -153,6 +153,7 @@ fn choose(ours: &Ours, data: &Path) -> Result<Chosen> {
     let sql = format!(
         "SELECT dst_addr, dst_port FROM resets WHERE time >= '{hour}:30:00Z' AND \
          time < '{hour}:40:00Z' AND direction = 'sent' AND container_name = 'frontend' \
+         AND dst_port >= 32768 AND dst_addr NOT LIKE '10.%' \
          ORDER BY dst_addr, dst_port LIMIT 1"
     );
     let found = results::rows(&process::run(ours.command(data, &sql))?.stdout);
@@ -165,6 +166,9 @@ fn choose(ours: &Ours, data: &Path) -> Result<Chosen> {
 fn tables(all: &[Measured], peak: Pair) -> Vec<String> {
     let mut lines = Vec::new();
     for (at, mode) in MODES.iter().enumerate() {
+        if all.iter().all(|measured| measured.modes[at].ours.is_nan()) {
+            continue;
+        }
         lines.extend([
             String::new(),
             format!("Milliseconds {}:", mode.name()),

@@ -40,9 +40,9 @@ pub(crate) struct AnalyzeArgs {
     /// Measure everything this often, and print medians
     #[arg(long, value_name = "R", default_value = "5")]
     rounds: NonZeroU32,
-    /// The same for runs for which the page cache is emptied
+    /// The same for runs for which the page cache is emptied; 0 leaves them out
     #[arg(long, value_name = "R", default_value = "3")]
-    cold_rounds: NonZeroU32,
+    cold_rounds: u32,
     /// Leave the time to the first row out
     #[arg(long)]
     no_first_row: bool,
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<()> {
     for text in &lines {
         line(text)?;
     }
-    let rounds = compare::Rounds { warm: args.rounds.get(), cold: args.cold_rounds.get() };
+    let rounds = compare::Rounds { warm: args.rounds.get(), cold: args.cold_rounds };
     let mut tables = compare::run(&ours, &duck, &data, &cache, rounds)?;
     if !args.no_first_row {
         tables.extend(first_row::run(&ours, &duck, args.rounds.get())?);
