@@ -73,7 +73,7 @@ impl Duck {
             glob(data).replace('\'', "''")
         );
         let mut command = Command::new(self.cli());
-        command.args(["-init", "/dev/null", "-csv", "-c", &view, "-c", sql]);
+        command.args(["-init", "/dev/null", "-csv", "-nullvalue", "", "-c", &view, "-c", sql]);
         command
     }
 }

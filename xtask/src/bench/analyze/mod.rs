@@ -64,8 +64,10 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<()> {
         conditions::machine()?,
         format!("{}; {threads} threads on both sides", duck.versions()?),
         sample::describe(&data)?,
-        cache.describe(),
     ];
+    if args.cold_rounds > 0 {
+        lines.push(cache.describe());
+    }
     for text in &lines {
         line(text)?;
     }
