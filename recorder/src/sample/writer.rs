@@ -220,6 +220,7 @@ impl<'a> Writer<'a> {
             lost: sums.lost,
             account: self.account.base().to_vec(),
             recovered: false,
+            merged: Vec::new(),
             filtered: Filtered::default(),
         }
     }

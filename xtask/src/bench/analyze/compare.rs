@@ -62,6 +62,7 @@ impl Pair {
 #[derive(Debug)]
 struct Measured {
     query: &'static Query,
+    group: Group,
     modes: [Pair; MODES.len()],
     /// Peak of a whole process, bytes.
     memory: Pair,
@@ -76,23 +77,27 @@ pub(crate) fn run(
     rounds: Rounds,
 ) -> Result<Vec<String>> {
     let chosen = choose(ours, data)?;
-    let mut sessions = [ours.session(data)?, duck.session(data)?];
+    let mut duck_session = duck.session(data)?;
+    let mut our_sessions = [ours.session(data, Group::Raw)?, ours.session(data, Group::Rollup)?];
     let mut all = Vec::new();
-    for query in QUERIES {
+    for (query, group) in asked() {
         let sql = query.sql(&chosen);
+        let our_command = || match group {
+            Group::Raw => ours.raw_command(data, &sql),
+            Group::Rollup => ours.command(data, &sql),
+        };
+        let our_session = &mut our_sessions[group as usize];
         let mut pairs = Vec::new();
         let mut memory = [0_u64; 2];
         // Both say the same, and what is asked is in the page cache and the footers are read.
-        let runs =
-            [process::run(ours.command(data, &sql))?, process::run(duck.command(data, &sql))?];
+        let runs = [process::run(our_command())?, process::run(duck.command(data, &sql))?];
         results::compare(
             query.name,
             &results::rows(&runs[0].stdout),
             &results::rows(&runs[1].stdout),
         )?;
-        for session in &mut sessions {
-            session.run(&sql)?;
-        }
+        our_session.run(&sql)?;
+        duck_session.run(&sql)?;
         for mode in MODES {
             let mut times = [Vec::new(), Vec::new()];
             for _ in 0..if mode.is_cold() { rounds.cold } else { rounds.warm } {
@@ -102,10 +107,13 @@ pub(crate) fn run(
                         cache.drop()?;
                     }
                     let milliseconds = match mode {
-                        Mode::InProcess | Mode::InProcessCold => sessions[side].run(&sql)?,
+                        Mode::InProcess | Mode::InProcessCold => match side {
+                            0 => our_session.run(&sql)?,
+                            _ => duck_session.run(&sql)?,
+                        },
                         Mode::Process | Mode::ProcessCold => {
                             let command = match side {
-                                0 => ours.command(data, &sql),
+                                0 => our_command(),
                                 _ => duck.command(data, &sql),
                             };
                             let run = process::run(command)?;
@@ -121,21 +129,32 @@ pub(crate) fn run(
         }
         let measured = Measured {
             query,
+            group,
             modes: std::array::from_fn(|at| pairs[at]),
             memory: Pair { ours: memory[0] as f64, duck: memory[1] as f64 },
         };
         eprintln!(
-            "{}: {:.1} ms, DuckDB {:.1} ms, {:.2} of it",
+            "{} ({}): {:.1} ms, DuckDB {:.1} ms, {:.2} of it",
             query.name,
+            group.name(),
             measured.modes[0].ours,
             measured.modes[0].duck,
             measured.modes[0].ratio()
         );
         all.push(measured);
     }
-    let [ours, duck] = sessions;
-    let peak = Pair { ours: ours.end()? as f64, duck: duck.end()? as f64 };
+    let [raw, rollup] = our_sessions;
+    let ours = raw.end()?.max(rollup.end()?);
+    let peak = Pair { ours: ours as f64, duck: duck_session.end()? as f64 };
     Ok(tables(&all, peak))
+}
+
+/// Each query, and those that the rollup answers a second time, from the rows: the number of all rows
+/// is in the footers either way.
+fn asked() -> impl Iterator<Item = (&'static Query, Group)> {
+    let again = QUERIES.iter().filter(|query| query.group == Group::Rollup).skip(1);
+    let all = QUERIES.iter().map(|query| (query, query.group));
+    all.chain(again.map(|query| (query, Group::Raw)))
 }
 
 /// What the queries ask about: an hour in the middle, and a peer of that hour.
@@ -181,14 +200,14 @@ fn tables(all: &[Measured], peak: Pair) -> Vec<String> {
             lines.push(format!(
                 "| {} | {} | {:.1} | {:.1} | {:.3} |",
                 measured.query.name,
-                measured.query.group.name(),
+                measured.group.name(),
                 pair.duck,
                 pair.ours,
                 pair.ratio()
             ));
         }
         for group in Group::ALL {
-            let of_group = all.iter().filter(|measured| measured.query.group == group);
+            let of_group = all.iter().filter(|measured| measured.group == group);
             let ratio = geometric_mean(of_group.map(|measured| measured.modes[at].ratio()));
             lines.push(format!("| geometric mean, {} | | | | {ratio:.3} |", group.name()));
         }

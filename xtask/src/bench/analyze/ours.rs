@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 
+use super::queries::Group;
 use super::session::{Replies, Session};
 use crate::workspace;
 
@@ -26,10 +27,20 @@ impl Ours {
     }
 
     /// One process that stays.
-    pub(crate) fn session(&self, data: &Path) -> Result<Session> {
+    pub(crate) fn session(&self, data: &Path, from: Group) -> Result<Session> {
         let mut command = self.arguments(data);
         command.arg("--timing");
+        if from == Group::Raw {
+            command.arg("--no-rollup");
+        }
         Session::start("tcprst-analyze", command, Replies::Stderr)
+    }
+
+    /// A process for one statement, that reads all rows.
+    pub(crate) fn raw_command(&self, data: &Path, sql: &str) -> Command {
+        let mut command = self.command(data, sql);
+        command.arg("--no-rollup");
+        command
     }
 
     /// A process for one statement or subcommand, its result as CSV on stdout.
