@@ -12,12 +12,13 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::TableType;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use tcprst_schema::columns::{Column, Encoding, Kind, Value};
 use tcprst_schema::footer::{Footer, SiteStatus};
 use tcprst_schema::paths::Table;
 
+use crate::prune::{Times, literal_us};
 use crate::recording::Recording;
 use crate::sealed::Sealed;
 use crate::spool::Live;
@@ -138,20 +139,53 @@ impl TableProvider for FilesTable {
         TableType::Base
     }
 
+    /// Inexact: they only spare footers.
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
     async fn scan(
         &self,
         _state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let sealed = self.recording.sealed(Table::Resets);
+        // A name says of which day a segment is. What comes later may have begun long before: a
+        // quiet host starts no new segment.
+        let from_us = filters.iter().filter_map(ended_since).max().unwrap_or(i64::MIN);
+        let times = Times { from_us, ..Times::ALL };
+        let sealed = self.recording.sealed_within(Table::Resets, times);
         let rows: Vec<FileRow> = (sealed.iter().map(|segment| FileRow::from(&**segment)))
             .chain(self.recording.live().iter().map(FileRow::from))
             .collect();
         let columns = FILE_COLUMNS.iter().map(|column| array(column, &rows)).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         scan_batches(&self.schema, &[vec![batch]], projection)
+    }
+}
+
+/// Of `recorded_to is null or recorded_to >= T`: T, and an hour before it, because a segment is
+/// sealed somewhat after its day has ended.
+fn ended_since(filter: &Expr) -> Option<i64> {
+    const LATE_US: i64 = 3_600_000_000;
+    let is_end = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == "recorded_to");
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            let is_open = |expr: &Expr| matches!(expr, Expr::IsNull(of) if is_end(of));
+            match (is_open(left), is_open(right)) {
+                (true, _) => ended_since(right),
+                (_, true) => ended_since(left),
+                _ => None,
+            }
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::GtEq, right }) if is_end(left) => {
+            literal_us(right).map(|us| us.saturating_sub(LATE_US))
+        }
+        _ => None,
     }
 }
 
@@ -181,4 +215,24 @@ fn array(column: &Column<FileRow>, rows: &[FileRow]) -> ArrayRef {
 
 fn int(value: &Value<'_>) -> Option<i64> {
     if let Value::Int(value) = value { Some(*value) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::common::ScalarValue;
+    use datafusion::prelude::{col, lit};
+
+    use super::*;
+
+    #[test]
+    fn footers_of_what_ended_before_are_spared() {
+        let at = |us| lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())));
+        let hour = 3_600_000_000;
+        let since = col("recorded_to").gt_eq(at(2 * hour));
+        assert_eq!(ended_since(&since), Some(hour));
+        let or_open = col("recorded_to").is_null().or(since.clone());
+        assert_eq!(ended_since(&or_open), Some(hour));
+        assert_eq!(ended_since(&since.clone().or(col("host").is_null())), None);
+        assert_eq!(ended_since(&col("recorded_from").gt_eq(at(hour))), None);
+    }
 }

@@ -31,6 +31,7 @@ pub mod print;
 pub mod prune;
 mod reader;
 pub mod recording;
+mod rederive;
 pub mod reports;
 pub mod rollup;
 pub mod sealed;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::{Array as _, AsArray as _};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, Utc};
 
 use crate::commands::Context;
 use crate::error::Error;
@@ -36,6 +36,7 @@ impl Topics {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Note {
     Lost { resets: i64 },
+    Nothing,
     Gaps { count: usize, length_us: i64, longest: Gap },
     Unknown { resets: i64, of: i64 },
 }
@@ -56,6 +57,10 @@ impl fmt::Display for Note {
                 "note: {} more {} seen in this window but not recorded (tcprst-analyze losses)",
                 thousands(*resets),
                 if *resets == 1 { "reset was" } else { "resets were" },
+            ),
+            Note::Nothing => f.write_str(
+                "note: nothing was recorded in this window, nor a day before or after it \
+                 (tcprst-analyze files)",
             ),
             Note::Gaps { count, length_us, longest } => {
                 let host = longest.host.escape_debug();
@@ -114,7 +119,10 @@ pub async fn tell_coverage(session: &Session, window: &Window) -> Result<(), Err
 
 async fn find(session: &Session, windows: &[Window], topics: Topics) -> Result<Vec<Note>, Error> {
     let mut notes = Vec::new();
-    let segments = segments(session).await?;
+    let segments = segments(session, windows).await?;
+    if segments.is_empty() {
+        notes.push(Note::Nothing);
+    }
     // The table has them by time; a footer has some without a key too.
     let in_footers = windows.iter().map(|window| lost_within(&segments, window)).sum();
     let lost = lost(session, windows).await?.max(in_footers);
@@ -173,11 +181,20 @@ struct Segment {
     lost: i64,
 }
 
-async fn segments(session: &Session) -> Result<Vec<Segment>, Error> {
-    let sql = "select host, arrow_cast(recorded_from, 'Int64'), arrow_cast(recorded_to, 'Int64'), \
-               coalesce(lost, 0) from files";
+/// Segments of the windows, and of a day before and after: a host that has any there recorded at
+/// that time, and one that has not is not missed.
+async fn segments(session: &Session, windows: &[Window]) -> Result<Vec<Segment>, Error> {
+    let near = any(windows, |window| {
+        let since = window.since.and_then(|since| since.checked_sub_days(Days::new(1)));
+        let until = window.until.and_then(|until| until.checked_add_days(Days::new(1)));
+        Window { since, until }.overlapping("recorded_from", "recorded_to")
+    });
+    let sql = format!(
+        "select host, arrow_cast(recorded_from, 'Int64'), arrow_cast(recorded_to, 'Int64'), \
+         coalesce(lost, 0) from files {near}"
+    );
     let mut segments = Vec::new();
-    for batch in session.collect(sql).await? {
+    for batch in session.collect(&sql).await? {
         let hosts = cast(batch.column(0), &DataType::Utf8View)?;
         let hosts = hosts.as_string_view();
         let [from, to, lost] =

@@ -25,6 +25,8 @@ use tcprst_schema::paths::Table;
 use crate::prune::Times;
 use crate::reader::LocalFiles;
 use crate::recording::Recording;
+use crate::rederive;
+use crate::sealed::Sealed;
 
 /// The type of text in a table: numbers into a dictionary, as the files have it. A filter then
 /// looks at each stack once and not once a row, and groups are found by number (see
@@ -104,10 +106,17 @@ impl TableProvider for SegmentTable {
         let times = Times::of_filters(filters);
         let mut halves = Vec::new();
         let sealed = self.recording.sealed_within(self.table, times);
+        let is_older =
+            |segment: &&Arc<Sealed>| self.table == Table::Resets && rederive::is_due(segment);
+        let (older, sealed): (Vec<_>, Vec<_>) = sealed.iter().partition(is_older);
+        let read = Read { projection, filters, limit };
         if !sealed.is_empty() {
             let files = sealed.iter().map(|segment| segment.scan(&self.schema)).collect();
-            let read = Read { projection, filters, limit };
             halves.push(scan_files(state, &self.schema, files, &read)?);
+        }
+        if !older.is_empty() {
+            let files = older.iter().map(|segment| segment.scan(&self.schema)).collect();
+            halves.push(rederive::scan(state, &self.schema, files, &read)?);
         }
         let live = match self.table {
             Table::Resets => self.recording.live_batches(),

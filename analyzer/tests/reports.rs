@@ -5,11 +5,17 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::Arc;
 
+use tcprst_schema::columns::COLUMNS;
+use tcprst_schema::paths::Table;
+use tcprst_schema::row::{Row, Stack};
 use tempfile::TempDir;
 
 mod common;
-use common::{analyze, one_line, stderr, stdout};
+use common::{
+    Recording, analyze, batch, footer, name, one_line, row, stderr, stdout, write_parquet,
+};
 
 /// Times of the fixture, explicit because a snapshot must not move.
 const SINCE: &str = "2026-11-26T03:25:00Z";
@@ -246,7 +252,7 @@ fn a_window_narrows_sql_too() {
     assert!(scan.contains("predicate=") && scan.contains("time"), "{plan}");
     let output =
         report(&["--since", "2020-01-01", "--until", "2020-01-02", "select * from resets"]);
-    assert!(stderr(&output).contains("nothing was recorded on"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nothing was recorded in this window"), "{}", stderr(&output));
 }
 
 #[test]
@@ -274,17 +280,68 @@ fn mistakes_are_one_line_with_the_way_out() {
 #[test]
 fn functions_are_listed() {
     let text = report_out(&["show functions"]);
-    for name in
-        ["in_cidr", "network", "stack_has", "cause_text", "port_name", "cause", "rate_change_p"]
-    {
+    for name in [
+        "blame",
+        "in_cidr",
+        "network",
+        "stack_has",
+        "cause_text",
+        "port_name",
+        "cause",
+        "rate_change_p",
+    ] {
         assert!(text.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}: {text}");
     }
     let wrong = one_line(&report(&["select in_cidr(src_addr, '10.0.0.0/40') from resets"]), 1);
     assert!(wrong.contains("'10.0.0.0/40' is no network"), "{wrong}");
     // Today's rules say of each row what the recorder's said: they are the same.
-    let other = "select count(*) from resets where direction <> 'icmp' and \
-                 cause <> cause(stack, reason, sk_state, sk_flags, answered_flags)";
+    let other = "select count(*) from resets where \
+                 cause <> cause(stack, reason, sk_state, sk_flags, answered_flags) \
+                 or blame is distinct from blame(cause)";
     assert_eq!(count(other), 0);
+}
+
+#[test]
+fn the_bound_of_one_minimum_skips_no_row_of_another() {
+    let plan = report_out(&["explain select max(seq), min(seq + 1), min(cause) from resets"]);
+    assert!(plan.contains("DataSourceExec") && !plan.contains("DynamicFilter"), "{plan}");
+}
+
+#[test]
+fn causes_of_older_rules_are_derived_anew() {
+    let recording = Recording::new();
+    let close = "entry;__x64_sys_close;tcp_close;__tcp_close;tcp_disconnect;tcp_send_active_reset";
+    let row = |seq: u64| {
+        let folded = Some(close.into());
+        Row { stack: Arc::new(Stack { folded, ..Stack::default() }), ..row(seq) }
+    };
+    // Rules that did not know the stack: `unknown`, and one segment by today's that says so too.
+    let older = batch(COLUMNS, &[row(1), row(2)]);
+    let path = name(1).sealed(recording.path(), Table::Resets);
+    let mut by_older = footer(2);
+    by_older.taxonomy_version = tcprst_schema::TAXONOMY_VERSION - 1;
+    write_parquet(&path, &older, COLUMNS, Some(&by_older));
+    recording.seal(2, &[row(3)]);
+
+    for (sql, expected) in [
+        (
+            "select cause, blame, count(*) from resets group by cause, blame order by cause",
+            "app_linger0,app,2\nunknown,,1\n",
+        ),
+        ("select count(*) from resets where cause = 'app_linger0'", "2\n"),
+        ("select count(*) from resets where cause = 'unknown' and blame is null", "1\n"),
+        ("select seq from resets where blame = 'app' order by seq", "1\n2\n"),
+        ("select count(*) from resets", "3\n"),
+        ("select max(seq), min(cause) from resets", "3,app_linger0\n"),
+    ] {
+        assert_eq!(recording.query(sql), expected, "{sql}");
+    }
+    // A file without all of the evidence keeps what its recorder said.
+    let position = older.schema().index_of("answered_flags").unwrap();
+    let mut narrow = older.clone();
+    narrow.remove_column(position);
+    write_parquet(&path, &narrow, COLUMNS, Some(&by_older));
+    assert_eq!(recording.query("select count(*) from resets where cause = 'unknown'"), "3\n");
 }
 
 fn report_out(arguments: &[&str]) -> String {

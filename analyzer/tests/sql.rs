@@ -82,7 +82,7 @@ fn the_functions_that_questions_need_are_there() {
         ("select approx_distinct(caller) from resets", "3\n"),
         (
             "select string_agg(caller, ',') from resets where seq < 2",
-            "tcp_disconnect,__tcp_close\n",
+            "\"tcp_disconnect,__tcp_close\"\n",
         ),
         ("select min(caller), max(caller) from resets", "__tcp_close,tcp_v4_rcv\n"),
         (

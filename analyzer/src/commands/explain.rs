@@ -166,7 +166,7 @@ async fn explain_cause(cause: Option<&Cause>, context: &mut Context<'_>) -> Resu
         here.push(format!("None of {}.", counted(counts.int("of_all"), "reset")));
     } else {
         here.push(format!(
-            "{} of {} ({}), from {} to {}.",
+            "{} of {} ({}), the first in the minute of {}, the last in that of {}.",
             thousands(resets),
             counted(counts.int("of_all"), "reset"),
             share(resets, counts.int("of_all")),

@@ -3,6 +3,7 @@
 //! Text comes as plain text, as views or in a dictionary, whatever the scan makes of a column;
 //! in a dictionary each value is looked at once, however many rows have it.
 
+mod blame;
 mod cause;
 mod cause_text;
 mod in_cidr;
@@ -28,6 +29,7 @@ use datafusion::prelude::SessionContext;
 /// Every function of ours.
 pub fn all() -> Vec<ScalarUDF> {
     [
+        blame::function(),
         cause::function(),
         cause_text::function(),
         in_cidr::function(),
@@ -39,6 +41,16 @@ pub fn all() -> Vec<ScalarUDF> {
     .into_iter()
     .map(ScalarUDF::from)
     .collect()
+}
+
+/// The function `cause`, for plans that are not made of SQL.
+pub(crate) fn cause() -> ScalarUDF {
+    cause::function().into()
+}
+
+/// The function `blame`.
+pub(crate) fn blame() -> ScalarUDF {
+    blame::function().into()
 }
 
 /// Makes them known to SQL.

@@ -1,12 +1,17 @@
--- How often resets of one cause are in this recording.
+-- How often resets of one cause are in this recording, and since when, to the minute.
+with minutes as (
+    select date_trunc('minute', time) as minute, count(*) as resets
+    from resets
+    {where}
+    group by date_trunc('minute', time)
+), everything as (
+    select count(*) as of_all
+    from resets
+    {window}
+)
 select
-    count(*) as resets,
-    min(time) as first,
-    max(time) as last,
-    (
-        select count(*)
-        from resets
-        {window}
-    ) as of_all
-from resets
-{where}
+    coalesce(sum(resets), 0) as resets,
+    min(minute) as first,
+    max(minute) as last,
+    (select of_all from everything) as of_all
+from minutes

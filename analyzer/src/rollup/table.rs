@@ -14,11 +14,12 @@ use datafusion::physical_expr::expressions::{Column, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
-use tcprst_schema::columns::ROLLUP_COLUMNS;
+use tcprst_schema::columns::{COLUMNS, ROLLUP_COLUMNS};
 use tcprst_schema::paths::{SegmentName, Table};
 
 use crate::prune::Times;
 use crate::recording::Recording;
+use crate::rederive;
 use crate::sealed::Sealed;
 use crate::table::{Read, reader_schema, scan_batches, scan_files};
 
@@ -61,6 +62,8 @@ impl RollupTable {
             let rollup = name(&segment).and_then(|name| rollups.get(&name)).filter(|rollup| {
                 i64::try_from(rollup.footer.written) == Ok(segment.rows())
                     && rollup.footer.taxonomy_version == segment.footer.taxonomy_version
+                    // Its causes cannot be derived anew.
+                    && !rederive::is_due(&segment)
                     && columns.iter().all(|column| rollup.has_column(column))
             });
             match rollup {
@@ -113,6 +116,20 @@ impl TableProvider for RollupTable {
         let columns = Arc::new(columns);
         let own: Vec<usize> =
             projection.iter().copied().filter(|at| *at != self.count_position()).collect();
+        let (older, raw): (Vec<_>, Vec<_>) =
+            raw.into_iter().partition(|segment| rederive::is_due(segment));
+        if !older.is_empty() {
+            // Derived from columns that the rollup does not have.
+            let resets = reader_schema(COLUMNS);
+            let files = older.iter().map(|segment| segment.scan(&resets)).collect();
+            let own = names
+                .iter()
+                .filter(|name| **name != COUNT)
+                .map(|name| resets.index_of(name))
+                .collect::<Result<Vec<usize>, _>>()?;
+            let read = Read { projection: Some(&own), filters, limit };
+            parts.push(one_each(rederive::scan(state, &resets, files, &read)?, &names)?);
+        }
         if !raw.is_empty() {
             let files = raw.iter().map(|segment| segment.scan(&columns)).collect();
             let read = Read { projection: Some(&own), filters, limit };

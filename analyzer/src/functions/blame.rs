@@ -1,0 +1,43 @@
+//! `blame(cause)`.
+
+use std::sync::Arc;
+
+use arrow::array::StringViewArray;
+use arrow::datatypes::DataType;
+use tcprst_schema::cause::CAUSES;
+
+use super::{Function, a_text, text};
+
+pub(super) fn function() -> Function {
+    Function::new(
+        "blame",
+        vec![a_text()],
+        DataType::Utf8View,
+        |args| {
+            text::each(&args.args[0], &|causes| {
+                let blames: StringViewArray =
+                    causes.iter().map(|cause| cause.and_then(blame)).collect();
+                Ok(Arc::new(blames))
+            })
+        },
+        "blame(cause)",
+        "Who acts where a reset has this cause, as in the column `blame`; null for `unknown` and \
+         for a name that is none.",
+    )
+}
+
+fn blame(name: &str) -> Option<&'static str> {
+    CAUSES.iter().find(|cause| cause.name == name).map(|cause| cause.blame.name())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::super::tests::over;
+
+    #[tokio::test]
+    async fn a_cause_has_one_who_acts() {
+        let values = [Some("timewait"), Some("recv_reset"), Some("unknown"), None];
+        assert_eq!(over(&values, "blame(t)").await.unwrap(), "app,peer,-,-");
+    }
+}
