@@ -10,6 +10,7 @@
 //! ```
 
 mod draw;
+mod frames;
 mod kinds;
 mod peers;
 mod plan;

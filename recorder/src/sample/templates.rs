@@ -9,7 +9,8 @@ use tcprst_schema::cause::UNKNOWN;
 use tcprst_schema::hook::Direction;
 use tcprst_schema::row::{Named, Row, SocketOwner};
 
-use super::kinds::{KINDS, Kind, Lead, REASONS, Side};
+use super::frames::REASONS;
+use super::kinds::{KINDS, Kind, Lead, Side};
 use super::world::{Node, Place};
 
 /// Share of the world's clients that use IPv6.

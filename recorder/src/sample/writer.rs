@@ -16,7 +16,7 @@ use tcprst_schema::wire::CpuTotals;
 use tcprst_schema::writer::PartialFile;
 use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 
-use super::kinds::REASONS;
+use super::frames::REASONS;
 use super::plan::{Minute, Shift};
 use super::world::Node;
 use crate::account::Account;
