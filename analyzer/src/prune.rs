@@ -2,6 +2,7 @@
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use tcprst_schema::paths::LATE_US;
 
 /// A half-open interval of microseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,10 +10,6 @@ pub struct Times {
     pub from_us: i64,
     pub to_us: i64,
 }
-
-/// How far a row can be before the first time in its segment's name: rows of several CPUs are
-/// put in order, but a late one may follow.
-const SLACK_US: i64 = 60_000_000;
 
 impl Times {
     pub const ALL: Times = Times { from_us: i64::MIN, to_us: i64::MAX };
@@ -65,7 +62,7 @@ impl Times {
 
     /// Whether a segment with rows from the first to (before) the second can have such a row.
     pub fn meet(self, first_us: i64, end_us: i64) -> bool {
-        first_us.saturating_sub(SLACK_US) < self.to_us && self.from_us < end_us
+        first_us.saturating_sub(LATE_US) < self.to_us && self.from_us < end_us
     }
 }
 

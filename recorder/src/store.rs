@@ -114,8 +114,8 @@ impl Store {
         self.totals
     }
 
-    /// Takes rows in the order of their time. Those of another day go into another segment,
-    /// so that the folder's `date=` is true for each row. What is not wanted was never asked for:
+    /// Takes rows in the order of their time. Those of another day, or of a clock
+    /// that was set back, go into another segment, so that its name is true for each row. What is not wanted was never asked for:
     /// it is taken out of the account.
     pub fn append(
         &mut self,
@@ -128,8 +128,8 @@ impl Store {
                 self.account.pass_over(row.cpu, row.seq, *lost_before);
                 continue;
             }
-            let other_day = |open: &Segment| !open.name().is_of_day(row.time_us);
-            if self.open.as_ref().is_some_and(other_day) {
+            let other_times = |open: &Segment| !open.name().can_hold(row.time_us);
+            if self.open.as_ref().is_some_and(other_times) {
                 self.seal(clock)?;
             }
             let segment = match &mut self.open {

@@ -50,6 +50,10 @@ pub struct SegmentName {
     seq: u32,
 }
 
+/// How far a row may be before the first time in the name of its segment: rows of several CPUs are
+/// put in order, but a late one may follow.
+pub const LATE_US: i64 = 60_000_000;
+
 const DAY_US: i64 = 86_400_000_000;
 
 const TIME_FORMAT: &str = "%Y%m%dT%H%M%S%.6fZ";
@@ -85,10 +89,12 @@ impl SegmentName {
         (self.first_time_us.div_euclid(DAY_US) + 1) * DAY_US
     }
 
-    /// Whether a row of that time belongs to the segment's day.
-    pub fn is_of_day(&self, time_us: i64) -> bool {
+    /// Whether a row of that time belongs into the segment: one of its day, and not from before its
+    /// first time, as after a step of the wall clock. Readers choose segments by their names.
+    pub fn can_hold(&self, time_us: i64) -> bool {
         // Compared as numbers: this is asked for each row.
         self.first_time_us.div_euclid(DAY_US) == time_us.div_euclid(DAY_US)
+            && time_us >= self.first_time_us.saturating_sub(LATE_US)
     }
 
     /// The day that the segment belongs to: all its rows are of it.
@@ -175,8 +181,10 @@ mod tests {
             assert_eq!(SegmentName::of_file(&path).as_ref(), Some(&name), "{}", path.display());
         }
         assert!(name.sealed(dir, Table::Resets).starts_with("d/resets/date=2026-11-21"));
-        assert!(name.is_of_day(1_795_305_599_999_999), "the last microsecond of the day");
-        assert!(!name.is_of_day(1_795_305_600_000_000));
+        assert!(name.can_hold(1_795_305_599_999_999), "the last microsecond of the day");
+        assert!(!name.can_hold(1_795_305_600_000_000));
+        assert!(name.can_hold(1_795_292_299_123_456 - LATE_US));
+        assert!(!name.can_hold(1_795_292_299_123_456 - LATE_US - 1), "the clock was set back");
     }
 
     #[test]
