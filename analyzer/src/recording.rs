@@ -31,8 +31,15 @@ use crate::table::reader_schema;
 const MAX_DEPTH: usize = 4;
 
 /// Every table that has files.
-const TABLES: [Table; 5] =
-    [Table::Resets, Table::Losses, Table::Ledger, Table::Containers, Table::ResetsPerMinute];
+const TABLES: [Table; 7] = [
+    Table::Resets,
+    Table::Losses,
+    Table::Ledger,
+    Table::Containers,
+    Table::ResetsPerMinute,
+    Table::ResetsPerHour,
+    Table::ResetsPerDay,
+];
 
 /// A file that is not, or not wholly, part of the answer.
 #[derive(Debug)]
@@ -55,6 +62,11 @@ impl fmt::Display for Skipped {
     }
 }
 
+/// Whether the name and the first column of its files say when its rows are from.
+fn is_of_resets(table: Table) -> bool {
+    !matches!(table, Table::Losses | Table::Ledger | Table::Containers)
+}
+
 /// A sealed file as the listing found it.
 #[derive(Debug)]
 pub struct SegmentFile {
@@ -71,7 +83,7 @@ impl SegmentFile {
     /// `resets` and its rollup the name says when the rows are from.
     fn can_meet(&self, table: Table, times: Times) -> bool {
         match (&self.name, table) {
-            (Some(name), Table::Resets | Table::ResetsPerMinute) => {
+            (Some(name), table) if is_of_resets(table) => {
                 times.meet(name.first_time_us(), name.day_end_us())
             }
             _ => true,
@@ -233,7 +245,7 @@ impl Recording {
             _ => false,
         };
         let of_times = |segment: &Sealed| match (table, segment.times) {
-            (Table::Resets | Table::ResetsPerMinute, Some((least, greatest))) => {
+            (table, Some((least, greatest))) if is_of_resets(table) => {
                 least < times.to_us && times.from_us <= greatest
             }
             _ => true,

@@ -28,6 +28,9 @@ pub enum Table {
     Containers,
     /// The rollup of `resets`.
     ResetsPerMinute,
+    /// Its own rollups, of segments that `tcprst-analyze compact` has seen.
+    ResetsPerHour,
+    ResetsPerDay,
 }
 
 impl Table {
@@ -38,6 +41,8 @@ impl Table {
             Table::Ledger => "ledger",
             Table::Containers => "containers",
             Table::ResetsPerMinute => "resets_per_minute",
+            Table::ResetsPerHour => "resets_per_hour",
+            Table::ResetsPerDay => "resets_per_day",
         }
     }
 }

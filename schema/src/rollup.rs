@@ -20,17 +20,20 @@ use crate::columns::{DIMENSIONS, Kind, ROLLUP_COLUMNS};
 
 /// Length of a minute in the unit of `time`.
 pub const MINUTE_US: i64 = 60_000_000;
+pub const HOUR_US: i64 = 60 * MINUTE_US;
+pub const DAY_US: i64 = 24 * HOUR_US;
 
 /// What the rows of one group have in common: the minute, and a number for each dimension.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key {
-    minute_us: i64,
+    start_us: i64,
     dimensions: [u32; DIMENSIONS.len()],
 }
 
-/// Counts rows of `resets`.
-#[derive(Debug, Default)]
+/// Counts rows of `resets`, minute by minute or in longer steps.
+#[derive(Debug)]
 pub struct Rollup {
+    step_us: i64,
     /// Number of each text; 0 is null.
     numbers: HashMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
@@ -40,7 +43,25 @@ pub struct Rollup {
     rows: u64,
 }
 
+impl Default for Rollup {
+    fn default() -> Self {
+        Self::by(MINUTE_US)
+    }
+}
+
 impl Rollup {
+    /// In steps of this length, from midnight UTC.
+    pub fn by(step_us: i64) -> Self {
+        Self {
+            step_us,
+            numbers: HashMap::new(),
+            texts: Vec::new(),
+            counts: HashMap::new(),
+            run: None,
+            rows: 0,
+        }
+    }
+
     /// Rows that were counted.
     pub fn rows(&self) -> u64 {
         self.rows
@@ -59,7 +80,7 @@ impl Rollup {
             .collect::<Result<Vec<_>, _>>()?;
         for row in 0..batch.num_rows() {
             let key = Key {
-                minute_us: time.value(row).div_euclid(MINUTE_US) * MINUTE_US,
+                start_us: time.value(row).div_euclid(self.step_us) * self.step_us,
                 dimensions: std::array::from_fn(|at| columns[at].as_ref().map_or(0, |c| c.at(row))),
             };
             let count = counts.map_or(1, |counts| counts.value(row));
@@ -116,7 +137,7 @@ impl Rollup {
         let mut time = TimestampMicrosecondBuilder::new().with_timezone("UTC");
         let mut count = Int64Builder::new();
         for (key, n) in &groups {
-            time.append_value(key.minute_us);
+            time.append_value(key.start_us);
             count.append_value(*n);
         }
         let mut columns: Vec<ArrayRef> = vec![Arc::new(time.finish())];
@@ -134,7 +155,7 @@ impl Rollup {
             });
         }
         columns.push(Arc::new(count.finish()));
-        *self = Self::default();
+        *self = Self::by(self.step_us);
         RecordBatch::try_new(spool_schema(ROLLUP_COLUMNS), columns)
     }
 

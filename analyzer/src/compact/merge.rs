@@ -6,14 +6,12 @@ use std::path::Path;
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::compute::cast;
 use arrow::error::ArrowError;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use tcprst_schema::arrow::spool_schema;
-use tcprst_schema::columns::{
-    COLUMNS, CONTAINER_COLUMNS, Column, LEDGER_COLUMNS, LOSS_COLUMNS, ROLLUP_COLUMNS,
-};
+use tcprst_schema::columns::{COLUMNS, CONTAINER_COLUMNS, Column, LEDGER_COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, Table};
-use tcprst_schema::rollup::Rollup;
 use tcprst_schema::writer::PartialFile;
 
 use super::{CompactError, Source};
@@ -29,7 +27,8 @@ pub(super) fn merge(table: Table, group: &[Source], folder: &Path) -> Result<(),
         Table::Losses => append_all(LOSS_COLUMNS, group, folder),
         Table::Ledger => append_all(LEDGER_COLUMNS, group, folder),
         Table::Containers => append_all(CONTAINER_COLUMNS, group, folder),
-        Table::ResetsPerMinute => add_up(group, folder),
+        // Made from what was merged.
+        Table::ResetsPerMinute | Table::ResetsPerHour | Table::ResetsPerDay => Ok(()),
     }
 }
 
@@ -41,22 +40,8 @@ fn append_all<R>(
 ) -> Result<(), CompactError> {
     let mut file = PartialFile::create(target(group, folder), columns)?;
     for source in group {
-        each_batch(&source.segment, |batch| Ok(file.append(&of_table(columns, &batch)?)?))?;
+        each_batch(&source.segment, None, |batch| Ok(file.append(&of_table(columns, &batch)?)?))?;
     }
-    file.close(&footer(group))?;
-    Ok(())
-}
-
-/// Counts of the same minute and dimensions become one: segments end within minutes.
-fn add_up(group: &[Source], folder: &Path) -> Result<(), CompactError> {
-    let target = target(group, folder);
-    let mut rollup = Rollup::default();
-    for source in group {
-        each_batch(&source.segment, |batch| Ok(rollup.add(&batch)?))?;
-    }
-    let mut file = PartialFile::create(target.clone(), ROLLUP_COLUMNS)?;
-    let rows = rollup.finish().map_err(|error| CompactError::read(&target, &error))?;
-    file.append(&rows)?;
     file.close(&footer(group))?;
     Ok(())
 }
@@ -66,7 +51,7 @@ fn target(group: &[Source], folder: &Path) -> std::path::PathBuf {
 }
 
 /// Either half of a step can fail; the path is put to it outside.
-enum Failed {
+pub(super) enum Failed {
     Arrow(ArrowError),
     Other(CompactError),
 }
@@ -83,15 +68,25 @@ impl From<tcprst_schema::writer::WriteError> for Failed {
     }
 }
 
-fn each_batch(
+/// Reads a segment, all columns or those of these that it has.
+pub(super) fn each_batch(
     segment: &Sealed,
+    columns: Option<&[&str]>,
     mut step: impl FnMut(RecordBatch) -> Result<(), Failed>,
 ) -> Result<(), CompactError> {
     let read = |error: &dyn std::fmt::Display| CompactError::read(&segment.path, error);
     let file = File::open(&segment.path).map_err(CompactError::io("open", &segment.path))?;
     let options = ArrowReaderOptions::new().with_schema(segment.physical_schema());
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-        .and_then(|builder| builder.with_batch_size(BATCH_ROWS).build())
+        .and_then(|builder| {
+            let mask = match columns {
+                Some(columns) => {
+                    ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied())
+                }
+                None => ProjectionMask::all(),
+            };
+            builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()
+        })
         .map_err(|error| read(&error))?;
     for batch in reader {
         step(batch.map_err(|error| read(&error))?).map_err(|failed| match failed {

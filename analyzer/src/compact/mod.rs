@@ -9,9 +9,10 @@
 //! and hooks, and no gap between them. Their rows stay in the order of their time.
 
 mod merge;
+mod rollups;
 mod swap;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, SegmentName, Table, spool_dir};
 use tcprst_schema::writer::WriteError;
 
+use crate::rollup::Step;
 use crate::sealed::{self, Sealed};
 
 /// The lock of a folder that is compacted.
@@ -76,8 +78,7 @@ pub fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactErro
     let _lock = lock(dir)?;
     swap::clean_up(dir)?;
     let mut done = Vec::new();
-    // The rollup last: one whose segment was merged is not used until it is merged too.
-    for table in [Table::Resets, Table::Losses, Table::Containers, Table::ResetsPerMinute] {
+    for table in [Table::Resets, Table::Losses, Table::Ledger, Table::Containers] {
         for (date, folder) in days(&dir.join(table.name()))? {
             let compacted = compact_day(dir, table, &date, &folder, policy);
             if compacted.is_err() {
@@ -86,6 +87,10 @@ pub fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactErro
             }
             done.extend(compacted?);
         }
+    }
+    // A merged segment without its rollup is read itself, until that is there.
+    for step in [Step::Minute, Step::Hour, Step::Day] {
+        rollups::write(dir, step)?;
     }
     Ok(done)
 }
@@ -149,10 +154,7 @@ fn compact_day(
             sources.push(Source { name, segment });
         }
     }
-    let groups = match table {
-        Table::ResetsPerMinute => like_resets(dir, date, sources)?,
-        _ => grouped(sources, policy),
-    };
+    let groups = grouped(sources, policy);
     if groups.is_empty() {
         return Ok(None);
     }
@@ -203,32 +205,6 @@ fn grouped(mut sources: Vec<Source>, policy: Policy) -> Vec<Vec<Source>> {
         }
     }
     groups.into_iter().map(|(group, _)| group).filter(|group| group.len() > 1).collect()
-}
-
-/// The rollups of the segments that were merged into one: a rollup is only used for a segment
-/// that it counts wholly.
-fn like_resets(
-    dir: &Path,
-    date: &str,
-    sources: Vec<Source>,
-) -> Result<Vec<Vec<Source>>, CompactError> {
-    let resets = dir.join(Table::Resets.name()).join(format!("date={date}"));
-    let mut of_name: HashMap<String, usize> = HashMap::new();
-    let listed = if resets.is_dir() { swap::list(&resets)? } else { Vec::new() };
-    for (at, path) in listed.iter().enumerate() {
-        if let (Some(name), Ok(segment)) = (SegmentName::of_file(path), sealed::open(path)) {
-            of_name.insert(name.to_string(), at);
-            of_name.extend(segment.footer.merged.into_iter().map(|name| (name, at)));
-        }
-    }
-    let mut groups: BTreeMap<usize, Vec<Source>> = BTreeMap::new();
-    for source in sources {
-        if let Some(at) = of_name.get(&source.name.to_string()) {
-            groups.entry(*at).or_default().push(source);
-        }
-    }
-    groups.retain(|_, group| group.len() > 1);
-    Ok(groups.into_values().collect())
 }
 
 /// Whether the second goes on where the first ended, and says the same of itself.

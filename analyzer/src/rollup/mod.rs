@@ -8,7 +8,8 @@
 //! ```
 //!
 //! It is the same answer, always: [`exact`] lets a plan through only where rows of one minute
-//! with the same dimensions cannot be told apart by it. [`table`] is the scan, which reads rows
+//! (hour, day, where a segment has such a rollup too) with the same dimensions cannot be told
+//! apart by it. [`table`] is the scan, which reads rows
 //! themselves where a segment has no rollup.
 
 mod exact;
@@ -32,6 +33,7 @@ use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use tcprst_schema::paths::Table;
 
 use crate::table::SegmentTable;
+pub(crate) use exact::Step;
 use exact::{Count, is_exact};
 use table::RollupTable;
 
@@ -59,18 +61,22 @@ impl OptimizerRule for AnswerFromRollup {
         let LogicalPlan::Aggregate(aggregate) = &plan else {
             return Ok(Transformed::no(plan));
         };
-        match rewritten(aggregate)? {
-            Some(plan) => Ok(Transformed::yes(plan)),
-            None => Ok(Transformed::no(plan)),
+        // The longest steps have the fewest rows.
+        for step in Step::ALL {
+            if let Some(plan) = rewritten(aggregate, step)? {
+                return Ok(Transformed::yes(plan));
+            }
         }
+        Ok(Transformed::no(plan))
     }
 }
 
 /// The aggregate over the rollup, or `None` where that would not be the same.
-fn rewritten(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
-    let counts: Option<Vec<Count>> = aggregate.aggr_expr.iter().map(Count::of).collect();
+fn rewritten(aggregate: &Aggregate, step: Step) -> Result<Option<LogicalPlan>> {
+    let counts: Option<Vec<Count>> =
+        aggregate.aggr_expr.iter().map(|expr| Count::of(expr, step)).collect();
     let Some(counts) = counts else { return Ok(None) };
-    let is_grouped_exactly = aggregate.group_expr.iter().all(is_exact);
+    let is_grouped_exactly = aggregate.group_expr.iter().all(|expr| is_exact(expr, step));
     let is_set = |expr: &Expr| matches!(expr, Expr::GroupingSet(_));
     // The footers know how many rows there are.
     let is_total = aggregate.group_expr.is_empty()
@@ -79,7 +85,7 @@ fn rewritten(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     if !is_grouped_exactly || is_total || aggregate.group_expr.iter().any(is_set) {
         return Ok(None);
     }
-    let Some(input) = rolled_up(&aggregate.input)? else { return Ok(None) };
+    let Some(input) = rolled_up(&aggregate.input, step)? else { return Ok(None) };
 
     let groups = aggregate.group_expr.len();
     let sum_name = |at: usize| format!("__tcprst_sum_{at}");
@@ -137,27 +143,27 @@ fn summed(of: Expr, filter: Option<Box<Expr>>) -> Expr {
 }
 
 /// The same plan over the rollup, with [`ROWS`] as one more column.
-fn rolled_up(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
+fn rolled_up(plan: &LogicalPlan, step: Step) -> Result<Option<LogicalPlan>> {
     match plan {
-        LogicalPlan::TableScan(scan) => scanned(scan),
-        LogicalPlan::Filter(filter) if is_exact(&filter.predicate) => {
-            let Some(input) = rolled_up(&filter.input)? else { return Ok(None) };
+        LogicalPlan::TableScan(scan) => scanned(scan, step),
+        LogicalPlan::Filter(filter) if is_exact(&filter.predicate, step) => {
+            let Some(input) = rolled_up(&filter.input, step)? else { return Ok(None) };
             let filter = Filter::try_new(filter.predicate.clone(), Arc::new(input))?;
             Ok(Some(LogicalPlan::Filter(filter)))
         }
         LogicalPlan::Projection(projection) => {
             // The time itself may pass, under its own name: what is above is looked at too.
-            let is_passed = |expr: &Expr| matches!(expr, Expr::Column(_)) || is_exact(expr);
+            let is_passed = |expr: &Expr| matches!(expr, Expr::Column(_)) || is_exact(expr, step);
             if !projection.expr.iter().all(is_passed) {
                 return Ok(None);
             }
-            let Some(input) = rolled_up(&projection.input)? else { return Ok(None) };
+            let Some(input) = rolled_up(&projection.input, step)? else { return Ok(None) };
             let outputs = projection.expr.iter().cloned().chain([rows()]).collect();
             let projection = Projection::try_new(outputs, Arc::new(input))?;
             Ok(Some(LogicalPlan::Projection(projection)))
         }
         LogicalPlan::SubqueryAlias(alias) => {
-            let Some(input) = rolled_up(&alias.input)? else { return Ok(None) };
+            let Some(input) = rolled_up(&alias.input, step)? else { return Ok(None) };
             let alias = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
             // Under the alias the number has a qualifier, which nothing above knows.
             let outputs = alias.schema.iter().map(|(qualifier, field)| {
@@ -173,15 +179,18 @@ fn rolled_up(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
 }
 
 /// A scan of `resets` that only needs what the rollup has.
-fn scanned(scan: &TableScan) -> Result<Option<LogicalPlan>> {
+fn scanned(scan: &TableScan, step: Step) -> Result<Option<LogicalPlan>> {
     let provider = source_as_provider(&scan.source)?;
     let Some(resets) = (provider.as_ref() as &dyn Any).downcast_ref::<SegmentTable>() else {
         return Ok(None);
     };
-    if !resets.is(Table::Resets) || scan.fetch.is_some() || !scan.filters.iter().all(is_exact) {
+    if !resets.is(Table::Resets)
+        || scan.fetch.is_some()
+        || !scan.filters.iter().all(|filter| is_exact(filter, step))
+    {
         return Ok(None);
     }
-    let rollup = RollupTable::new(Arc::clone(resets.recording()));
+    let rollup = RollupTable::new(Arc::clone(resets.recording()), step);
     let columns = scan.projected_schema.fields();
     let positions: Option<Vec<usize>> =
         columns.iter().map(|field| rollup.position(field.name())).collect();

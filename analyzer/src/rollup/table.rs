@@ -17,6 +17,7 @@ use datafusion::physical_plan::union::UnionExec;
 use tcprst_schema::columns::{COLUMNS, ROLLUP_COLUMNS};
 use tcprst_schema::paths::{SegmentName, Table};
 
+use super::exact::Step;
 use crate::prune::Times;
 use crate::recording::Recording;
 use crate::rederive;
@@ -32,11 +33,13 @@ pub(super) struct RollupTable {
     /// That of `resets_per_minute`.
     schema: SchemaRef,
     recording: Arc<Recording>,
+    /// The longest steps that will do.
+    step: Step,
 }
 
 impl RollupTable {
-    pub(super) fn new(recording: Arc<Recording>) -> Self {
-        Self { schema: reader_schema(ROLLUP_COLUMNS), recording }
+    pub(super) fn new(recording: Arc<Recording>, step: Step) -> Self {
+        Self { schema: reader_schema(ROLLUP_COLUMNS), recording, step }
     }
 
     /// Where a column of `resets` is here.
@@ -48,30 +51,35 @@ impl RollupTable {
         self.schema.fields().len() - 1
     }
 
-    /// Segments with a rollup of every row and every column of these, and the others.
+    /// Rollups of every row and every column of these segments, the longest steps that there are,
+    /// and the segments that have none.
     fn parted(&self, times: Times, columns: &[&str]) -> (Vec<Arc<Sealed>>, Vec<Arc<Sealed>>) {
         let name = |segment: &Sealed| SegmentName::of_file(&segment.path);
-        let rollups = self.recording.sealed_within(Table::ResetsPerMinute, times);
-        let rollups: HashMap<SegmentName, Arc<Sealed>> =
-            rollups.into_iter().filter_map(|rollup| Some((name(&rollup)?, rollup))).collect();
-        let (mut rolled, mut raw) = (Vec::new(), Vec::new());
-        for segment in self.recording.sealed_within(Table::Resets, times) {
-            if segment.rows() == 0 {
-                continue;
+        let of_step = |step: Step| -> HashMap<SegmentName, Arc<Sealed>> {
+            let rollups = self.recording.sealed_within(step.table(), times);
+            rollups.into_iter().filter_map(|rollup| Some((name(&rollup)?, rollup))).collect()
+        };
+        let mut left = self.recording.sealed_within(Table::Resets, times);
+        left.retain(|segment| segment.rows() > 0);
+        let mut rolled = Vec::new();
+        for step in Step::ALL.into_iter().filter(|step| *step <= self.step) {
+            if left.is_empty() {
+                break;
             }
-            let rollup = name(&segment).and_then(|name| rollups.get(&name)).filter(|rollup| {
-                i64::try_from(rollup.footer.written) == Ok(segment.rows())
-                    && rollup.footer.taxonomy_version == segment.footer.taxonomy_version
-                    // Its causes cannot be derived anew.
-                    && !rederive::is_due(&segment)
-                    && columns.iter().all(|column| rollup.has_column(column))
+            let rollups = of_step(step);
+            left.retain(|segment| {
+                let rollup = name(segment).and_then(|name| rollups.get(&name)).filter(|rollup| {
+                    i64::try_from(rollup.footer.written) == Ok(segment.rows())
+                        && rollup.footer.taxonomy_version == segment.footer.taxonomy_version
+                        // Its causes cannot be derived anew.
+                        && !rederive::is_due(segment)
+                        && columns.iter().all(|column| rollup.has_column(column))
+                });
+                rolled.extend(rollup.cloned());
+                rollup.is_none()
             });
-            match rollup {
-                Some(rollup) => rolled.push(Arc::clone(rollup)),
-                None => raw.push(segment),
-            }
         }
-        (rolled, raw)
+        (rolled, left)
     }
 }
 
