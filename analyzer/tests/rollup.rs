@@ -232,8 +232,9 @@ fn segments_with_a_sound_rollup_are_not_read_themselves() {
 
 const EVERYTHING: &str = "select * from resets order by seq, time; \
     select * from losses order by 1; \
-    select sum(seen), sum(written), sum(lost), sum(rows), min(recorded_from), max(recorded_to) from files; \
-    select time, cause, port, sum(count) from resets_per_minute group by 1, 2, 3 order by 1, 2, 3";
+    select sum(seen), sum(written), sum(lost), sum(rows), min(recorded_from), max(recorded_to) from files";
+const COUNTED: &str = "select (select sum(count) from resets_per_minute) = \
+    (select sum(rows) from files where sealed) as is_all";
 
 #[test]
 fn what_is_merged_is_what_was_there() {
@@ -254,6 +255,11 @@ fn what_is_merged_is_what_was_there() {
     assert!(report.contains("\nlosses,2026-11-21,2,1,"), "{report}");
     assert_eq!(ask(recording.path(), &[], EVERYTHING), before);
     assert!(!left.exists());
+    assert_eq!(
+        ask(recording.path(), &[], COUNTED),
+        "is_all\ntrue\n",
+        "of those too that had no rollup"
+    );
     let files =
         ask(recording.path(), &[], "select count(*), sum(case when sealed then 1 end) from files");
     assert_eq!(files.lines().nth(1), Some("2,1"), "one merged segment and the spool");
