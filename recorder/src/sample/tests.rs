@@ -97,7 +97,7 @@ fn the_account_adds_up_as_in_a_recording() {
         }
         for (cpu, seq, time) in rows {
             assert!(time >= footer.recorded_from_us && time < footer.recorded_to_us);
-            assert!(file.name.is_of_day(time));
+            assert!(file.name.can_hold(time));
             let before = last.insert((footer.host.clone(), cpu), seq).unwrap_or(0);
             assert!(seq > before);
             lost += seq - before - 1;
