@@ -15,7 +15,10 @@ mod swap;
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, SegmentName, Table, spool_dir};
@@ -159,11 +162,9 @@ fn compact_day(
         return Ok(None);
     }
     let work = swap::work_folder(dir, table, date)?;
-    let mut merged_names = Vec::new();
-    for group in &groups {
-        merge::merge(table, group, &work)?;
-        merged_names.extend(group.iter().map(|source| source.segment.path.clone()));
-    }
+    merge_all(table, &groups, &work)?;
+    let merged_names: Vec<PathBuf> =
+        groups.iter().flatten().map(|source| source.segment.path.clone()).collect();
     let links: Vec<&PathBuf> = listed.iter().filter(|path| !merged_names.contains(path)).collect();
     swap::link_all(&links, &work)?;
     let bytes = |paths: &[PathBuf]| -> u64 {
@@ -181,6 +182,23 @@ fn compact_day(
     compacted.files_after = after.len();
     compacted.bytes_after = bytes(&after);
     Ok(Some(compacted))
+}
+
+/// Each core takes the next run: encoding is nearly all of the work.
+fn merge_all(table: Table, groups: &[Vec<Source>], work: &Path) -> Result<(), CompactError> {
+    let next = AtomicUsize::new(0);
+    let merge_some = || {
+        while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+            merge::merge(table, group, work)?;
+        }
+        Ok(())
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(groups.len());
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(merge_some)).collect();
+        let done = workers.into_iter().map(|worker| worker.join());
+        done.map(|done| done.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 /// Runs of segments to be merged, each of at least two.
