@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use chrono::Utc;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -28,6 +30,7 @@ Examples:
   tcprst-analyze summary --by container,port --since 2h
   tcprst-analyze explain app_close_unread
   tcprst-analyze schema
+  tcprst-analyze                     a shell; .help in it lists its commands
 
 Exit codes:
   0  done
@@ -38,7 +41,8 @@ Exit codes:
 /// SQL over recorded TCP resets.
 ///
 /// Reads what tcprst-record wrote and never changes it. Several statements, separated by `;`,
-/// run in order. A file that cannot be read is told on stderr and skipped.
+/// run in order. A file that cannot be read is told on stderr and skipped. Without SQL, on a
+/// terminal, a shell starts.
 #[derive(Debug, Parser)]
 #[command(name = "tcprst-analyze", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(
@@ -59,6 +63,9 @@ pub struct Cli {
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Table, global = true)]
     pub format: Format,
+
+    #[command(flatten)]
+    pub engine: EngineOptions,
 
     /// Only what happened since then, UTC: `2h`, `90m`, `3d` (ago, to the whole minute), `now`,
     /// `today`, `yesterday 14:00`, `14:00`, `2026-11-25 14:00`, RFC 3339
@@ -81,12 +88,36 @@ pub struct Cli {
     #[arg(long, hide = true, conflicts_with_all = ["sql", "file"])]
     pub timing: bool,
 
-    /// The SQL; without it and without --file, it is read from stdin
+    /// The SQL; without it and without --file, it is read from stdin, or a shell starts where
+    /// that is a terminal
     #[arg(value_name = "SQL")]
     pub sql: Option<String>,
 
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+/// What a query may use and touch.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct EngineOptions {
+    /// Memory for sorting, grouping and joining, as in `2GiB`; what needs more goes to the disk
+    /// [default: three quarters of what is free]
+    #[arg(long, value_name = "SIZE", global = true)]
+    pub memory_limit: Option<ByteSize>,
+
+    /// Folder for what does not fit into memory [default: the system's for temporary files]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub spill_dir: Option<PathBuf>,
+
+    /// Threads of a query [default: one for each CPU]
+    #[arg(long, value_name = "N", global = true)]
+    pub threads: Option<NonZeroUsize>,
+
+    /// Let SQL do more than read the recording: read other files ('x.parquet', CREATE EXTERNAL
+    /// TABLE), write files (COPY, INSERT), make tables and views, SET options. The recording
+    /// itself is never written to
+    #[arg(long, global = true)]
+    pub allow_files: bool,
 }
 
 /// One module each, in `commands/`.
@@ -114,6 +145,8 @@ pub enum Command {
     Flame(commands::flame::Args),
     /// One HTML page with charts, tables and filters; it loads nothing and prints well
     Report(commands::report::Args),
+    /// Read every file wholly and say which are damaged or do not add up
+    Verify(commands::verify::Args),
 }
 
 /// How a result is printed.
@@ -123,10 +156,25 @@ pub enum Format {
     Table,
     /// RFC 4180 with a header
     Csv,
+    /// A header and a line a row; tab, line end and backslash are written \t, \n, \r and \\
+    Tsv,
     /// One array of objects
     Json,
     /// One object a line
     Ndjson,
+    /// A table of GitHub's Markdown; nothing in a value becomes markup
+    Markdown,
+    /// A Parquet file, with types
+    Parquet,
+    /// An Arrow IPC stream, with types
+    Arrow,
+}
+
+impl Format {
+    /// Whether it is for programs alone: one result, and no terminal.
+    pub fn is_binary(self) -> bool {
+        matches!(self, Format::Parquet | Format::Arrow)
+    }
 }
 
 /// What to do.
@@ -136,6 +184,8 @@ pub enum Job {
     Command(Command),
     /// The lines of stdin, one by one, with the time of each.
     Timing,
+    /// Somebody sits at a terminal.
+    Shell,
 }
 
 impl Cli {
@@ -157,9 +207,13 @@ impl Cli {
                 .map(Job::Sql)
                 .map_err(|source| Error::ReadSql { from: path.display().to_string(), source }),
             (None, None, given) => {
-                // Waiting for somebody to type would look like hanging; `-f -` asks for it.
                 if given.is_none() && io::stdin().is_terminal() {
-                    return Err(Error::Usage("no SQL given"));
+                    // Without a prompt, waiting for somebody to type would look like hanging;
+                    // `-f -` asks for it.
+                    if !io::stdout().is_terminal() {
+                        return Err(Error::Usage("no SQL given"));
+                    }
+                    return Ok(Job::Shell);
                 }
                 let mut sql = String::new();
                 io::stdin()

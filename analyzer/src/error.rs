@@ -28,8 +28,20 @@ pub enum Error {
     Folder { path: PathBuf, source: io::Error },
     #[error("no recorded files in {dirs}: is tcprst-record running with --out {first}?")]
     NothingRecorded { dirs: String, first: String },
-    #[error("{what} refused: tcprst-analyze only reads")]
+    #[error("{what} refused: tcprst-analyze only reads the recording (--allow-files permits it)")]
     ReadOnly { what: String },
+    #[error(
+        "file '{path}' not found in the recording: tcprst-analyze only reads that (--allow-files permits others)"
+    )]
+    OtherFile { path: String },
+    #[error("{what} refused: {path} is in the recording, which is never written to")]
+    Recorded { what: &'static str, path: String },
+    #[error("cannot use {} for what does not fit into memory: {source}", .path.display())]
+    SpillDir { path: PathBuf, source: io::Error },
+    #[error("interrupted")]
+    Interrupted,
+    #[error("cannot use the terminal: {0}")]
+    Terminal(String),
     #[error("{}", essence(.0))]
     Query(#[from] DataFusionError),
     #[error("cannot print the result: {0}")]
@@ -50,11 +62,17 @@ pub enum Error {
     Runtime(io::Error),
 }
 
+/// Exit code after Ctrl-C: what a shell makes of a process that SIGINT ended.
+pub const INTERRUPTED: u8 = 130;
+
 impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Error::Report(ReportError::NoEvent(..)) => ExitCode::from(1),
-            Error::Usage(_) | Error::Window(_) | Error::Report(_) => ExitCode::from(2),
+            Error::Usage(_) | Error::Window(_) | Error::Report(_) | Error::SpillDir { .. } => {
+                ExitCode::from(2)
+            }
+            Error::Interrupted => ExitCode::from(INTERRUPTED),
             Error::Folder { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 ExitCode::from(3)
             }
@@ -73,6 +91,9 @@ impl Error {
 /// The wrapping layers say where in DataFusion it happened and an unknown column is followed
 /// by the names of all the others; neither helps.
 fn essence(error: &DataFusionError) -> String {
+    if let Some(text) = disk_full(error) {
+        return text;
+    }
     let root = error.find_root();
     let text = match root {
         DataFusionError::SQL(error, _) => match error.as_ref() {
@@ -93,8 +114,8 @@ fn essence(error: &DataFusionError) -> String {
         DataFusionError::Plan(text)
         | DataFusionError::Execution(text)
         | DataFusionError::NotImplemented(text)
-        | DataFusionError::Configuration(text)
-        | DataFusionError::ResourcesExhausted(text) => text.clone(),
+        | DataFusionError::Configuration(text) => text.clone(),
+        DataFusionError::ResourcesExhausted(text) => exhausted(text),
         DataFusionError::ArrowError(error, _) => error.to_string(),
         DataFusionError::ParquetError(error) => error.to_string(),
         DataFusionError::ObjectStore(error) => match error.as_ref() {
@@ -102,6 +123,7 @@ fn essence(error: &DataFusionError) -> String {
             object_store::Error::NotFound { path, .. } => {
                 format!("/{path} was removed while the query ran: run it again")
             }
+            object_store::Error::NotSupported { source } => source.to_string(),
             other => other.to_string(),
         },
         DataFusionError::IoError(error) => error.to_string(),
@@ -120,6 +142,41 @@ fn essence(error: &DataFusionError) -> String {
         );
     }
     text
+}
+
+/// A limit that the query has run into, and which one to raise.
+fn exhausted(text: &str) -> String {
+    // The first sentence has the numbers; others name DataFusion's own settings.
+    let what = text.lines().next().unwrap_or_default().trim_end_matches('.');
+    if what.contains("disk") {
+        return format!("too much does not fit into memory ({what}): raise --memory-limit");
+    }
+    format!(
+        "the query needs more memory than it may have ({what}): raise --memory-limit, or ask for \
+         less with --since or where"
+    )
+}
+
+/// While a query runs, files are only written where something does not fit into memory, or for
+/// COPY, which goes through an object store.
+fn disk_full(error: &DataFusionError) -> Option<String> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<object_store::Error>() {
+            return None;
+        }
+        let full = error
+            .downcast_ref::<io::Error>()
+            .filter(|error| error.kind() == io::ErrorKind::StorageFull);
+        if let Some(full) = full {
+            return Some(format!(
+                "no room for what does not fit into memory ({full}): raise --memory-limit, or \
+                 name a folder with room by --spill-dir"
+            ));
+        }
+        cause = error.source();
+    }
+    None
 }
 
 #[cfg(test)]

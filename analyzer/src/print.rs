@@ -3,108 +3,125 @@
 use std::io::Write;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
-use arrow::json::WriterBuilder as JsonBuilder;
-use arrow::json::writer::{JsonArray, LineDelimited, Writer as JsonWriter};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt as _;
 
 use crate::cli::Format;
 use crate::error::Error;
+use crate::progress::Progress;
 
+mod cells;
+mod columnar;
+mod delimited;
+pub mod harmless;
+mod json;
+mod markdown;
 mod text_table;
 
+use columnar::{ArrowStream, Parquet};
+use delimited::{Delimited, Style};
+use json::{Json, Ndjson};
+use markdown::Markdown;
 pub use text_table::Cells;
 use text_table::TextTable;
-pub(crate) use text_table::escape;
+/// Turns batches into bytes, in memory: an I/O error stays one (some of Arrow's writers would
+/// make text of it, and a closed pipe could not be told from a full disk).
+trait Encode {
+    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError>;
 
-/// Turns batches into bytes. Arrow's writers write into memory, so that an I/O error stays one
-/// (the CSV writer would make text of it, and a closed pipe could not be told from a full disk).
-#[derive(Debug)]
-enum Encoder {
-    Table(TextTable),
-    Csv { header_done: bool, schema: SchemaRef },
-    Json(JsonWriter<Vec<u8>, JsonArray>),
-    Ndjson(JsonWriter<Vec<u8>, LineDelimited>),
+    /// What is left to write after the last batch.
+    fn finish(&mut self) -> Result<Vec<u8>, ArrowError>;
+}
+
+/// A format at work on one result.
+struct Encoder {
+    format: Box<dyn Encode>,
+    terminal: harmless::Terminal,
 }
 
 impl Encoder {
-    fn new(format: Format, cells: Cells, schema: SchemaRef) -> Self {
-        // Without explicit nulls the keys of an object would depend on its values.
-        let json = JsonBuilder::new().with_explicit_nulls(true);
-        match format {
-            Format::Table => Encoder::Table(TextTable::new(&schema, cells)),
-            Format::Csv => Encoder::Csv { header_done: false, schema },
-            Format::Json => Encoder::Json(json.build(Vec::new())),
-            Format::Ndjson => Encoder::Ndjson(json.build(Vec::new())),
-        }
+    fn new(format: Format, cells: Cells, schema: &Schema) -> Result<Self, ArrowError> {
+        let format: Box<dyn Encode> = match format {
+            Format::Table => Box::new(TextTable::new(schema, cells)),
+            Format::Csv => Box::new(Delimited::new(Style::Csv, schema)),
+            Format::Tsv => Box::new(Delimited::new(Style::Tsv, schema)),
+            Format::Json => Box::new(Json::new()),
+            Format::Ndjson => Box::new(Ndjson::new()),
+            Format::Markdown => Box::new(Markdown::new(schema)),
+            Format::Parquet => Box::new(Parquet::new(schema)?),
+            Format::Arrow => Box::new(ArrowStream::new(schema)?),
+        };
+        Ok(Self { format, terminal: harmless::Terminal::stdout() })
     }
 
     fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-        match self {
-            Encoder::Table(table) => table.encode(batch),
-            Encoder::Csv { header_done, .. } => {
-                let mut bytes = Vec::new();
-                let header = !std::mem::replace(header_done, true);
-                let mut writer =
-                    arrow::csv::WriterBuilder::new().with_header(header).build(&mut bytes);
-                writer.write(batch)?;
-                drop(writer);
-                Ok(bytes)
-            }
-            Encoder::Json(writer) => {
-                writer.write(batch)?;
-                Ok(std::mem::take(writer.get_mut()))
-            }
-            Encoder::Ndjson(writer) => {
-                writer.write(batch)?;
-                Ok(std::mem::take(writer.get_mut()))
-            }
-        }
+        Ok(self.terminal.guard(self.format.encode(batch)?))
     }
 
-    /// What is left to write after the last batch.
     fn finish(&mut self) -> Result<Vec<u8>, ArrowError> {
-        match self {
-            Encoder::Table(table) => Ok(table.finish()),
-            // A result without rows still has its header.
-            Encoder::Csv { header_done: false, schema } => {
-                let empty = RecordBatch::new_empty(SchemaRef::clone(schema));
-                self.encode(&empty)
-            }
-            Encoder::Csv { .. } => Ok(Vec::new()),
-            Encoder::Json(writer) => {
-                writer.finish()?;
-                let mut bytes = std::mem::take(writer.get_mut());
-                bytes.push(b'\n');
-                Ok(bytes)
-            }
-            Encoder::Ndjson(writer) => {
-                writer.finish()?;
-                Ok(std::mem::take(writer.get_mut()))
-            }
-        }
+        Ok(self.terminal.guard(self.format.finish()?))
     }
+}
+
+/// A value for people, in one line or with its lines.
+pub(crate) fn escape(value: &str, cells: Cells) -> String {
+    harmless::escape(value, |c| c == '\n' && cells == Cells::Lines).into_owned()
 }
 
 /// Prints the result of a query while it comes.
 pub async fn stream(
     format: Format,
     cells: Cells,
-    mut batches: SendableRecordBatchStream,
+    batches: SendableRecordBatchStream,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
-    let mut encoder = Encoder::new(format, cells, batches.schema());
-    while let Some(batch) = batches.next().await {
-        out.write_all(&encoder.encode(&batch?)?).map_err(Error::Output)?;
+    watched(format, cells, batches, Progress::off(), out).await.map(drop)
+}
+
+/// The same with a line on the terminal until the first row is there; says how many rows it was.
+pub async fn watched(
+    format: Format,
+    cells: Cells,
+    mut batches: SendableRecordBatchStream,
+    mut progress: Progress,
+    out: &mut dyn Write,
+) -> Result<u64, Error> {
+    let mut encoder = Encoder::new(format, cells, &batches.schema())?;
+    let mut rows = 0;
+    loop {
+        let batch = tokio::select! {
+            biased;
+            batch = batches.next() => batch,
+            () = progress.due() => {
+                progress.show();
+                continue;
+            }
+        };
+        let (bytes, is_last) = match batch {
+            Some(batch) => {
+                let batch = batch?;
+                rows += batch.num_rows() as u64;
+                (encoder.encode(&batch)?, false)
+            }
+            None => (encoder.finish()?, true),
+        };
+        if !bytes.is_empty() {
+            progress.give_way();
+            out.write_all(&bytes).map_err(Error::Output)?;
+        }
+        if is_last {
+            return Ok(rows);
+        }
+        // A result that is always ready would leave no room for Ctrl-C.
+        tokio::task::yield_now().await;
     }
-    out.write_all(&encoder.finish()?).map_err(Error::Output)
 }
 
 /// Prints one batch.
 pub fn batch(format: Format, batch: &RecordBatch, out: &mut dyn Write) -> Result<(), Error> {
-    let mut encoder = Encoder::new(format, Cells::OneLine, batch.schema());
+    let mut encoder = Encoder::new(format, Cells::OneLine, &batch.schema())?;
     out.write_all(&encoder.encode(batch)?).map_err(Error::Output)?;
     out.write_all(&encoder.finish()?).map_err(Error::Output)?;
     out.flush().map_err(Error::Output)
@@ -130,7 +147,7 @@ mod tests {
     }
 
     fn encoded(format: Format, batches: &[RecordBatch]) -> String {
-        let mut encoder = Encoder::new(format, Cells::OneLine, sample().schema());
+        let mut encoder = Encoder::new(format, Cells::OneLine, &sample().schema()).unwrap();
         let mut bytes = Vec::new();
         for batch in batches {
             bytes.extend(encoder.encode(batch).unwrap());
@@ -146,6 +163,36 @@ mod tests {
             "2026-11-21T20:18:19.123456Z,,\"a,\"\"b\"\"\"\n1970-01-01T00:00:00Z,7,\"c\nd\"\n";
         assert_eq!(text, format!("time,pid,comm\n{rows}{rows}"));
         assert_eq!(encoded(Format::Csv, &[]), "time,pid,comm\n");
+    }
+
+    #[test]
+    fn csv_has_a_line_for_a_row_of_one_null() {
+        let nulls = RecordBatch::try_from_iter([(
+            "pid",
+            Arc::new(Int32Array::from(vec![None, Some(1)])) as ArrayRef,
+        )])
+        .unwrap();
+        let mut encoder = Encoder::new(Format::Csv, Cells::OneLine, &nulls.schema()).unwrap();
+        assert_eq!(encoder.encode(&nulls).unwrap(), b"pid\n\"\"\n1\n");
+    }
+
+    #[test]
+    fn tsv_is_a_line_a_row() {
+        let text = encoded(Format::Tsv, &[sample()]);
+        assert_eq!(
+            text,
+            "time\tpid\tcomm\n2026-11-21T20:18:19.123456Z\t\ta,\"b\"\n\
+             1970-01-01T00:00:00Z\t7\tc\\nd\n"
+        );
+        assert_eq!(encoded(Format::Tsv, &[]), "time\tpid\tcomm\n");
+    }
+
+    #[test]
+    fn markdown_has_one_header() {
+        let text = encoded(Format::Markdown, &[sample(), sample()]);
+        assert!(text.starts_with("| time | pid | comm |\n| --- | ---: | --- |\n"), "{text}");
+        assert_eq!(text.lines().count(), 6);
+        assert_eq!(encoded(Format::Markdown, &[]).lines().count(), 2);
     }
 
     #[test]

@@ -4,11 +4,10 @@ use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::datasource::{ViewTable, provider_as_source};
-use datafusion::execution::SessionStateBuilder;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use tcprst_schema::columns::{
     COLUMNS, CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS, ROLLUP_COLUMNS,
@@ -16,15 +15,18 @@ use tcprst_schema::columns::{
 use tcprst_schema::paths::Table;
 
 use crate::cli::Format;
-use crate::dictionary::{GroupByNumber, SpellOut};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::files::FilesTable;
 use crate::functions;
+use crate::permit;
 use crate::print;
+use crate::progress::Progress;
 use crate::recording::Recording;
-use crate::rollup::AnswerFromRollup;
 use crate::table::{SegmentTable, reader_schema};
 use crate::window::Window;
+
+mod keep;
 
 /// Name of the catalog that holds our tables; error messages leave it out.
 pub(crate) const CATALOG: &str = "tcprst";
@@ -42,32 +44,35 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>, Error> {
 #[expect(missing_debug_implementations, reason = "DataFusion's context has none")]
 pub struct Session {
     context: SessionContext,
+    engine: Arc<Engine>,
 }
 
 impl Session {
-    pub fn new(recording: Arc<Recording>, use_rollup: bool) -> Result<Self, Error> {
-        let mut config = SessionConfig::new()
-            .with_information_schema(true)
-            .with_default_catalog_and_schema(CATALOG, "public");
-        // What is recorded is UTC; `now()` and times without a zone must compare with it.
-        config.options_mut().execution.time_zone = Some("UTC".to_owned());
-        // Whatever is done once a dictionary is done once a batch: fewer are cheaper.
-        config = config.with_batch_size(32 * 1024);
-        config.options_mut().execution.parquet.reorder_filters = true;
-        // DataFusion 55 skips rows by the bound of one min or max beside another whose argument is
-        // an expression: `select max(seq), min(seq + 1)` would be wrong.
-        config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
-        let mut state = SessionStateBuilder::new()
-            .with_config(config)
-            .with_default_features()
-            .with_analyzer_rule(Arc::new(SpellOut))
-            .with_physical_optimizer_rule(Arc::new(GroupByNumber));
-        if use_rollup {
-            state = state.with_optimizer_rule(Arc::new(AnswerFromRollup));
-        }
-        let state = state.build();
-        let context = SessionContext::new_with_state(state);
+    pub fn new(recording: Arc<Recording>, engine: &Arc<Engine>) -> Result<Self, Error> {
+        Self::open(recording, engine, engine.context(engine.config()))
+    }
 
+    /// The same tables over what is recorded now, with what the user has made and set before.
+    pub(crate) async fn again(
+        recording: Arc<Recording>,
+        engine: &Arc<Engine>,
+        window: &Window,
+        before: &Self,
+    ) -> Result<Self, Error> {
+        let config = before.context.copied_config().with_create_default_catalog_and_schema(true);
+        let session = Self::open(recording, engine, engine.context(config))?;
+        session.restrict(window)?;
+        if engine.allows_files() {
+            keep::tables(&before.context, &session.context).await?;
+        }
+        Ok(session)
+    }
+
+    fn open(
+        recording: Arc<Recording>,
+        engine: &Arc<Engine>,
+        context: SessionContext,
+    ) -> Result<Self, Error> {
         let segments =
             |table, schema| Arc::new(SegmentTable::new(table, schema, Arc::clone(&recording)));
         for (table, schema) in [
@@ -81,7 +86,12 @@ impl Session {
         }
         context.register_table("files", Arc::new(FilesTable::new(recording)))?;
         functions::register(&context);
-        Ok(Self { context })
+        Ok(Self { context, engine: Arc::clone(engine) })
+    }
+
+    /// What the shell completes names from, and keeps tables in.
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
     }
 
     /// Narrows `resets` and `losses` to a window for the SQL that follows: views of the same names,
@@ -113,7 +123,7 @@ impl Session {
     /// The whole result of one query, for reports whose results are small.
     pub async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
         let plan = self.context.state().create_logical_plan(sql).await?;
-        refuse_writes(&plan)?;
+        permit::check_plan(&plan)?;
         Ok(self.context.execute_logical_plan(plan).await?.collect().await?)
     }
 
@@ -124,36 +134,34 @@ impl Session {
         format: Format,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
-        // Planning these would ask for details of what is refused anyway.
-        match statement {
-            Statement::CopyTo(_) => return Err(Error::ReadOnly { what: "Copy".into() }),
-            Statement::CreateExternalTable(_) => {
-                return Err(Error::ReadOnly { what: "CreateExternalTable".into() });
-            }
-            _ => {}
-        }
-        let plan = self.context.state().statement_to_plan(statement).await?;
-        refuse_writes(&plan)?;
-        let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
-        let stream = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
-        let cells = if is_plan { print::Cells::Lines } else { print::Cells::OneLine };
-        print::stream(format, cells, stream, out).await
+        self.answer(statement, format, out).await.map(drop)
     }
-}
 
-/// The files belong to the recorder, and SQL comes from wherever the user found it: only
-/// what reads is run, however deep it is nested (`explain analyze copy ...` would write).
-fn refuse_writes(plan: &LogicalPlan) -> Result<(), Error> {
-    let mut refused = None;
-    plan.apply_with_subqueries(|node| {
-        refused = match node {
-            LogicalPlan::Ddl(ddl) => Some(ddl.name().to_owned()),
-            LogicalPlan::Dml(dml) => Some(dml.op.name().to_owned()),
-            LogicalPlan::Copy(_) => Some("Copy".to_owned()),
-            LogicalPlan::Statement(statement) => Some(statement.name().to_owned()),
-            _ => return Ok(TreeNodeRecursion::Continue),
-        };
-        Ok(TreeNodeRecursion::Stop)
-    })?;
-    refused.map_or(Ok(()), |what| Err(Error::ReadOnly { what }))
+    /// The same; says how many rows it was, where the statement has a result.
+    pub async fn answer(
+        &self,
+        statement: Statement,
+        format: Format,
+        out: &mut dyn Write,
+    ) -> Result<Option<u64>, Error> {
+        let state = self.context.state();
+        permit::check_statement(&statement, &state, &self.engine)?;
+        let plan = state.statement_to_plan(statement).await?;
+        if !self.engine.allows_files() {
+            permit::check_plan(&plan)?;
+        }
+        let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+        let is_silent = matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_));
+        let frame = self.context.execute_logical_plan(plan).await?;
+        if is_silent && frame.schema().fields().is_empty() {
+            frame.collect().await?;
+            return Ok(None);
+        }
+        let task = Arc::new(frame.task_ctx());
+        let plan = frame.create_physical_plan().await?;
+        let progress = Progress::of(&plan);
+        let batches = execute_stream(plan, task)?;
+        let cells = if is_plan { print::Cells::Lines } else { print::Cells::OneLine };
+        print::watched(format, cells, batches, progress, out).await.map(Some)
+    }
 }

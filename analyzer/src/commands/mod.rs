@@ -13,6 +13,7 @@ pub mod schema;
 pub mod summary;
 pub mod timeline;
 pub mod top;
+pub mod verify;
 
 use std::io::Write;
 
@@ -57,6 +58,7 @@ pub async fn run(command: &Command, context: &mut Context<'_>) -> Result<Outcome
         Command::Explain(args) => explain::run(args, context).await,
         Command::Flame(args) => flame::run(args, context).await,
         Command::Report(args) => report::run(args, context).await,
+        Command::Verify(args) => verify::run(args, context.cli, context.out),
     }
 }
 
@@ -74,7 +76,9 @@ pub fn shown_sql(command: &Command, cli: &Cli, window: &Window) -> Result<Option
         }
         Command::Explain(args) => (args.report.show_sql, explain::sql(args, window)),
         Command::Flame(args) => (args.report.show_sql, flame::sql(args, window)),
-        Command::Schema(_) | Command::Compact(_) | Command::Report(_) => return Ok(None),
+        Command::Schema(_) | Command::Compact(_) | Command::Report(_) | Command::Verify(_) => {
+            return Ok(None);
+        }
     };
     // Made in any case: what is wrong with the arguments is told before any file is opened.
     let sql = sql?;

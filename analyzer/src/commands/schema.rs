@@ -23,12 +23,12 @@ const HEADER: [&str; 7] = ["table", "column", "type", "null", "encoding", "reaso
 pub struct Args {}
 
 pub fn run(_: &Args, format: Format, out: &mut dyn Write) -> Result<Outcome, Error> {
-    print::batch(format, &columns()?, out)?;
+    print::batch(format, &columns(None)?, out)?;
     Ok(Outcome::Complete)
 }
 
-/// One row per column.
-fn columns() -> Result<RecordBatch, ArrowError> {
+/// One row per column, of all tables or of one.
+pub(crate) fn columns(of: Option<&str>) -> Result<RecordBatch, ArrowError> {
     let mut rows: Vec<[&'static str; HEADER.len()]> = Vec::new();
     rows.extend(COLUMNS.iter().map(|column| describe("resets", column)));
     rows.extend(ROLLUP_COLUMNS.iter().map(|column| describe("resets_per_minute", column)));
@@ -36,6 +36,7 @@ fn columns() -> Result<RecordBatch, ArrowError> {
     rows.extend(LEDGER_COLUMNS.iter().map(|column| describe("ledger", column)));
     rows.extend(CONTAINER_COLUMNS.iter().map(|column| describe("containers", column)));
     rows.extend(FILE_COLUMNS.iter().map(|column| describe("files", column)));
+    rows.retain(|row| of.is_none_or(|table| table == row[0]));
 
     let fields =
         HEADER.iter().map(|name| Field::new(*name, DataType::Utf8, false)).collect::<Vec<_>>();

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use unicode_width::UnicodeWidthStr as _;
+
+use super::{Encode, cells, harmless};
 
 /// Rows that decide the widths. Looking at all of them would keep the whole result in memory;
 /// a later cell that is wider moves its own row and no other.
@@ -40,44 +41,14 @@ impl TextTable {
         let fields = schema.fields();
         Self {
             cells,
-            header: fields.iter().map(|field| escape(field.name(), Cells::OneLine)).collect(),
+            header: fields
+                .iter()
+                .map(|field| harmless::escape(field.name(), |_| false).into_owned())
+                .collect(),
             right: fields.iter().map(|field| field.data_type().is_numeric()).collect(),
             waiting: Vec::new(),
             widths: None,
         }
-    }
-
-    pub(super) fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-        let options = FormatOptions::default();
-        let columns = batch
-            .columns()
-            .iter()
-            .map(|column| ArrayFormatter::try_new(column, &options))
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut text = String::new();
-        for at in 0..batch.num_rows() {
-            let mut row = Vec::with_capacity(columns.len());
-            for column in &columns {
-                row.push(escape(&column.value(at).try_to_string()?, self.cells));
-            }
-            if let Some(widths) = &self.widths {
-                self.line(&mut text, &row, widths);
-            } else {
-                self.waiting.push(row);
-                if self.waiting.len() == WIDTH_ROWS {
-                    self.start(&mut text);
-                }
-            }
-        }
-        Ok(text.into_bytes())
-    }
-
-    pub(super) fn finish(&mut self) -> Vec<u8> {
-        let mut text = String::new();
-        if self.widths.is_none() {
-            self.start(&mut text);
-        }
-        text.into_bytes()
     }
 
     /// Fixes the widths and writes the header and what waited for them.
@@ -124,22 +95,36 @@ impl TextTable {
     }
 }
 
-/// Makes a value harmless for a terminal. A process names itself: its name could move the
-/// cursor, change the title or answer back through the terminal. Characters that turn the
-/// direction of writing would let a row look like another.
-pub(crate) fn escape(value: &str, cells: Cells) -> String {
-    let mut text = String::with_capacity(value.len());
-    for c in value.chars() {
-        match c {
-            '\n' if cells == Cells::Lines => text.push(c),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                text.extend(c.escape_unicode());
+impl Encode for TextTable {
+    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+        let lines = self.cells == Cells::Lines;
+        let mut text = String::new();
+        let mut values = cells::Row::new(batch)?;
+        for at in 0..batch.num_rows() {
+            let row: Vec<String> = values
+                .read(at)?
+                .iter()
+                .map(|value| harmless::escape(value, |c| lines && c == '\n').into_owned())
+                .collect();
+            if let Some(widths) = &self.widths {
+                self.line(&mut text, &row, widths);
+            } else {
+                self.waiting.push(row);
+                if self.waiting.len() == WIDTH_ROWS {
+                    self.start(&mut text);
+                }
             }
-            c if c.is_control() => text.extend(c.escape_default()),
-            c => text.push(c),
         }
+        Ok(text.into_bytes())
     }
-    text
+
+    fn finish(&mut self) -> Result<Vec<u8>, ArrowError> {
+        let mut text = String::new();
+        if self.widths.is_none() {
+            self.start(&mut text);
+        }
+        Ok(text.into_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -159,7 +144,7 @@ mod tests {
         .unwrap();
         let mut table = TextTable::new(&batch.schema(), cells);
         let mut bytes = table.encode(&batch).unwrap();
-        bytes.extend(table.finish());
+        bytes.extend(table.finish().unwrap());
         String::from_utf8(bytes).unwrap()
     }
 

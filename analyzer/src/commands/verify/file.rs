@@ -1,0 +1,302 @@
+//! One file, read wholly.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tcprst_schema::SCHEMA_VERSION;
+use tcprst_schema::columns::{
+    COLUMNS, CONTAINER_COLUMNS, Column, LEDGER_COLUMNS, LOSS_COLUMNS, ROLLUP_COLUMNS,
+};
+use tcprst_schema::footer::Footer;
+use tcprst_schema::paths::{SegmentName, Table};
+
+use super::numbers::Numbers;
+use crate::spool;
+use crate::table::reader_schema;
+
+pub(super) const RESETS: &str = Table::Resets.name();
+pub(super) const LOSSES: &str = Table::Losses.name();
+pub(super) const ROLLUP: &str = Table::ResetsPerMinute.name();
+
+/// The folders of a recording.
+pub(super) const TABLES: [&str; 5] =
+    [RESETS, LOSSES, Table::Ledger.name(), Table::Containers.name(), ROLLUP];
+
+/// Problems of one file that are told; a damaged one has thousands.
+const MOST_TOLD: usize = 5;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Sealed(&'static str),
+    Spool,
+    /// A spool that a recorder could not read.
+    SetAside,
+}
+
+impl Kind {
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Kind::Sealed(table) => table,
+            Kind::Spool | Kind::SetAside => RESETS,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    Ok,
+    /// A recorder writes to it, or left it when it was killed.
+    Live,
+    /// It can be read, and what it says does not add up.
+    Wrong,
+    /// It cannot be read, or not wholly.
+    Broken,
+}
+
+impl Status {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Live => "live",
+            Status::Wrong => "wrong",
+            Status::Broken => "broken",
+        }
+    }
+}
+
+/// What is known of a file.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) kind: Kind,
+    pub(super) path: PathBuf,
+    pub(super) footer: Option<Footer>,
+    pub(super) rows: Option<i64>,
+    /// Sum of the column `count`, in tables that have it.
+    pub(super) sum: i64,
+    pub(super) status: Status,
+    problems: Vec<String>,
+}
+
+impl Checked {
+    pub(super) fn new(kind: Kind, path: &Path) -> Self {
+        let (path, problems) = (path.to_owned(), Vec::new());
+        Self { kind, path, footer: None, rows: None, sum: 0, status: Status::Ok, problems }
+    }
+
+    pub(super) fn wrong(&mut self, problem: impl Display) {
+        if self.status != Status::Broken {
+            self.status = Status::Wrong;
+        }
+        self.tell(&problem);
+    }
+
+    fn broken(mut self, problem: impl Display) -> Self {
+        self.status = Status::Broken;
+        self.tell(&problem);
+        self
+    }
+
+    fn tell(&mut self, problem: &dyn Display) {
+        // Errors of libraries can have several lines.
+        let text = problem.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if self.problems.len() < MOST_TOLD && !self.problems.contains(&text) {
+            self.problems.push(text);
+        }
+    }
+
+    pub(super) fn problem(&self) -> Option<String> {
+        (!self.problems.is_empty()).then(|| self.problems.join("; "))
+    }
+
+    pub(super) fn name(&self) -> Option<SegmentName> {
+        SegmentName::of_file(&self.path)
+    }
+}
+
+/// Reads a file to its end; `None` where it is gone.
+pub(super) fn check(kind: Kind, path: &Path) -> Option<Checked> {
+    let checked = Checked::new(kind, path);
+    match kind {
+        Kind::SetAside => {
+            Some(checked.broken("set aside by the recorder: it could not be recovered"))
+        }
+        Kind::Spool => check_spool(checked),
+        Kind::Sealed(_) => match File::open(path) {
+            Ok(file) => Some(check_sealed(checked, file)),
+            // Removed by the recorder's retention since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => Some(checked.broken(error)),
+        },
+    }
+}
+
+fn check_spool(mut checked: Checked) -> Option<Checked> {
+    match spool::read(&checked.path, &reader_schema(COLUMNS)) {
+        Ok(Some(live)) => {
+            checked.rows = Some(i64::try_from(live.rows()).unwrap_or(i64::MAX));
+            checked.status = Status::Live;
+            let mut rows = Rows::new(RESETS, checked.name());
+            live.batches.iter().for_each(|batch| rows.take(batch, &mut checked));
+            checked.footer = Some(live.footer);
+            match live.damage {
+                Some(damage) => Some(checked.broken(format_args!("damaged behind them: {damage}"))),
+                None => Some(checked),
+            }
+        }
+        // Nothing was written to it yet.
+        Ok(None) => {
+            checked.status = Status::Live;
+            checked.rows = Some(0);
+            Some(checked)
+        }
+        Err(spool::Unusable::Open(error)) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(problem) => Some(checked.broken(problem)),
+    }
+}
+
+fn check_sealed(mut checked: Checked, file: File) -> Checked {
+    let builder = match ParquetRecordBatchReaderBuilder::try_new(file) {
+        Ok(builder) => builder,
+        Err(error) => return checked.broken(format_args!("damaged or cut off: {error}")),
+    };
+    let metadata = builder.metadata().file_metadata().clone();
+    let pairs = metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
+    let footer = match Footer::from_key_values(pairs) {
+        Ok(footer) => footer,
+        Err(error) => return checked.broken(error),
+    };
+    let reader = match builder.build() {
+        Ok(reader) => reader,
+        Err(error) => return checked.broken(error),
+    };
+    let name = checked.name();
+    if name.is_none() {
+        checked.wrong("its name is not that of a segment");
+    }
+    if let Some(date) = name.as_ref().map(SegmentName::date) {
+        let folder = checked.path.parent().and_then(Path::file_name);
+        if folder.is_none_or(|folder| folder != format!("date={date}").as_str()) {
+            checked.wrong(format_args!("it belongs into the folder date={date}"));
+        }
+    }
+    let table = checked.kind.table();
+    let mut rows = Rows::new(table, name);
+    for batch in reader {
+        match batch {
+            Ok(batch) => rows.take(&batch, &mut checked),
+            Err(error) => {
+                checked.rows = Some(rows.count);
+                return checked.broken(format_args!("after {} rows: {error}", rows.count));
+            }
+        }
+    }
+    checked.rows = Some(rows.count);
+    if rows.count != metadata.num_rows() {
+        checked.wrong(format_args!(
+            "{} rows, its metadata says {}",
+            rows.count,
+            metadata.num_rows()
+        ));
+    }
+    // A rollup's footer says how many resets it counts.
+    let (told, what) =
+        if table == ROLLUP { (checked.sum, "counted resets") } else { (rows.count, "rows") };
+    if told.cast_unsigned() != footer.written {
+        checked.wrong(format_args!("{told} {what}, its footer says {}", footer.written));
+    }
+    if table == RESETS {
+        if footer.seen != footer.written + footer.lost {
+            checked.wrong(format_args!(
+                "seen {} is not written {} + lost {}",
+                footer.seen, footer.written, footer.lost
+            ));
+        }
+        // Those of several recorders, where segments were merged.
+        if footer.merged.is_empty() {
+            rows.numbers.compare(&footer, &mut checked);
+        }
+    }
+    let is_current = footer.schema_version == SCHEMA_VERSION;
+    for (column, nulls) in rows.required.into_iter().zip(rows.nulls) {
+        match nulls {
+            Some(0) => {}
+            Some(nulls) => checked.wrong(format_args!("{nulls} nulls in the column {column}")),
+            None if is_current && rows.count > 0 => {
+                checked.wrong(format_args!("no column {column}"));
+            }
+            None => {}
+        }
+    }
+    checked.footer = Some(footer);
+    checked
+}
+
+/// What is looked at while the rows go by.
+struct Rows {
+    name: Option<SegmentName>,
+    is_resets: bool,
+    count: i64,
+    numbers: Numbers,
+    required: Vec<&'static str>,
+    /// Nulls in each of them; `None` where it is missing.
+    nulls: Vec<Option<usize>>,
+}
+
+impl Rows {
+    fn new(table: &'static str, name: Option<SegmentName>) -> Self {
+        let required = required(table);
+        let nulls = vec![None; required.len()];
+        let (is_resets, numbers) = (table == RESETS, Numbers::default());
+        Self { name, is_resets, count: 0, numbers, required, nulls }
+    }
+
+    fn take(&mut self, batch: &RecordBatch, checked: &mut Checked) {
+        self.count += i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+        for (name, nulls) in self.required.iter().zip(&mut self.nulls) {
+            if let Some(column) = batch.column_by_name(name) {
+                *nulls = Some(nulls.unwrap_or(0) + column.null_count());
+            }
+        }
+        let counts = batch.column_by_name("count").and_then(|c| c.as_primitive_opt::<Int64Type>());
+        if let Some(counts) = counts {
+            checked.sum += counts.iter().flatten().sum::<i64>();
+        }
+        if !self.is_resets {
+            return;
+        }
+        if let (Some(name), Some(times)) = (&self.name, batch.column_by_name("time"))
+            && let Some(times) = times.as_primitive_opt::<TimestampMicrosecondType>()
+        {
+            let others = times.iter().flatten().filter(|time| !name.is_of_day(*time)).count();
+            if others > 0 {
+                checked.wrong(format_args!("rows of another day than {}", name.date()));
+            }
+        }
+        let cpus = batch.column_by_name("cpu").and_then(|c| c.as_primitive_opt::<Int32Type>());
+        let seqs = batch.column_by_name("seq").and_then(|c| c.as_primitive_opt::<Int64Type>());
+        if let (Some(cpus), Some(seqs)) = (cpus, seqs) {
+            let both = cpus.iter().zip(seqs);
+            both.for_each(|(cpu, seq)| self.numbers.add(cpu.zip(seq)));
+        }
+    }
+}
+
+/// Columns that have a value in each row.
+fn required(table: &str) -> Vec<&'static str> {
+    fn names<R>(columns: &'static [Column<R>]) -> Vec<&'static str> {
+        columns.iter().filter(|column| !column.nullable).map(|column| column.name).collect()
+    }
+    match table {
+        RESETS => names(COLUMNS),
+        LOSSES => names(LOSS_COLUMNS),
+        "ledger" => names(LEDGER_COLUMNS),
+        "containers" => names(CONTAINER_COLUMNS),
+        ROLLUP => names(ROLLUP_COLUMNS),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,55 @@
+//! The numbers of the resets in a segment.
+//!
+//! The kernel half numbers what it sees, CPU by CPU. In a segment each number stands once, above
+//! where the account of the segment starts; one that is missing is a reset that was lost.
+
+use std::collections::BTreeMap;
+
+use tcprst_schema::footer::Footer;
+
+use super::file::Checked;
+
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    by_cpu: BTreeMap<i32, Vec<i64>>,
+}
+
+impl Numbers {
+    pub(super) fn add(&mut self, number: Option<(i32, i64)>) {
+        if let Some((cpu, seq)) = number {
+            self.by_cpu.entry(cpu).or_default().push(seq);
+        }
+    }
+
+    pub(super) fn compare(mut self, footer: &Footer, checked: &mut Checked) {
+        let mut missing = 0_u64;
+        for (cpu, numbers) in &mut self.by_cpu {
+            numbers.sort_unstable();
+            if let Some(pair) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
+                checked.wrong(format_args!("number {} of CPU {cpu} twice", pair[0]));
+                numbers.dedup();
+            }
+            let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
+                continue;
+            };
+            let base = usize::try_from(*cpu).ok().and_then(|cpu| footer.account.get(cpu));
+            let base = base.map_or(0, |base| base.seen.cast_signed());
+            // What was chosen by container waits for names, and may be written after younger ones.
+            if *first <= base && !footer.filtered.by_container {
+                checked.wrong(format_args!(
+                    "number {first} of CPU {cpu}, but the segment starts behind {base}"
+                ));
+                continue;
+            }
+            let seen = u64::try_from(last - base).unwrap_or_default();
+            missing += seen.saturating_sub(numbers.len() as u64);
+        }
+        // Those that the filter passed over are missing for a reason.
+        if missing > footer.lost && !footer.filtered.by_container {
+            checked.wrong(format_args!(
+                "{missing} numbers are missing, but only {} resets were lost",
+                footer.lost
+            ));
+        }
+    }
+}
