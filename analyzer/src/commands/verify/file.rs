@@ -272,9 +272,12 @@ impl Rows {
         if let (Some(name), Some(times)) = (&self.name, batch.column_by_name("time"))
             && let Some(times) = times.as_primitive_opt::<TimestampMicrosecondType>()
         {
-            let others = times.iter().flatten().filter(|time| !name.is_of_day(*time)).count();
+            let others = times.iter().flatten().filter(|time| !name.can_hold(*time)).count();
             if others > 0 {
-                checked.wrong(format_args!("rows of another day than {}", name.date()));
+                checked.wrong(format_args!(
+                    "rows of another day than {}, or before its first time",
+                    name.date()
+                ));
             }
         }
         let cpus = batch.column_by_name("cpu").and_then(|c| c.as_primitive_opt::<Int32Type>());
