@@ -149,8 +149,10 @@ pub(crate) struct Read<'a> {
 
 impl Read<'_> {
     /// Whether filtering while reading spares anything: the columns that no filter looks at are
-    /// then only decoded for the rows that are left. Without such columns it is only dearer.
-    fn has_more_than_filters(&self, schema: &Schema) -> bool {
+    /// then only decoded for the rows that are left. With a few of them it is only dearer: to
+    /// decode a number into a dictionary takes less time than to skip it.
+    fn is_worth_filtering(&self, schema: &Schema) -> bool {
+        const MANY: usize = 5;
         let Some(projection) = self.projection else { return true };
         let filtered: HashSet<&str> = self
             .filters
@@ -158,7 +160,8 @@ impl Read<'_> {
             .flat_map(|filter| filter.column_refs())
             .map(|column| column.name.as_str())
             .collect();
-        projection.iter().any(|at| !filtered.contains(schema.field(*at).name().as_str()))
+        let is_other = |at: &&usize| !filtered.contains(schema.field(**at).name().as_str());
+        projection.iter().filter(is_other).count() >= MANY
     }
 }
 
@@ -174,7 +177,7 @@ pub(crate) fn scan_files(
     let total = Statistics::try_merge_iter(each, schema)?;
     let groups = FileGroup::new(files).split_files(state.config().target_partitions());
     let mut options = state.default_table_options().parquet;
-    options.global.pushdown_filters = read.has_more_than_filters(schema);
+    options.global.pushdown_filters = read.is_worth_filtering(schema);
     let source = ParquetSource::new(Arc::clone(schema))
         .with_table_parquet_options(options)
         .with_parquet_file_reader_factory(Arc::new(LocalFiles));
