@@ -11,6 +11,8 @@ import termios
 
 child, terminal = pty.fork()
 if child == 0:
+    # Under nohup it would be ignored, and nobody could hang up.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     os.execvp(sys.argv[1], sys.argv[1:])
 
