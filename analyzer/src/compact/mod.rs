@@ -196,8 +196,8 @@ fn merge_all(table: Table, groups: &[Vec<Source>], work: &Path) -> Result<(), Co
     let threads = thread::available_parallelism().map_or(1, usize::from).min(groups.len());
     thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(merge_some)).collect();
-        let done = workers.into_iter().map(|worker| worker.join());
-        done.map(|done| done.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        let mut done = workers.into_iter().map(|worker| worker.join());
+        done.try_for_each(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 
