@@ -152,7 +152,7 @@ impl Read<'_> {
     /// then only decoded for the rows that are left. With a few of them it is only dearer: to
     /// decode a number into a dictionary takes less time than to skip it.
     fn is_worth_filtering(&self, schema: &Schema) -> bool {
-        const MANY: usize = 5;
+        const MANY: usize = 4;
         let Some(projection) = self.projection else { return true };
         let filtered: HashSet<&str> = self
             .filters
