@@ -15,11 +15,12 @@ use crate::window::Window;
 
 const EXAMPLES: &str = "\
 Tables:
-  resets      one row per TCP reset, those of the last seconds included
-  losses      resets that were seen but not recorded
-  ledger      RST packets that left, against what was recorded (tcprst-record --audit)
-  containers  containers and their life spans
-  files       one row per recorded segment
+  resets             one row per TCP reset, those of the last seconds included
+  resets_per_minute  how many had what in common; counts over resets use it by themselves
+  losses             resets that were seen but not recorded
+  ledger             RST packets that left, against what was recorded (tcprst-record --audit)
+  containers         containers and their life spans
+  files              one row per recorded segment
 
 Examples:
   tcprst-analyze \"select caller, count(*) from resets group by caller order by 2 desc\"
@@ -29,6 +30,7 @@ Examples:
   tcprst-analyze --data /srv/a/rst --data /srv/b/rst -f report.sql --format csv > report.csv
   tcprst-analyze summary --by container,port --since 2h
   tcprst-analyze explain app_close_unread
+  tcprst-analyze report --html resets.html
   tcprst-analyze schema
   tcprst-analyze                     a shell; .help in it lists its commands
 
@@ -40,9 +42,9 @@ Exit codes:
 
 /// SQL over recorded TCP resets.
 ///
-/// Reads what tcprst-record wrote and never changes it. Several statements, separated by `;`,
-/// run in order. A file that cannot be read is told on stderr and skipped. Without SQL, on a
-/// terminal, a shell starts.
+/// Reads what tcprst-record wrote; only `compact` changes its files. Several statements,
+/// separated by `;`, run in order. A file that cannot be read is told on stderr and skipped.
+/// Without SQL, on a terminal, a shell starts.
 #[derive(Debug, Parser)]
 #[command(name = "tcprst-analyze", version, after_help = EXAMPLES, max_term_width = 100)]
 #[command(

@@ -3,13 +3,12 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::cast;
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
+use tcprst_schema::arrow::by_name;
 use tcprst_schema::footer::{Footer, FooterError};
 
 /// What each message of the stream starts with, before its length.
@@ -71,7 +70,7 @@ pub fn read(path: &Path, schema: &SchemaRef) -> Result<Option<Live>, Unusable> {
     loop {
         match stream.next() {
             None => break,
-            Some(Ok(batch)) => live.batches.push(to_table(&batch, schema)?),
+            Some(Ok(batch)) => live.batches.push(by_name(&batch, schema)?),
             Some(Err(error)) if is_cut(&error) => break,
             Some(Err(error)) => {
                 live.damage = Some(error);
@@ -85,18 +84,4 @@ pub fn read(path: &Path, schema: &SchemaRef) -> Result<Option<Live>, Unusable> {
 /// The end of the file within a message: it is being written right now, or its writer died.
 fn is_cut(error: &ArrowError) -> bool {
     matches!(error, ArrowError::IoError(_, source) if source.kind() == io::ErrorKind::UnexpectedEof)
-}
-
-/// The columns of the table by name: text leaves its dictionary, a column that an older
-/// recorder does not know is null, one that we do not know is dropped.
-fn to_table(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = schema
-        .fields()
-        .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
-            Some(column) => cast(column, field.data_type()),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        })
-        .collect::<Result<Vec<ArrayRef>, _>>()?;
-    RecordBatch::try_new(Arc::clone(schema), columns)
 }

@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use arrow::array::{ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch, new_null_array};
-use arrow::datatypes::{FieldRef, Int32Type, Int64Type, TimestampMicrosecondType};
-use tcprst_schema::arrow::spool_schema;
+use arrow::array::{ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use tcprst_schema::arrow::{by_name, spool_schema};
 use tcprst_schema::columns::COLUMNS;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, Table, spool_dir};
@@ -94,6 +93,7 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
     let mut written = 0;
     let mut file = PartialFile::create(segment.partial(dir, Table::Resets), COLUMNS)?;
     let mut rollup = Rollup::default();
+    let schema = spool_schema(COLUMNS);
     for batch in &batches {
         // The rows carry their number, not the losses before: those follow from the gaps.
         for (cpu, seq, time_us) in numbers(batch)? {
@@ -101,7 +101,9 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
             last_us = last_us.max(time_us);
         }
         written += batch.num_rows() as u64;
-        let batch = of_today(batch)?;
+        // In today's columns: the recorder that was killed may have been an older one. The writer
+        // of the sealed file knows them without the spool's metadata.
+        let batch = by_name(batch, &schema).map_err(Error::Batch)?;
         file.append(&batch)?;
         rollup.add(&batch).map_err(Error::Batch)?;
     }
@@ -142,16 +144,4 @@ fn numbers(batch: &RecordBatch) -> Result<impl Iterator<Item = (u32, u64, i64)>>
     Ok((0..cpu.len()).map(move |row| {
         (cpu.value(row).cast_unsigned(), seq.value(row).cast_unsigned(), time.value(row))
     }))
-}
-
-/// The rows in today's columns: the recorder that was killed may have been an older one, whose
-/// spool lacks some.
-fn of_today(batch: &RecordBatch) -> Result<RecordBatch> {
-    let schema = spool_schema(COLUMNS);
-    let column = |field: &FieldRef| match batch.column_by_name(field.name()) {
-        Some(column) => Arc::clone(column),
-        None => new_null_array(field.data_type(), batch.num_rows()),
-    };
-    let columns = schema.fields().iter().map(column).collect();
-    RecordBatch::try_new(schema, columns).map_err(Error::Batch)
 }

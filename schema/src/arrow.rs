@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::error::ArrowError;
 use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
@@ -48,6 +51,20 @@ pub fn table_schema<R>(columns: &[Column<R>]) -> SchemaRef {
 /// Schema of a table's spool.
 pub fn spool_schema<R>(columns: &[Column<R>]) -> SchemaRef {
     schema(columns, Kind::spool_type)
+}
+
+/// The columns of `schema` out of a batch, by name and in its types: one that the batch does not
+/// have, because an older recorder wrote it, is null; one that we do not know is dropped.
+pub fn by_name(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match batch.column_by_name(field.name()) {
+            Some(column) => cast(column, field.data_type()),
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
 /// Rows of a row group: large enough for dictionaries to pay, small enough to prune by time

@@ -3,12 +3,11 @@
 use std::fs::File;
 use std::path::Path;
 
-use arrow::array::{RecordBatch, new_null_array};
-use arrow::compute::cast;
+use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use tcprst_schema::arrow::spool_schema;
+use tcprst_schema::arrow::{by_name, spool_schema};
 use tcprst_schema::columns::{COLUMNS, CONTAINER_COLUMNS, Column, LEDGER_COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, Table};
@@ -39,8 +38,9 @@ fn append_all<R>(
     folder: &Path,
 ) -> Result<(), CompactError> {
     let mut file = PartialFile::create(target(group, folder), columns)?;
+    let schema = spool_schema(columns);
     for source in group {
-        each_batch(&source.segment, None, |batch| Ok(file.append(&of_table(columns, &batch)?)?))?;
+        each_batch(&source.segment, None, |batch| Ok(file.append(&by_name(&batch, &schema)?)?))?;
     }
     file.close(&footer(group))?;
     Ok(())
@@ -95,23 +95,6 @@ pub(super) fn each_batch(
         })?;
     }
     Ok(())
-}
-
-/// The rows in the table's columns, by name.
-fn of_table<R>(
-    columns: &'static [Column<R>],
-    batch: &RecordBatch,
-) -> Result<RecordBatch, ArrowError> {
-    let schema = spool_schema(columns);
-    let arrays = schema
-        .fields()
-        .iter()
-        .map(|field| match batch.column_by_name(field.name()) {
-            Some(column) => cast(column, field.data_type()),
-            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(schema, arrays)
 }
 
 /// What the merged segment says of itself: the sum of what its parts said.

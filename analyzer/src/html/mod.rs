@@ -15,7 +15,6 @@ mod file;
 mod page;
 mod peers;
 mod scale;
-mod sha256;
 mod source;
 mod stacks;
 mod text;
