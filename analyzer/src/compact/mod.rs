@@ -39,6 +39,12 @@ const SEAM_US: i64 = 1_000_000;
 pub enum CompactError {
     #[error("cannot {action} {path}: {source}", path = path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "the file system of {path} cannot exchange two folders in one step (renameat2 with \
+         RENAME_EXCHANGE): compact a copy on ext4, xfs, btrfs or tmpfs",
+        path = path.display()
+    )]
+    NoExchange { path: PathBuf },
     #[error("{dir} is being compacted by another tcprst-analyze: wait for it", dir = dir.display())]
     Locked { dir: PathBuf },
     #[error(transparent)]

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tcprst_schema::paths::{SEALED, SegmentName, Table};
 use tcprst_schema::writer::sync_dir;
@@ -47,8 +48,13 @@ pub(super) fn link_all(paths: &[&PathBuf], folder: &Path) -> Result<(), CompactE
 /// folder stands for.
 pub(super) fn exchange(day: &Path, new: &Path, listed: &[PathBuf]) -> Result<(), CompactError> {
     sync_dir(new)?;
-    renameat2(AT_FDCWD, day, AT_FDCWD, new, RenameFlags::RENAME_EXCHANGE)
-        .map_err(|error| CompactError::io("exchange", day)(error.into()))?;
+    renameat2(AT_FDCWD, day, AT_FDCWD, new, RenameFlags::RENAME_EXCHANGE).map_err(|error| {
+        match error {
+            // renameat2(2): the file system, or the kernel, does not know the flag.
+            Errno::EINVAL | Errno::ENOSYS => CompactError::NoExchange { path: day.to_owned() },
+            error => CompactError::io("exchange", day)(error.into()),
+        }
+    })?;
     let parents = [day.parent(), new.parent()];
     parents.into_iter().flatten().try_for_each(sync_dir)?;
     // From here on `new` is the old folder.
