@@ -51,9 +51,9 @@ impl From<&Sealed> for FileRow {
         Self {
             path: file.path.display().to_string(),
             footer: file.footer.clone(),
-            rows: file.rows(),
+            rows: file.rows,
             bytes: file.bytes,
-            row_groups: Some(file.row_groups()),
+            row_groups: Some(file.row_groups),
         }
     }
 }

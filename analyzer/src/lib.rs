@@ -31,6 +31,7 @@ pub mod files;
 pub mod functions;
 pub mod html;
 mod interrupt;
+mod metadata;
 pub mod notes;
 mod permit;
 pub mod print;

@@ -1,6 +1,6 @@
 //! How DataFusion's Parquet scan gets at the bytes of a segment.
 //!
-//! The footer was read when the segment was opened and is not read again. The files are local:
+//! The footer was read when the segment was opened and is not read again where it could be kept. The files are local:
 //! reading at an offset is one system call, where an object store would hand each range to
 //! another thread and open the file anew.
 
@@ -24,13 +24,15 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 
+use crate::metadata::Kept;
+
 /// Where the file is, and its footer: rides on DataFusion's file.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) path: PathBuf,
     /// Device and inode: another file of that name has another footer.
     pub(crate) identity: (u64, u64),
-    pub(crate) metadata: Arc<ParquetMetaData>,
+    pub(crate) metadata: Kept,
 }
 
 impl Known {
@@ -73,13 +75,13 @@ impl ParquetFileReaderFactory for LocalFiles {
             }
             _ => DataFusionError::IoError(error),
         })?;
-        Ok(Box::new(LocalFile { file: open, metadata: Arc::clone(&known.metadata) }))
+        Ok(Box::new(LocalFile { file: open, metadata: known.metadata.clone() }))
     }
 }
 
 struct LocalFile {
     file: File,
-    metadata: Arc<ParquetMetaData>,
+    metadata: Kept,
 }
 
 impl AsyncFileReader for LocalFile {
@@ -97,6 +99,6 @@ impl AsyncFileReader for LocalFile {
         &'a mut self,
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        std::future::ready(Ok(Arc::clone(&self.metadata))).boxed()
+        std::future::ready(self.metadata.or_read(&self.file)).boxed()
     }
 }

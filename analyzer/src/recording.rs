@@ -91,10 +91,10 @@ impl SegmentFile {
     }
 
     /// Opens the first copy that can be used, and says what is wrong with the others.
-    fn open(&self) -> Opened {
+    fn open(&self, table: Table) -> Opened {
         let (mut skipped, mut is_gone) = (Vec::new(), false);
         for path in &self.paths {
-            match sealed::open(path) {
+            match sealed::open_to_scan(path, table) {
                 Ok(segment) => {
                     return Opened { segment: Some(Arc::new(segment)), skipped, is_gone: false };
                 }
@@ -217,26 +217,53 @@ impl Recording {
 
     /// Those that can have rows of these times.
     pub fn sealed_within(&self, table: Table, times: Times) -> Vec<Arc<Sealed>> {
+        self.sealed_for(table, times, i64::MAX)
+    }
+
+    /// As many of those as it takes for so many rows, whichever: further footers are not read.
+    pub fn sealed_for(&self, table: Table, times: Times, rows: i64) -> Vec<Arc<Sealed>> {
         let mut files = self.files(table);
         for _ in 0..LISTINGS {
             let wanted: Vec<&SegmentFile> =
                 files.iter().filter(|file| file.can_meet(table, times)).collect();
+            let (mut left, mut are_there) = (&wanted[..], true);
+            // What is opened at once grows, because most segments have more rows than are asked for.
+            let mut share = if rows == i64::MAX { left.len() } else { 1 };
+            while are_there && !left.is_empty() {
+                let next;
+                (next, left) = left.split_at(share.min(left.len()));
+                are_there = self.open_all(table, next);
+                share *= 2;
+                let chosen = || self.chosen(table, times, &files);
+                if rows < i64::MAX
+                    && chosen().iter().map(|segment| segment.rows).sum::<i64>() >= rows
+                {
+                    break;
+                }
+            }
             // What is gone may be in another file now; a listing that fails leaves the old one.
-            if self.open_all(&wanted) || self.list_table(table).is_err() {
+            if are_there || self.list_table(table).is_err() {
                 break;
             }
             files = self.files(table);
         }
+        self.chosen(table, times, &files)
+    }
+
+    /// Of those that are opened, what a query about these times has to read.
+    fn chosen(&self, table: Table, times: Times, files: &[SegmentFile]) -> Vec<Arc<Sealed>> {
         // Rows that were read from a spool are not read again from what it has become since.
         let live: HashSet<SegmentName> =
             self.live.iter().filter_map(|spool| SegmentName::of_file(&spool.path)).collect();
         let is_live = |file: &SegmentFile| {
             table == Table::Resets && file.name.as_ref().is_some_and(|name| live.contains(name))
         };
-        let wanted: Vec<&SegmentFile> =
-            files.iter().filter(|file| file.can_meet(table, times) && !is_live(file)).collect();
-        let opened =
-            || wanted.iter().filter_map(|file| Some((*file, file.opened.get()?.as_ref()?)));
+        let opened = || {
+            files
+                .iter()
+                .filter(|file| file.can_meet(table, times) && !is_live(file))
+                .filter_map(|file| Some((file, file.opened.get()?.as_ref()?)))
+        };
         // What was merged into another segment is there twice while the old files are removed.
         let merged: HashSet<&str> =
             opened().flat_map(|(_, segment)| &segment.footer.merged).map(String::as_str).collect();
@@ -258,14 +285,14 @@ impl Recording {
 
     /// Reads the footers on every core: a month of five minutes each is 8640 files. False where
     /// some are not there any more.
-    fn open_all(&self, files: &[&SegmentFile]) -> bool {
+    fn open_all(&self, table: Table, files: &[&SegmentFile]) -> bool {
         let files: Vec<&SegmentFile> =
             files.iter().filter(|file| file.opened.get().is_none()).copied().collect();
         let are_there = AtomicBool::new(true);
         let open_share = |files: &[&SegmentFile]| {
             for file in files {
                 file.opened.get_or_init(|| {
-                    let opened = file.open();
+                    let opened = file.open(table);
                     opened.skipped.into_iter().for_each(|skipped| self.skip(skipped));
                     if opened.is_gone {
                         are_there.store(false, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::stats::Precision;
@@ -15,7 +15,9 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::statistics::Statistics as ParquetStatistics;
 use tcprst_schema::footer::{Footer, FooterError};
+use tcprst_schema::paths::Table;
 
+use crate::metadata::{Kept, room_of};
 use crate::reader::Known;
 use crate::table::text_type;
 
@@ -24,8 +26,9 @@ use crate::table::text_type;
 pub struct Sealed {
     pub path: PathBuf,
     pub footer: Footer,
-    pub metadata: Arc<ParquetMetaData>,
     pub bytes: u64,
+    pub rows: i64,
+    pub row_groups: usize,
     /// Least and greatest value of its column of times, where the footer has them.
     pub times: Option<(i64, i64)>,
     /// The file as DataFusion scans it, without statistics.
@@ -50,11 +53,22 @@ pub enum Unusable {
 /// A file that was cut anywhere fails here and not in the middle of a query, because the
 /// footer is its end.
 pub fn open(path: &Path) -> Result<Sealed, Unusable> {
+    read(path, |_| Kept::default())
+}
+
+/// The same, for a table's scans: what they need of it is kept, if there is room.
+pub(crate) fn open_to_scan(path: &Path, table: Table) -> Result<Sealed, Unusable> {
+    read(path, |metadata| room_of(table).keep(metadata))
+}
+
+fn read(path: &Path, keep: impl FnOnce(ParquetMetaData) -> Kept) -> Result<Sealed, Unusable> {
     let file = File::open(path)?;
     let attributes = file.metadata()?;
-    let metadata = Arc::new(ParquetMetaDataReader::new().parse_and_finish(&file)?);
+    let metadata = ParquetMetaDataReader::new().parse_and_finish(&file)?;
     let pairs = metadata.file_metadata().key_value_metadata();
     let footer = Footer::from_key_values(pairs.map_or(&[], Vec::as_slice))?;
+    let (rows, row_groups) = (metadata.file_metadata().num_rows(), metadata.num_row_groups());
+    let times = times(&metadata);
     let scan = PartitionedFile::new_from_meta(ObjectMeta {
         location: object_store::path::Path::from_absolute_path(std::path::absolute(path)?)?,
         last_modified: attributes.modified()?.into(),
@@ -66,27 +80,20 @@ pub fn open(path: &Path) -> Result<Sealed, Unusable> {
     .with_extension(Known {
         path: path.to_owned(),
         identity: Known::identity_of(&attributes),
-        metadata: Arc::clone(&metadata),
+        metadata: keep(metadata),
     });
     Ok(Sealed {
         path: path.to_owned(),
         footer,
-        times: times(&metadata),
-        metadata,
         bytes: attributes.len(),
+        rows,
+        row_groups,
+        times,
         scan,
     })
 }
 
 impl Sealed {
-    pub fn rows(&self) -> i64 {
-        self.metadata.file_metadata().num_rows()
-    }
-
-    pub fn row_groups(&self) -> usize {
-        self.metadata.num_row_groups()
-    }
-
     /// Its columns as they are read.
     pub fn physical_schema(&self) -> SchemaRef {
         self.scan.arrow_schema.clone().unwrap_or_else(|| Arc::new(Schema::empty()))
@@ -94,7 +101,7 @@ impl Sealed {
 
     /// Whether the file has this column: one of an older recorder may lack it.
     pub fn has_column(&self, name: &str) -> bool {
-        self.metadata.file_metadata().schema_descr().columns().iter().any(|c| c.name() == name)
+        self.physical_schema().column_with_name(name).is_some()
     }
 
     /// The file with the statistics that a table of this schema can use: the number of rows
@@ -102,7 +109,7 @@ impl Sealed {
     /// columns are for the reader, row group by row group.
     pub fn scan(&self, schema: &SchemaRef) -> PartitionedFile {
         let mut statistics = Statistics::new_unknown(schema);
-        statistics.num_rows = Precision::Exact(usize::try_from(self.rows()).unwrap_or(0));
+        statistics.num_rows = Precision::Exact(usize::try_from(self.rows).unwrap_or(0));
         statistics.total_byte_size =
             Precision::Inexact(usize::try_from(self.bytes).unwrap_or(usize::MAX));
         if let (Some((least, greatest)), Some(column)) =
@@ -127,7 +134,24 @@ fn physical_schema(metadata: &ParquetMetaData) -> Result<SchemaRef, ParquetError
         DataType::Utf8 => Field::new(field.name(), text_type(), field.is_nullable()),
         _ => Field::clone(field),
     });
-    Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+    Ok(shared(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+/// Schemas that differ: one for each table and version of the recorder.
+const SCHEMAS: usize = 32;
+
+/// The same schema, if a file before had it: thousands of files have few schemas.
+fn shared(schema: Schema) -> SchemaRef {
+    static KNOWN: Mutex<Vec<SchemaRef>> = Mutex::new(Vec::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(same) = known.iter().find(|same| ***same == schema) {
+        return Arc::clone(same);
+    }
+    let schema = Arc::new(schema);
+    if known.len() < SCHEMAS {
+        known.push(Arc::clone(&schema));
+    }
+    schema
 }
 
 /// Range of the first column, which is a table's time.

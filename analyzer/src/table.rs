@@ -105,7 +105,10 @@ impl TableProvider for SegmentTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let times = Times::of_filters(filters);
         let mut halves = Vec::new();
-        let sealed = self.recording.sealed_within(self.table, times);
+        // Without a filter any rows will do. A filter is not exact here: then no limit comes.
+        let enough = limit.filter(|_| filters.is_empty());
+        let rows = enough.and_then(|rows| i64::try_from(rows).ok()).unwrap_or(i64::MAX);
+        let sealed = self.recording.sealed_for(self.table, times, rows);
         let is_older =
             |segment: &&Arc<Sealed>| self.table == Table::Resets && rederive::is_due(segment);
         let (older, sealed): (Vec<_>, Vec<_>) = sealed.iter().partition(is_older);

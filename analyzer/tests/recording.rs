@@ -118,6 +118,30 @@ fn bad_files_are_told_and_the_others_answer() {
 }
 
 #[test]
+fn a_limit_reads_no_more_files_than_it_needs() {
+    let recording = Recording::new();
+    for seq in 1..=4 {
+        recording.seal(seq, &rows(u64::from(seq) * 3, 3));
+    }
+    // What is broken shows which footers were read.
+    let broken = recording.seal(5, &rows(15, 3));
+    fs::write(&broken, b"not a Parquet file at all").unwrap();
+    let said = |sql: &str| {
+        let output = recording.analyze(&["--format", "csv", sql]);
+        (stdout(&output).lines().count() - 1, stderr(&output).lines().count())
+    };
+    assert_eq!(said("select seq from resets limit 3"), (3, 0));
+    assert_eq!(said("select seq from resets limit 4"), (4, 0));
+    // There are twelve: all files were needed to know that.
+    assert_eq!(said("select seq from resets limit 13"), (12, 1));
+    // A filter or an order can be about any of them.
+    assert_eq!(said("select seq from resets where seq > 0 limit 2"), (2, 1));
+    assert_eq!(said("select seq from resets order by seq limit 2"), (2, 1));
+    recording.spool(6, &[rows(18, 2)], 0);
+    assert_eq!(said("select seq from resets limit 20"), (14, 1));
+}
+
+#[test]
 fn columns_that_an_older_recorder_did_not_know_are_null() {
     let recording = Recording::new();
     let all = batch(COLUMNS, &rows(0, 2));

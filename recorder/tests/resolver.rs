@@ -101,7 +101,7 @@ fn docker_says(question: &str) -> Json {
         ["", "info"] => json!({ "DockerRootDir": "/nonexistent" }),
         ["", "containers", "json"] => json!([]),
         ["", "containers", id, "json"] => json!({
-            "Name": format!("/name-of-{}", &id[id.len() - 4..]),
+            "Name": format!("/name-of-{}", &id[8..12]),
             "Image": "sha256:1",
             "Config": { "Image": "shop:1", "Labels": {} },
         }),

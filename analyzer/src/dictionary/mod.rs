@@ -8,7 +8,9 @@
 
 mod exec;
 mod groups;
+mod pairs;
 mod spell;
+mod values;
 
 use std::any::Any;
 use std::sync::Arc;

@@ -60,7 +60,7 @@ impl RollupTable {
             rollups.into_iter().filter_map(|rollup| Some((name(&rollup)?, rollup))).collect()
         };
         let mut left = self.recording.sealed_within(Table::Resets, times);
-        left.retain(|segment| segment.rows() > 0);
+        left.retain(|segment| segment.rows > 0);
         let mut rolled = Vec::new();
         for step in Step::ALL.into_iter().filter(|step| *step <= self.step) {
             if left.is_empty() {
@@ -69,7 +69,7 @@ impl RollupTable {
             let rollups = of_step(step);
             left.retain(|segment| {
                 let rollup = name(segment).and_then(|name| rollups.get(&name)).filter(|rollup| {
-                    i64::try_from(rollup.footer.written) == Ok(segment.rows())
+                    i64::try_from(rollup.footer.written) == Ok(segment.rows)
                         && rollup.footer.taxonomy_version == segment.footer.taxonomy_version
                         // Its causes cannot be derived anew.
                         && !rederive::is_due(segment)

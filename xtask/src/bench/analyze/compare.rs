@@ -12,11 +12,25 @@ use super::process::{self, PageCache};
 use super::queries::{Chosen, Group, QUERIES, Query};
 use super::results;
 
-/// How often.
-#[derive(Clone, Copy, Debug)]
+/// How often; 0 leaves it out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rounds {
     pub(crate) warm: u32,
     pub(crate) cold: u32,
+    /// Of those, whole processes.
+    pub(crate) processes: bool,
+}
+
+impl Rounds {
+    fn of(self, mode: Mode) -> u32 {
+        match mode {
+            Mode::InProcess => self.warm,
+            Mode::InProcessCold => self.cold,
+            Mode::Process if self.processes => self.warm,
+            Mode::ProcessCold if self.processes => self.cold,
+            Mode::Process | Mode::ProcessCold => 0,
+        }
+    }
 }
 
 /// How a query is run.
@@ -78,19 +92,26 @@ pub(crate) fn run(
 ) -> Result<Vec<String>> {
     let chosen = choose(ours, data)?;
     let mut duck_session = duck.session(data)?;
-    let mut our_sessions = [ours.session(data, Group::Raw)?, ours.session(data, Group::Rollup)?];
+    let mut from_rows = ours.session(data, Group::Raw)?;
+    let mut from_rollup = ours.session(data, Group::Rollup)?;
     let mut all = Vec::new();
     for (query, group) in asked() {
         let sql = query.sql(&chosen);
         let our_command = || match group {
             Group::Raw => ours.raw_command(data, &sql),
-            Group::Rollup => ours.command(data, &sql),
+            Group::Rollup | Group::Footers => ours.command(data, &sql),
         };
-        let our_session = &mut our_sessions[group as usize];
+        let our_session = match group {
+            Group::Raw => &mut from_rows,
+            Group::Rollup | Group::Footers => &mut from_rollup,
+        };
         let mut pairs = Vec::new();
         let mut memory = [0_u64; 2];
         // Both say the same, and what is asked is in the page cache and the footers are read.
         let runs = [process::run(our_command())?, process::run(duck.command(data, &sql))?];
+        for (most, run) in memory.iter_mut().zip(&runs) {
+            *most = run.memory;
+        }
         results::compare(
             query.name,
             &results::rows(&runs[0].stdout),
@@ -100,7 +121,7 @@ pub(crate) fn run(
         duck_session.run(&sql)?;
         for mode in MODES {
             let mut times = [Vec::new(), Vec::new()];
-            for _ in 0..if mode.is_cold() { rounds.cold } else { rounds.warm } {
+            for _ in 0..rounds.of(mode) {
                 // In turns, so that what else the machine does hits both.
                 for side in 0..2 {
                     if mode.is_cold() {
@@ -143,16 +164,14 @@ pub(crate) fn run(
         );
         all.push(measured);
     }
-    let [raw, rollup] = our_sessions;
-    let ours = raw.end()?.max(rollup.end()?);
+    let ours = from_rows.end()?.max(from_rollup.end()?);
     let peak = Pair { ours: ours as f64, duck: duck_session.end()? as f64 };
     Ok(tables(&all, peak))
 }
 
-/// Each query, and those that the rollup answers a second time, from the rows: the number of all rows
-/// is in the footers either way.
+/// Each query, and those that the rollup answers a second time, from the rows.
 fn asked() -> impl Iterator<Item = (&'static Query, Group)> {
-    let again = QUERIES.iter().filter(|query| query.group == Group::Rollup).skip(1);
+    let again = QUERIES.iter().filter(|query| query.group == Group::Rollup);
     let all = QUERIES.iter().map(|query| (query, query.group));
     all.chain(again.map(|query| (query, Group::Raw)))
 }

@@ -1,10 +1,6 @@
 //! How soon the first row is there, the start of the process included.
 
-use std::path::Path;
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
+use anyhow::Result;
 
 use super::super::stats::median;
 use super::duck::Duck;
@@ -18,12 +14,7 @@ const FIRST: &str = "SELECT * FROM resets LIMIT 1";
 pub(crate) fn run(ours: &Ours, duck: &Duck, rounds: u32) -> Result<Vec<String>> {
     let few = sample::make("files-10", &["--events", "1M", "--days", "5", "--files", "10"])?;
     let many = sample::make("files-10000", &["--events", "1M", "--days", "5", "--files", "10000"])?;
-    let compacted = TempDir::with_prefix_in("compacted-", many.parent().unwrap_or(Path::new(".")))
-        .context("make a folder to compact in")?;
-    let copy = compacted.path().join("recording");
-    let status = Command::new("cp").arg("-r").arg(&many).arg(&copy).status().context("run cp")?;
-    ensure!(status.success(), "cannot copy {}", many.display());
-    process::run(ours.command(&copy, "compact"))?;
+    let copy = sample::compacted(ours, &many)?;
     let mut lines = vec![
         String::new(),
         "Milliseconds to the first row, the start and the end of the process included:".to_owned(),

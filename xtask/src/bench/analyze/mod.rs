@@ -2,6 +2,7 @@
 //!
 //! Inside one process each (connection open, views made, footers read) and as whole processes; with
 //! the files in the page cache and not. Both sides take turns in one run, and must say the same.
+//! The sample is measured compacted, and, warm and in process, as a recorder leaves it.
 
 mod compare;
 mod docs;
@@ -17,13 +18,14 @@ mod scale;
 mod session;
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::Result;
 
 use super::conditions;
 use crate::print::line;
+use compare::Rounds;
 use duck::Duck;
 use ours::Ours;
 use process::PageCache;
@@ -43,6 +45,9 @@ pub(crate) struct AnalyzeArgs {
     /// The same for runs for which the page cache is emptied; 0 leaves them out
     #[arg(long, value_name = "R", default_value = "3")]
     cold_rounds: u32,
+    /// Leave the files as a recorder leaves them out
+    #[arg(long)]
+    no_recorded: bool,
     /// Leave the time to the first row out
     #[arg(long)]
     no_first_row: bool,
@@ -55,33 +60,45 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<()> {
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let ours = Ours::find()?;
     let duck = Duck::install(threads)?;
-    let data = match &args.data {
-        Some(data) => data.clone(),
-        None => sample::make(&format!("events-{}", args.events), &["--events", &args.events])?,
-    };
-    let cache = PageCache::of(&data)?;
+    let warm = args.rounds.get();
+    let all = Rounds { warm, cold: args.cold_rounds, processes: true };
     let mut lines = vec![
         conditions::machine()?,
         format!("{}; {threads} threads on both sides", duck.versions()?),
-        sample::describe(&data)?,
     ];
-    if args.cold_rounds > 0 {
-        lines.push(cache.describe());
-    }
     for text in &lines {
         line(text)?;
     }
-    let rounds = compare::Rounds { warm: args.rounds.get(), cold: args.cold_rounds };
-    let mut tables = compare::run(&ours, &duck, &data, &cache, rounds)?;
-    if !args.no_first_row {
-        tables.extend(first_row::run(&ours, &duck, args.rounds.get())?);
+    let mut measure = |name: &str, data: &Path, rounds| -> Result<()> {
+        let cache = PageCache::of(data)?;
+        let mut about = format!("{name}: {}", sample::describe(data)?);
+        if rounds == all && all.cold > 0 {
+            about = format!("{about}; {}", cache.describe());
+        }
+        eprintln!("{about}");
+        lines.extend([String::new(), about]);
+        lines.extend(compare::run(&ours, &duck, data, &cache, rounds)?);
+        Ok(())
+    };
+    match &args.data {
+        Some(data) => measure("A recording", data, all)?,
+        None => {
+            let events = &args.events;
+            let recorded = sample::make(&format!("events-{events}"), &["--events", events])?;
+            measure("Compacted", &sample::compacted(&ours, &recorded)?, all)?;
+            if !args.no_recorded {
+                let few = Rounds { cold: 0, processes: false, ..all };
+                measure("As recorded, in segments of five minutes", &recorded, few)?;
+            }
+        }
     }
-    for text in &tables {
+    if !args.no_first_row {
+        lines.extend(first_row::run(&ours, &duck, warm)?);
+    }
+    for text in lines.iter().skip(2) {
         line(text)?;
     }
     if args.write_docs {
-        lines.push(String::new());
-        lines.extend(tables);
         docs::write("bench analyze", &lines)?;
     }
     Ok(())

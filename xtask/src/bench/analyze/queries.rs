@@ -7,15 +7,18 @@ pub(crate) enum Group {
     Raw,
     /// The rollup has the answer.
     Rollup,
+    /// The footers have it, for both sides.
+    Footers,
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 2] = [Self::Raw, Self::Rollup];
+    pub(crate) const ALL: [Self; 3] = [Self::Raw, Self::Rollup, Self::Footers];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Group::Raw => "raw",
             Group::Rollup => "rollup",
+            Group::Footers => "footers",
         }
     }
 }
@@ -59,7 +62,7 @@ const fn rollup(name: &'static str, sql: &'static str) -> Query {
 }
 
 pub(crate) const QUERIES: &[Query] = &[
-    rollup("all resets", "SELECT count(*) AS n FROM resets"),
+    Query { name: "all resets", group: Group::Footers, sql: "SELECT count(*) AS n FROM resets" },
     rollup("by caller", "SELECT caller, count(*) AS n FROM resets GROUP BY caller"),
     rollup(
         "cause x container x port x hour",

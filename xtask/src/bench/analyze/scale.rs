@@ -1,4 +1,7 @@
 //! `cargo xtask bench scale`: how the cost of `summary` grows with the recording.
+//!
+//! Thirty days of two hosts, one segment a day as `compact` leaves them. The recorder's writer makes
+//! them as long as that: it would write a thousand million resets twice otherwise.
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -15,7 +18,7 @@ use crate::workspace;
 #[derive(Debug, clap::Args)]
 pub(crate) struct ScaleArgs {
     /// Sizes of the samples
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1M,10M,100M,300M")]
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1M,10M,100M,1G")]
     events: Vec<String>,
     /// Measure each this often, and take the median
     #[arg(long, value_name = "R", default_value = "5")]
@@ -36,7 +39,7 @@ pub(crate) fn run(args: &ScaleArgs) -> Result<()> {
     line(&lines[0])?;
     let (mut times, mut peaks) = (Vec::new(), Vec::new());
     for events in &args.events {
-        let data = sample::make(&format!("events-{events}"), &["--events", events])?;
+        let data = sample::make_compacted(&ours, &format!("scale-{events}"), &options(events))?;
         let (files, bytes) = sample::size(&data.join("resets"))?;
         // The first one brings the footers into the page cache.
         process::run(ours.command(&data, "summary"))?;
@@ -72,6 +75,10 @@ pub(crate) fn run(args: &ScaleArgs) -> Result<()> {
         docs::write("bench scale", &lines)?;
     }
     Ok(())
+}
+
+fn options(events: &str) -> [&str; 8] {
+    ["--events", events, "--days", "30", "--segment", "1d", "--segment-size", "0"]
 }
 
 /// `100M` as a number.

@@ -1,0 +1,104 @@
+//! The Parquet metadata of the files at hand: kept, as long as there is room for them.
+//!
+//! That of a file of 57 columns takes some 80 KB, and two recorders that seal a segment every five
+//! minutes leave 17,280 files a month. What a listing needs of each is copied out of it; a scan
+//! reads it again where it was not kept, which takes some 0.1 ms.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use tcprst_schema::paths::Table;
+
+/// Where the metadata of a table's files are kept.
+///
+/// Rows and rollups have rooms of their own: a query of the rollup needs only to know how many
+/// rows there are, and would otherwise find the room full of the metadata that it does not need.
+pub(crate) fn room_of(table: Table) -> &'static Room {
+    static ROWS: Room = Room::of(128 << 20);
+    static OTHERS: Room = Room::of(128 << 20);
+    match table {
+        Table::Resets => &ROWS,
+        _ => &OTHERS,
+    }
+}
+
+/// So many bytes and no more.
+#[derive(Debug)]
+pub(crate) struct Room {
+    bytes: usize,
+    taken: AtomicUsize,
+}
+
+impl Room {
+    const fn of(bytes: usize) -> Self {
+        Self { bytes, taken: AtomicUsize::new(0) }
+    }
+
+    /// Keeps them, if there is room left.
+    pub(crate) fn keep(&'static self, metadata: ParquetMetaData) -> Kept {
+        let bytes = metadata.memory_size();
+        let with_them = |taken: usize| taken.checked_add(bytes).filter(|all| *all <= self.bytes);
+        let is_room =
+            self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_them).is_ok();
+        let counted = || Arc::new(Counted { metadata: Arc::new(metadata), bytes, room: self });
+        Kept(is_room.then(counted))
+    }
+}
+
+/// The metadata of one file, or nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(Option<Arc<Counted>>);
+
+/// Takes its room as long as it is there.
+#[derive(Debug)]
+struct Counted {
+    metadata: Arc<ParquetMetaData>,
+    bytes: usize,
+    room: &'static Room,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Kept {
+    /// What is kept, or what the file says once more.
+    pub(crate) fn or_read(&self, file: &File) -> Result<Arc<ParquetMetaData>, ParquetError> {
+        match &self.0 {
+            Some(kept) => Ok(Arc::clone(&kept.metadata)),
+            None => ParquetMetaDataReader::new().parse_and_finish(file).map(Arc::new),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::{DataType, Field, Schema};
+    use parquet::arrow::ArrowWriter;
+
+    #[test]
+    fn what_is_not_kept_is_read_again_and_room_comes_back() {
+        static TIGHT: Room = Room::of(64 << 10);
+        let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, false)]));
+        let mut file = tempfile::tempfile().expect("a file");
+        let mut writer = ArrowWriter::try_new(&mut file, Arc::clone(&schema), None).expect("opens");
+        writer.write(&RecordBatch::new_empty(schema)).expect("writes");
+        writer.close().expect("closes");
+        let read = || ParquetMetaDataReader::new().parse_and_finish(&file).expect("metadata");
+        let fit = TIGHT.bytes / read().memory_size();
+        let kept: Vec<Kept> = (0..fit).map(|_| TIGHT.keep(read())).collect();
+        assert!(kept.iter().all(|kept| kept.0.is_some()));
+        let one_more = TIGHT.keep(read());
+        assert!(one_more.0.is_none(), "more than there is room for");
+        assert_eq!(one_more.or_read(&file).expect("it is there").file_metadata().num_rows(), 0);
+        drop(kept);
+        assert!(TIGHT.keep(read()).0.is_some());
+    }
+}
