@@ -1,5 +1,6 @@
 //! From arguments to exit code; everything else is in the library.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -28,9 +29,21 @@ fn keep_memory_of_c() {
 #[cfg(not(target_env = "gnu"))]
 fn keep_memory_of_c() {}
 
+/// SQL that begins with a comment is no option, although it begins with `--`.
+fn comment_is_sql(argument: OsString) -> OsString {
+    let text = argument.as_encoded_bytes();
+    if !(text.starts_with(b"--") && text[2..].first().is_some_and(u8::is_ascii_whitespace)) {
+        return argument;
+    }
+    let mut sql = OsString::from(" ");
+    sql.push(argument);
+    sql
+}
+
 fn main() -> ExitCode {
     keep_memory_of_c();
-    match tcprst_analyzer::run(&Cli::parse()) {
+    let cli = Cli::parse_from(std::env::args_os().map(comment_is_sql));
+    match tcprst_analyzer::run(&cli) {
         Ok(outcome) => outcome.exit_code(),
         Err(error) => {
             tcprst_analyzer::tell(&error);

@@ -7,6 +7,7 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use datafusion::object_store;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::ParquetError;
@@ -84,15 +86,37 @@ struct LocalFile {
     metadata: Kept,
 }
 
+impl LocalFile {
+    fn read(&self, range: &Range<u64>) -> Result<Bytes, ParquetError> {
+        let length = usize::try_from(range.end.saturating_sub(range.start))?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, range.start)?;
+        Ok(Bytes::from(bytes))
+    }
+}
+
 impl AsyncFileReader for LocalFile {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes, ParquetError>> {
-        let read = || {
-            let length = usize::try_from(range.end.saturating_sub(range.start))?;
-            let mut bytes = vec![0; length];
-            self.file.read_exact_at(&mut bytes, range.start)?;
-            Ok(Bytes::from(bytes))
-        };
-        std::future::ready(read()).boxed()
+        std::future::ready(self.read(&range)).boxed()
+    }
+
+    /// Tells the kernel all of them first: a disk then reads the others while one is waited for. A
+    /// query over two columns, not in the page cache, took a tenth less.
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, Result<Vec<Bytes>, ParquetError>> {
+        for range in ranges.iter().skip(1) {
+            let (Ok(offset), Ok(length)) =
+                (i64::try_from(range.start), i64::try_from(range.end.saturating_sub(range.start)))
+            else {
+                continue;
+            };
+            let advice = PosixFadviseAdvice::POSIX_FADV_WILLNEED;
+            // Where it is refused, reading is as slow as without it.
+            let _ = posix_fadvise(self.file.as_fd(), offset, length, advice);
+        }
+        std::future::ready(ranges.iter().map(|range| self.read(range)).collect()).boxed()
     }
 
     fn get_metadata<'a>(

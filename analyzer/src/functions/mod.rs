@@ -6,6 +6,7 @@
 mod blame;
 mod cause;
 mod cause_text;
+mod date_trunc;
 mod in_cidr;
 mod network;
 mod port_name;
@@ -58,6 +59,7 @@ pub fn register(context: &SessionContext) {
     for function in all() {
         context.register_udf(function);
     }
+    context.register_udf(date_trunc::function());
 }
 
 /// A function whose result depends on nothing but its arguments.

@@ -100,3 +100,15 @@ fn sql_on_a_pipe_is_no_shell() {
     let output = analyze(&["--data", data, "--format", "csv"], "select 1 as a;\nselect 2 as b;\n");
     assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("a\n1\nb\n2\n", ""));
 }
+
+#[test]
+fn sql_that_begins_with_a_comment_is_no_option() {
+    let recording = Recording::new();
+    recording.seal(1, &rows(1, 3));
+    for sql in ["-- by hand\nselect 1 as a", "--\tby hand\nselect 1 as a", "--\nselect 1 as a"] {
+        let output = recording.analyze(&["--format", "csv", sql]);
+        assert_eq!((stdout(&output).as_str(), stderr(&output).as_str()), ("a\n1\n", ""), "{sql}");
+    }
+    let output = recording.analyze(&["--formt", "csv", "select 1"]);
+    assert_eq!(output.status.code(), Some(2), "an option that is none");
+}
