@@ -150,6 +150,11 @@ fn forget(sk: Address) {
 pub(crate) fn die(sk: Address) {
     // SAFETY: copied at once.
     let Some(actor) = unsafe { OWNERS.get(sk) }.copied() else {
+        // Nor is it known by what another socket at its address has left here.
+        if let Some(dead) = JUST_DEAD.get_ptr_mut(0) {
+            // SAFETY: the entry of this CPU.
+            unsafe { (*dead).sk = 0 };
+        }
         return;
     };
     if let Some(dead) = JUST_DEAD.get_ptr_mut(0) {
@@ -162,10 +167,10 @@ pub(crate) fn die(sk: Address) {
 /// The owner of a socket that died just now on this CPU.
 #[inline(always)]
 fn just_dead(sk: Address) -> Actor {
-    /// From `tcp_done` to `tcp_v4_send_reset` it is a few hundred instructions; an interrupt may
-    /// come in between. A new socket at that address would have to be made, closed and reset in
-    /// this time to be taken for the old one.
-    const AT_ONCE_NS: u64 = 1_000_000;
+    /// From `tcp_done` to `tcp_v4_send_reset` it is a few hundred instructions, but an interrupt, or
+    /// on a virtual machine other guests, may come in between: 1 ms was not enough once on a busy
+    /// one. Whatever dies here meanwhile, known or not, takes the entry's place.
+    const AT_ONCE_NS: u64 = 100_000_000;
     match JUST_DEAD.get(0) {
         Some(dead)
             if dead.sk == sk
