@@ -1,8 +1,8 @@
 //! How DataFusion's Parquet scan gets at the bytes of a segment.
 //!
-//! The footer was read when the segment was opened and is not read again where it could be kept. The files are local:
-//! reading at an offset is one system call, where an object store would hand each range to
-//! another thread and open the file anew.
+//! The footer was read when the segment was opened, and is read again only where there was no room
+//! to keep it (see [`crate::metadata`]). The files are local: reading at an offset is one system
+//! call, where an object store would hand each range to another thread and open the file anew.
 
 use std::fs::{File, Metadata};
 use std::io;

@@ -217,29 +217,31 @@ impl Recording {
 
     /// Those that can have rows of these times.
     pub fn sealed_within(&self, table: Table, times: Times) -> Vec<Arc<Sealed>> {
-        self.sealed_for(table, times, i64::MAX)
+        self.sealed_for(table, times, None)
     }
 
-    /// As many of those as it takes for so many rows, whichever: further footers are not read.
-    pub fn sealed_for(&self, table: Table, times: Times, rows: i64) -> Vec<Arc<Sealed>> {
+    /// All of those, or as many as it takes for so many rows, whichever: further footers are not
+    /// read.
+    pub fn sealed_for(&self, table: Table, times: Times, rows: Option<i64>) -> Vec<Arc<Sealed>> {
         let mut files = self.files(table);
         for _ in 0..LISTINGS {
             let wanted: Vec<&SegmentFile> =
                 files.iter().filter(|file| file.can_meet(table, times)).collect();
+            let are_enough = |rows: i64| {
+                let chosen = self.chosen(table, times, &files);
+                chosen.iter().fold(0_i64, |sum, segment| sum.saturating_add(segment.rows)) >= rows
+            };
+            // One at first, because most segments have more rows than are asked for; then more.
+            let mut share = rows.map_or(wanted.len(), |_| 1);
             let (mut left, mut are_there) = (&wanted[..], true);
-            // What is opened at once grows, because most segments have more rows than are asked for.
-            let mut share = if rows == i64::MAX { left.len() } else { 1 };
             while are_there && !left.is_empty() {
                 let next;
                 (next, left) = left.split_at(share.min(left.len()));
                 are_there = self.open_all(table, next);
-                share *= 2;
-                let chosen = || self.chosen(table, times, &files);
-                if rows < i64::MAX
-                    && chosen().iter().map(|segment| segment.rows).sum::<i64>() >= rows
-                {
+                if rows.is_some_and(are_enough) {
                     break;
                 }
+                share *= 2;
             }
             // What is gone may be in another file now; a listing that fails leaves the old one.
             if are_there || self.list_table(table).is_err() {

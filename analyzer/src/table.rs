@@ -107,7 +107,7 @@ impl TableProvider for SegmentTable {
         let mut halves = Vec::new();
         // Without a filter any rows will do. A filter is not exact here: then no limit comes.
         let enough = limit.filter(|_| filters.is_empty());
-        let rows = enough.and_then(|rows| i64::try_from(rows).ok()).unwrap_or(i64::MAX);
+        let rows = enough.and_then(|rows| i64::try_from(rows).ok());
         let sealed = self.recording.sealed_for(self.table, times, rows);
         let is_older =
             |segment: &&Arc<Sealed>| self.table == Table::Resets && rederive::is_due(segment);

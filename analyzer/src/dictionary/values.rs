@@ -111,7 +111,7 @@ impl Values {
     fn number_integers(&mut self, column: &ArrayRef, numbers: &mut Vec<u32>) -> Result<()> {
         let column = cast(column, &DataType::Int64)?;
         let column = column.as_primitive::<Int64Type>();
-        // Whatever stands where a row is null costs a number at most once.
+        // Whatever stands where a row is null gets no number.
         let is_valid = |at: usize| column.nulls().is_none_or(|nulls| nulls.is_valid(at));
         for (at, value) in column.values().iter().enumerate() {
             let place = Mix::of(value.cast_unsigned()) as usize % RECENT;
