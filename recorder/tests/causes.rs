@@ -31,11 +31,19 @@ fn each_scenario_is_recorded_once_and_nobody_innocent_is_blamed() {
     let printed = played.recorded.rows.iter();
     let here = printed.filter(|row| row["netns_cookie"] == json!(played.ns.cookie())).count();
     assert_eq!(rows.len(), here, "rows in the files against those printed");
+    let faults = played.judge().expect("a verdict").faults();
     // The kernel does not count netfilter's.
-    let by_tcp = rows.iter().filter(|row| {
-        row["direction"] == "sent" && row["callee"].as_str().is_some_and(|f| f.starts_with("tcp_"))
-    });
-    assert_eq!(by_tcp.count() as u64, played.out_rsts, "rows against the namespace's OutRsts");
+    let sent = rows.iter().filter(|row| row["direction"] == "sent");
+    let is_by_tcp =
+        |row: &&Row| row["callee"].as_str().is_some_and(|callee| callee.starts_with("tcp_"));
+    let (by_tcp, others): (Vec<&Row>, Vec<&Row>) = sent.partition(is_by_tcp);
+    let lost: u64 = resets.iter().map(|segment| segment.footer.lost).sum();
+    assert_eq!(
+        by_tcp.len() as u64,
+        played.out_rsts,
+        "rows against the namespace's OutRsts; {lost} lost; of other callees: {others:?}; {}",
+        faults.join("\n")
+    );
 
     let reasons = &resets.first().expect("a segment").footer.reasons;
     for row in &rows {
@@ -47,7 +55,6 @@ fn each_scenario_is_recorded_once_and_nobody_innocent_is_blamed() {
         }
     }
 
-    let faults = played.judge().expect("a verdict").faults();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
