@@ -17,7 +17,7 @@ use serde_json::{Value as Json, json};
 use tcprst_schema::columns::LEDGER_COLUMNS;
 use tcprst_schema::paths::Table;
 use tempfile::TempDir;
-use xtask::simulate::{Namespace, Outcome, Seen, flood, play};
+use xtask::simulate::{Namespace, Outcome, Seen, flood, play, unhidden};
 
 mod common;
 use common::{
@@ -195,10 +195,13 @@ fn knock(ns: &Namespace, door: &str) -> ErrorKind {
 fn the_kernels_own_resets_are_all_explained() {
     require_root();
     let _alone = alone();
-    let ns = Namespace::new().expect("a network namespace");
-    let audited = Audited::start(&ns);
-    let played = play(&ns, &[]).expect("every scenario plays");
-    let ledger = audited.stop();
+    let (played, ledger) = unhidden(|| {
+        let ns = Namespace::new()?;
+        let audited = Audited::start(&ns);
+        let played = play(&ns, &[])?;
+        Ok((played, audited.stop()))
+    })
+    .expect("every scenario plays");
     let caused = |seen: Seen| {
         let is_one = |outcome: &Outcome| matches!(outcome, Outcome::Caused(_));
         played.iter().filter(|(s, outcome)| s.expect.seen == seen && is_one(outcome)).count() as u64

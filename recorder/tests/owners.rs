@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use socket2::SockRef;
 use tcprst_schema::paths::Table;
 use tempfile::TempDir;
-use xtask::simulate::{Busy, Namespace};
+use xtask::simulate::{Busy, Namespace, run_all, unhidden};
 
 mod common;
 use common::container::{Cgroup, id, play_in, v2_root};
@@ -92,11 +92,14 @@ fn the_process_behind_a_socket_is_known() {
 fn a_dead_peer_is_the_owners_whoever_runs() {
     require_root();
     let busy = Busy::start().expect("busy processes");
-    let dir = TempDir::new().expect("a folder");
-    let ns = Namespace::new().expect("a network namespace");
-    let recording = Recording::start(dir.path(), &LOSSLESS);
-    let caused = xtask::simulate::run_all(&ns, &["keepalive_timeout"]).expect("a reset");
-    recording.stop(Signal::SIGTERM).totals();
+    let (dir, ns, caused) = unhidden(|| {
+        let (dir, ns) = (TempDir::new()?, Namespace::new()?);
+        let recording = Recording::start(dir.path(), &LOSSLESS);
+        let caused = run_all(&ns, &["keepalive_timeout"])?;
+        recording.stop(Signal::SIGTERM).totals();
+        Ok((dir, ns, caused))
+    })
+    .expect("a reset");
     drop(busy);
     let rows = rows_in(&segments(dir.path(), Table::Resets), Some(ns.cookie()));
     let row = of_port(&rows, caused[0].src_port);

@@ -21,7 +21,7 @@ pub use recording::{Abilities, Doctor, Owners, Recorded, Recording, Row, Site};
 pub use sealed::rows_of;
 
 use crate::simulate::{
-    Caused, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios,
+    Caused, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios, unhidden,
 };
 
 /// What was played and what was recorded meanwhile.
@@ -38,7 +38,8 @@ pub struct Played {
 }
 
 /// Plays the named scenarios, all of them if none is named, in a new network namespace while
-/// `recorder` records into `out`.
+/// `recorder` records into `out`. Where the kernel hides a reset all is played again, and `out`
+/// holds the recording from before as well.
 pub fn record(recorder: &Path, out: &Path, names: &[&str]) -> Result<Played> {
     let chosen: Vec<&Scenario> = match names {
         [] => scenarios().collect(),
@@ -47,14 +48,17 @@ pub fn record(recorder: &Path, out: &Path, names: &[&str]) -> Result<Played> {
     allow_host_changes();
     let doctor = Doctor::ask(recorder)?;
     let abilities = Abilities::ask(recorder)?;
-    let ns = Namespace::new()?;
-    let recording = Recording::start(recorder, out, &ns, abilities)?;
-    let before = ns.out_rsts()?;
-    // One by one: a scenario that fails must not take the others with it.
-    let outcomes = chosen.into_iter().map(|scenario| (scenario, play_one(&ns, scenario))).collect();
-    let out_rsts = ns.out_rsts()? - before;
-    let recorded = recording.stop(abilities.audit)?;
-    Ok(Played { ns, doctor, abilities, outcomes, out_rsts, recorded })
+    unhidden(|| {
+        let ns = Namespace::new()?;
+        let recording = Recording::start(recorder, out, &ns, abilities)?;
+        let before = ns.out_rsts()?;
+        // One by one: a scenario that fails must not take the others with it.
+        let outcomes = chosen.iter().map(|scenario| (*scenario, play_one(&ns, scenario))).collect();
+        let out_rsts = ns.out_rsts()? - before;
+        let recorded = recording.stop(abilities.audit)?;
+        let doctor = doctor.clone();
+        Ok(Played { ns, doctor, abilities, outcomes, out_rsts, recorded })
+    })
 }
 
 fn play_one(ns: &Namespace, scenario: &Scenario) -> Result<Outcome, String> {
