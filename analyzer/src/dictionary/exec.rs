@@ -21,6 +21,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt as _;
 
+use super::choice::Key;
 use super::groups::Groups;
 
 /// Groups that are handed on at once: few batches, because whoever reads one hashes its
@@ -86,13 +87,13 @@ impl ExecutionPlan for DictionaryAggregate {
     ) -> Result<SendableRecordBatchStream> {
         let input = self.partial.input().execute(partition, Arc::clone(&context))?;
         let consumer = MemoryConsumer::new(format!("DictionaryAggregate[{partition}]"));
+        let exprs = self.partial.group_expr().input_exprs();
+        let schema = self.partial.input().schema();
         let work = Work {
             partial: Arc::clone(&self.partial),
             input: Some(input),
-            groups: Groups::new(
-                &self.partial.group_expr().input_exprs(),
-                &self.partial.input().schema(),
-            )?,
+            groups: Groups::new(&exprs, &schema)?,
+            keys: exprs.into_iter().map(|expr| Key::new(expr, &schema)).collect(),
             accumulators: accumulators(&self.partial)?,
             numbers: Vec::new(),
             ready: Vec::new(),
@@ -120,6 +121,7 @@ struct Work {
     partial: Arc<AggregateExec>,
     /// `None` at its end.
     input: Option<SendableRecordBatchStream>,
+    keys: Vec<Key>,
     groups: Groups,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
     /// Group of each row of the batch at hand.
@@ -165,11 +167,9 @@ impl Work {
 
     fn take_in(&mut self, batch: &RecordBatch) -> Result<()> {
         let keys = self
-            .partial
-            .group_expr()
-            .input_exprs()
-            .iter()
-            .map(|expr| expr.evaluate(batch)?.into_array(batch.num_rows()))
+            .keys
+            .iter_mut()
+            .map(|key| key.evaluate(batch))
             .collect::<Result<Vec<ArrayRef>>>()?;
         self.groups.number(&keys, &mut self.numbers)?;
         let functions = self.partial.aggr_expr().iter().zip(self.partial.filter_expr());

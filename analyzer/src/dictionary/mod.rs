@@ -6,6 +6,7 @@
 //! rows only as numbers; the aggregate functions themselves are DataFusion's. What it hands on is
 //! what the partial aggregate would have, so that the rest of the plan stays as it is.
 
+mod choice;
 mod exec;
 mod groups;
 mod pairs;

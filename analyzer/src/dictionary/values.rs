@@ -179,7 +179,7 @@ fn blank(numbers: &mut [u32], nulls: Option<&NullBuffer>) {
 }
 
 /// Whether two dictionaries are one and the same in memory.
-fn is_same(one: &StringArray, other: &StringArray) -> bool {
+pub(super) fn is_same(one: &StringArray, other: &StringArray) -> bool {
     one.len() == other.len()
         && one.offsets().as_ptr() == other.offsets().as_ptr()
         && one.values().as_ptr() == other.values().as_ptr()

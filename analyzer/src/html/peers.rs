@@ -39,7 +39,7 @@ struct PeerCells {
 
 /// The addresses to list, and how many there are.
 async fn most_frequent(source: &Source<'_>, within: &str) -> Result<(Vec<String>, u64), Error> {
-    let peer = source.peer;
+    let peer = source.peer();
     let overall = format!(
         "select peer, count(*) over () as peers from \
          (select {peer} as peer, count(*) as n from resets{within} group by {peer}) \
@@ -79,9 +79,9 @@ pub(super) async fn of(
     keys: &Keys,
     folded: &FoldedKeys,
 ) -> Result<Peers, Error> {
-    let peer = source.peer;
+    let peer = source.peer();
     let mut conditions = source.conditions();
-    conditions.push(format!("{peer} is not null"));
+    conditions.push(source.of_peer(" is not null"));
     let (names, distinct) = most_frequent(source, &all_of(&conditions)).await?;
     let places: HashMap<String, usize> =
         names.iter().enumerate().map(|(place, name)| (name.clone(), place)).collect();
@@ -89,9 +89,9 @@ pub(super) async fn of(
         return Ok(Peers::default());
     }
     let listed = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>();
-    conditions.push(format!("{peer} in ({})", listed.join(", ")));
+    conditions.push(source.of_peer(&format!(" in ({})", listed.join(", "))));
     let mut counted: Vec<BTreeMap<Key, u64>> = vec![BTreeMap::new(); names.len()];
-    for batch in source.collect(&count_by(peer, "peer", &all_of(&conditions))).await? {
+    for batch in source.collect(&count_by(&peer, "peer", &all_of(&conditions))).await? {
         let peers = batches::texts(&batch, "peer")?;
         for (row, peer) in key_rows(&batch)?.into_iter().zip(peers) {
             let place = peer.and_then(|peer| places.get(&peer));

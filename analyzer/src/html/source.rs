@@ -18,22 +18,36 @@ const KEYS: &str = "cause, container_name, k8s_pod, host";
 pub struct Source<'a> {
     session: &'a Session,
     pub(super) window: Window,
-    /// The address at the other end, as SQL.
-    pub(super) peer: &'static str,
+    /// Whether some resets are ones that this host got: then the sender is the peer.
+    has_received: bool,
 }
 
 impl<'a> Source<'a> {
     pub async fn new(session: &'a Session, window: Window) -> Result<Self, Error> {
-        let mut source = Self { session, window, peer: "dst_addr" };
-        // Of a reset that this host got, the sender is the peer. Statistics answer this where
-        // there are none, and then the other column needs no reading.
+        let mut source = Self { session, window, has_received: false };
+        // Statistics answer this where there are none, and then the other column needs no reading.
         let mut conditions = source.conditions();
         conditions.push("direction = 'received'".to_owned());
         let sql = format!("select count(*) as n from resets{}", all_of(&conditions));
-        if batches::single(&source.collect(&sql).await?, "n")?.is_some_and(|n| n > 0) {
-            source.peer = "case when direction = 'received' then src_addr else dst_addr end";
-        }
+        let received = batches::single(&source.collect(&sql).await?, "n")?;
+        source.has_received = received.is_some_and(|n| n > 0);
         Ok(source)
+    }
+
+    /// The address at the other end, as SQL.
+    pub(super) fn peer(&self) -> String {
+        self.of_peer("")
+    }
+
+    /// What is asked of that address (`is not null`). Of the columns and not of the choice: that
+    /// would first make a column of all chosen addresses.
+    pub(super) fn of_peer(&self, what: &str) -> String {
+        match self.has_received {
+            true => format!(
+                "case when direction = 'received' then src_addr{what} else dst_addr{what} end"
+            ),
+            false => format!("dst_addr{what}"),
+        }
     }
 
     pub(super) async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
