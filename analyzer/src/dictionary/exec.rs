@@ -162,7 +162,8 @@ impl Work {
 
     fn size(&self) -> usize {
         let functions: usize = self.accumulators.iter().map(|function| function.size()).sum();
-        self.groups.size() + functions
+        let keys: usize = self.keys.iter().map(Key::size).sum();
+        keys + self.groups.size() + functions
     }
 
     fn take_in(&mut self, batch: &RecordBatch) -> Result<()> {

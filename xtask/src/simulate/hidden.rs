@@ -53,21 +53,23 @@ impl Watch {
     fn start() -> Result<Option<Self>> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let watch = Self { instance: format!("instances/tcprst-{}-{number}", process::id()) };
-        let has_events = in_tracefs(|root| {
+        let name = format!("instances/tcprst-{}-{number}", process::id());
+        let watch = in_tracefs(|root| {
             if !EVENTS.iter().all(|event| root.join("events/tcp").join(event).is_dir()) {
-                return Ok(false);
+                return Ok(None);
             }
-            let instance = root.join(&watch.instance);
+            let instance = root.join(&name);
             fs::create_dir(&instance).context("make a trace buffer")?;
+            // From here on it is removed again, whatever fails.
+            let watch = Self { instance: name };
             for event in EVENTS {
                 let event = instance.join("events/tcp").join(event);
                 fs::write(event.join("trigger"), "stacktrace").context("ask for stacks")?;
                 fs::write(event.join("enable"), "1").context("enable a trace event")?;
             }
-            Ok(true)
+            Ok(Some(watch))
         })?;
-        Ok((has_events == Some(true)).then_some(watch))
+        Ok(watch.flatten())
     }
 
     /// The resets over process 1 that came without a stack.
