@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanBuilder, DictionaryArray, Int32Builder, Int64Builder, RecordBatch,
-    StringBuilder, TimestampMicrosecondBuilder,
+use arrow_array::builder::{
+    BooleanBuilder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::SchemaRef;
-use arrow::error::ArrowError;
+use arrow_array::{ArrayRef, DictionaryArray, RecordBatch};
+use arrow_schema::{ArrowError, SchemaRef};
 use tcprst_schema::arrow::spool_schema;
 use tcprst_schema::columns::{Column, Kind, Value};
 
@@ -176,8 +175,8 @@ impl<R> Batch<R> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::AsArray;
-    use arrow::datatypes::Int32Type;
+    use arrow_array::cast::AsArray;
+    use arrow_array::types::Int32Type;
     use tcprst_schema::columns::{COLUMNS, Encoding};
     use tcprst_schema::row::Row;
 
@@ -204,7 +203,7 @@ mod tests {
             let rows = batch.finish().unwrap();
             let column = rows.column(0).as_dictionary::<Int32Type>();
             let words: Vec<&str> = column
-                .downcast_dict::<arrow::array::StringArray>()
+                .downcast_dict::<arrow_array::StringArray>()
                 .unwrap()
                 .into_iter()
                 .map(Option::unwrap_or_default)

@@ -48,9 +48,9 @@ pub enum Error {
     #[error("cannot write {path}: {source}", path = path.display())]
     Parquet { path: PathBuf, source: parquet::errors::ParquetError },
     #[error("cannot write {path}: {source}", path = path.display())]
-    Spool { path: PathBuf, source: arrow::error::ArrowError },
+    Spool { path: PathBuf, source: arrow_schema::ArrowError },
     #[error("a batch of rows does not fit its schema: {0}")]
-    Batch(#[source] arrow::error::ArrowError),
+    Batch(#[source] arrow_schema::ArrowError),
     #[error(transparent)]
     Footer(#[from] FooterError),
     #[error("cannot {0}: {1}")]

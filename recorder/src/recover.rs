@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::{ArrowPrimitiveType, AsArray, PrimitiveArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{ArrowPrimitiveType, PrimitiveArray, RecordBatch};
 use tcprst_schema::arrow::{by_name, spool_schema};
 use tcprst_schema::columns::COLUMNS;
 use tcprst_schema::footer::Footer;

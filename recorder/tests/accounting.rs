@@ -140,8 +140,8 @@ fn what_a_small_ring_loses_is_counted_and_named() {
 fn check_seq(flooded: &Flooded) {
     let mut seqs: std::collections::BTreeMap<i32, Vec<i64>> = Default::default();
     for batch in flooded.resets.iter().flat_map(|segment| &segment.batches) {
-        use arrow::array::AsArray;
-        use arrow::datatypes::{Int32Type, Int64Type};
+        use arrow_array::cast::AsArray;
+        use arrow_array::types::{Int32Type, Int64Type};
         let cpus = batch.column_by_name("cpu").expect("cpu").as_primitive::<Int32Type>();
         let numbers = batch.column_by_name("seq").expect("seq").as_primitive::<Int64Type>();
         for (cpu, number) in cpus.values().iter().zip(numbers.values()) {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use arrow::error::ArrowError;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, RecordBatch, new_null_array};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_select::take::take;
 use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
@@ -60,11 +61,31 @@ pub fn by_name(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, A
         .fields()
         .iter()
         .map(|field| match batch.column_by_name(field.name()) {
-            Some(column) => cast(column, field.data_type()),
+            Some(column) => convert(column, field.data_type()),
             None => Ok(new_null_array(field.data_type(), batch.num_rows())),
         })
         .collect::<Result<Vec<_>, _>>()?;
     RecordBatch::try_new(Arc::clone(schema), columns)
+}
+
+/// A column in another of the types that a column of ours may have: text is spelled out in a
+/// sealed file and a dictionary in a spool; all else must be of this type already.
+///
+/// arrow's own cast knows every pair of types. It and what it needs are a fifth of the build up to
+/// the first recorded reset, for these two.
+pub(crate) fn convert(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+    if column.data_type() == to {
+        return Ok(Arc::clone(column));
+    }
+    if let (Some(text), true) = (column.as_string_opt::<i32>(), to == &Kind::Text.spool_type()) {
+        return Ok(Arc::new(text.iter().collect::<DictionaryArray<Int32Type>>()));
+    }
+    if let (Some(dictionary), DataType::Utf8) = (column.as_dictionary_opt::<Int32Type>(), to)
+        && dictionary.values().data_type() == to
+    {
+        return take(dictionary.values(), dictionary.keys(), None);
+    }
+    Err(ArrowError::CastError(format!("a column of {} is not {to}", column.data_type())))
 }
 
 /// Rows of a row group: large enough for dictionaries to pay, small enough to prune by time
@@ -130,6 +151,19 @@ mod tests {
         }
         let names: HashSet<_> = COLUMNS.iter().map(|c| c.name).collect();
         assert_eq!(names.len(), COLUMNS.len());
+    }
+
+    #[test]
+    fn text_is_spelled_out_and_encoded_again() {
+        use arrow_array::{Array, Int64Array, StringArray};
+        let text: ArrayRef =
+            Arc::new(StringArray::from(vec![Some("b"), None, Some("a"), Some("b")]));
+        let encoded = convert(&text, &Kind::Text.spool_type()).expect("a dictionary");
+        assert_eq!(encoded.as_dictionary::<Int32Type>().values().len(), 2);
+        assert_eq!(&convert(&encoded, &DataType::Utf8).expect("text"), &text);
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let refused = convert(&numbers, &DataType::Utf8).expect_err("another type");
+        assert_eq!(refused.to_string(), "Cast error: a column of Int64 is not Utf8");
     }
 
     #[test]

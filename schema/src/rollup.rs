@@ -7,15 +7,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Builder, Int64Builder, RecordBatch, StringDictionaryBuilder,
-    TimestampMicrosecondBuilder,
+use arrow_array::builder::{
+    Int32Builder, Int64Builder, StringDictionaryBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
-use arrow::error::ArrowError;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
+use arrow_schema::ArrowError;
 
-use crate::arrow::spool_schema;
+use crate::arrow::{convert, spool_schema};
 use crate::columns::{DIMENSIONS, Kind, ROLLUP_COLUMNS};
 
 /// Length of a minute in the unit of `time`.
@@ -108,9 +108,7 @@ impl Rollup {
             let numbers = ports.iter().map(|port| port.map_or(0, |port| port.cast_unsigned() + 1));
             return Ok(Numbered::Rows(numbers.collect()));
         }
-        let text = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
-        let column =
-            if column.data_type() == &text { Arc::clone(column) } else { cast(column, &text)? };
+        let column = convert(column, &Kind::Text.spool_type())?;
         let column = column.as_dictionary::<Int32Type>();
         let values = column.values().as_string::<i32>();
         let of_value = values.iter().map(|text| text.map_or(0, |text| self.number(text))).collect();
@@ -171,7 +169,7 @@ impl Rollup {
 /// A column of a batch as numbers.
 enum Numbered {
     Rows(Vec<u32>),
-    Dictionary { keys: arrow::array::PrimitiveArray<Int32Type>, of_value: Vec<u32> },
+    Dictionary { keys: PrimitiveArray<Int32Type>, of_value: Vec<u32> },
 }
 
 impl Numbered {
@@ -189,7 +187,7 @@ impl Numbered {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int32Array, StringArray, TimestampMicrosecondArray};
+    use arrow_array::{Int32Array, StringArray, TimestampMicrosecondArray};
 
     use super::*;
 
@@ -209,7 +207,7 @@ mod tests {
 
     fn rows(batch: &RecordBatch) -> Vec<(i64, Option<String>, Option<i32>, i64)> {
         let time = batch["time"].as_primitive::<TimestampMicrosecondType>();
-        let cause = cast(&batch["cause"], &DataType::Utf8).expect("text");
+        let cause = convert(&batch["cause"], &Kind::Text.data_type()).expect("text");
         let cause = cause.as_string::<i32>();
         let port = batch["port"].as_primitive::<Int32Type>();
         let count = batch["count"].as_primitive::<Int64Type>();

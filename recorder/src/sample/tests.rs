@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::path::Path;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::SegmentName;

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value as Json;
+use tcprst_schema::arrow::{by_name, table_schema};
+use tcprst_schema::columns::ROLLUP_COLUMNS;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, SPOOL, SegmentName, Table, spool_dir};
 use tcprst_schema::rollup::Rollup;
@@ -69,15 +71,7 @@ impl Segment {
         let mut counted = Rollup::default();
         self.batches.iter().for_each(|batch| counted.add(batch).expect("counted"));
         let counted = counted.finish().expect("a rollup");
-        let columns = counted.schema();
-        let plain = columns.fields().iter().zip(counted.columns()).map(|(field, column)| {
-            let kind = match field.data_type() {
-                DataType::Dictionary(..) => &DataType::Utf8,
-                kind => kind,
-            };
-            (field.name(), cast(column, kind).expect("plain"), true)
-        });
-        let counted = RecordBatch::try_from_iter_with_nullable(plain).expect("a batch");
+        let counted = by_name(&counted, &table_schema(ROLLUP_COLUMNS)).expect("plain text");
         let sorted = |batches: &[RecordBatch]| {
             let rows = batches
                 .iter()
