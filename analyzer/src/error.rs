@@ -11,8 +11,8 @@ use datafusion::object_store;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::compact::CompactError;
+use crate::query::session::CATALOG;
 use crate::reports::ReportError;
-use crate::session::CATALOG;
 use crate::window::WindowError;
 
 /// Why there is no (full) answer.

@@ -2,7 +2,7 @@
 //!
 //! The path of a query:
 //!
-//! 1. [`cli`] turns the arguments into SQL text (an argument, a file, stdin or a report of
+//! 1. [`app::cli`] turns the arguments into SQL text (an argument, a file, stdin or a report of
 //!    `reports/`), the folders to read and a format.
 //! 2. [`recording`] finds the segments of those folders, sealed ([`sealed`]) and live
 //!    ([`spool`]), reads their footers and says of each file that it skips why.
@@ -21,33 +21,17 @@
 //!
 //! [`error`] holds everything that can end this path early, and its exit code.
 
-pub mod cli;
+pub mod app;
 pub mod commands;
 pub mod compact;
-pub mod dictionary;
-pub mod engine;
 pub mod error;
-pub mod files;
 pub mod functions;
 pub mod html;
-mod interrupt;
-mod metadata;
-pub mod notes;
-mod permit;
-pub mod print;
-pub mod progress;
-pub mod prune;
-mod reader;
+pub mod output;
+pub mod query;
 pub mod recording;
-mod rederive;
 pub mod reports;
-pub mod rollup;
-pub mod sealed;
-pub mod session;
 mod shell;
-pub mod spool;
-pub mod table;
-mod timing;
 pub mod window;
 
 use std::fmt::Display;
@@ -55,10 +39,13 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cli::{Cli, Command, Job};
-use engine::Engine;
+use app::cli::{self, Cli, Command, Job};
+use app::{interrupt, timing};
 use error::{Error, INTERRUPTED};
+use query::engine::Engine;
+use query::{permit, session};
 use recording::Recording;
+use reports::notes;
 
 /// How far the answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +78,7 @@ impl Outcome {
 pub fn tell(message: &dyn Display) {
     // A message may quote a value.
     let message = message.to_string();
-    let message = print::harmless::escape(&message, |_| false);
+    let message = output::escape::escape(&message, |_| false);
     // Nobody can be told that stderr is closed.
     let _ = writeln!(io::stderr(), "tcprst-analyze: {message}");
 }

@@ -8,10 +8,10 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytesize::ByteSize;
 
 use crate::Outcome;
-use crate::cli::Format;
+use crate::app::cli::Format;
 use crate::compact::{Compacted, Policy, compact};
 use crate::error::Error;
-use crate::print;
+use crate::output;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(long_about = "\
@@ -37,7 +37,7 @@ pub fn run(
         std::fs::read_dir(dir).map_err(|source| Error::Folder { path: dir.clone(), source })?;
         done.extend(compact(dir, policy)?);
     }
-    print::batch(format, &rows(&done)?, out)?;
+    output::batch(format, &rows(&done)?, out)?;
     Ok(Outcome::Complete)
 }
 

@@ -6,8 +6,8 @@ use crate::Outcome;
 use crate::commands::Context;
 use crate::commands::summary::places;
 use crate::error::Error;
-use crate::notes::{self, Topics};
 use crate::reports::dimension::Mix;
+use crate::reports::notes::{self, Topics};
 use crate::reports::{Narrow, ReportArgs, ReportError, render, where_clause};
 use crate::window::{Window, parse_length, parse_time};
 

@@ -11,8 +11,8 @@ use inferno::flamegraph;
 use crate::Outcome;
 use crate::commands::Context;
 use crate::error::Error;
-use crate::notes::{self, Topics};
-use crate::print;
+use crate::output;
+use crate::reports::notes::{self, Topics};
 use crate::reports::{Narrow, ReportArgs, render, where_clause};
 use crate::window::Window;
 
@@ -67,7 +67,7 @@ fn folded(batches: &[RecordBatch]) -> Result<Vec<String>, Error> {
         let counts = cast(batch.column(1), &DataType::Int64)?;
         let counts = counts.as_primitive::<Int64Type>();
         for (stack, count) in stacks.as_string_view().iter().zip(counts) {
-            let stack = print::escape(stack.unwrap_or_default(), print::Cells::OneLine);
+            let stack = output::escape(stack.unwrap_or_default(), output::Cells::OneLine);
             lines.push(format!("{stack} {}", count.unwrap_or_default()));
         }
     }

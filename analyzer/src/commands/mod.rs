@@ -1,6 +1,6 @@
 //! What follows `tcprst-analyze`: a module a subcommand, with its arguments and what it does.
 //!
-//! To add one: a module here, a variant in [`crate::cli::Command`], a line in [`run`].
+//! To add one: a module here, a variant in [`crate::app::cli::Command`], a line in [`run`].
 
 pub mod compact;
 pub mod diff;
@@ -20,10 +20,10 @@ use std::io::Write;
 use chrono::{Duration, Utc};
 
 use crate::Outcome;
-use crate::cli::{Cli, Command, Format};
+use crate::app::cli::{Cli, Command, Format};
 use crate::error::Error;
+use crate::query::session::Session;
 use crate::reports::ReportError;
-use crate::session::Session;
 use crate::window::Window;
 
 /// What every command has at hand.

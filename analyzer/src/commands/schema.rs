@@ -12,10 +12,10 @@ use tcprst_schema::columns::{
 };
 
 use crate::Outcome;
-use crate::cli::Format;
+use crate::app::cli::Format;
 use crate::error::Error;
-use crate::files::FILE_COLUMNS;
-use crate::print;
+use crate::output;
+use crate::recording::files::FILE_COLUMNS;
 
 const HEADER: [&str; 7] = ["table", "column", "type", "null", "encoding", "reason", "doc"];
 
@@ -23,7 +23,7 @@ const HEADER: [&str; 7] = ["table", "column", "type", "null", "encoding", "reaso
 pub struct Args {}
 
 pub fn run(_: &Args, format: Format, out: &mut dyn Write) -> Result<Outcome, Error> {
-    print::batch(format, &columns(None)?, out)?;
+    output::batch(format, &columns(None)?, out)?;
     Ok(Outcome::Complete)
 }
 

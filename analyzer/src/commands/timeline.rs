@@ -3,12 +3,12 @@
 use chrono::{DateTime, Duration, Utc};
 
 use crate::Outcome;
-use crate::cli::Format;
+use crate::app::cli::Format;
 use crate::commands::Context;
 use crate::commands::summary::places;
 use crate::error::Error;
-use crate::notes::{self, Topics};
 use crate::reports::dimension::Mix;
+use crate::reports::notes::{self, Topics};
 use crate::reports::{Narrow, ReportArgs, render, where_clause};
 use crate::window::{self, Window, parse_length};
 

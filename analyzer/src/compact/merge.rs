@@ -14,7 +14,7 @@ use tcprst_schema::paths::{SEALED, Table};
 use tcprst_schema::writer::PartialFile;
 
 use super::{CompactError, Source};
-use crate::sealed::Sealed;
+use crate::recording::sealed::Sealed;
 
 /// Rows of a batch on the way: dictionaries of a few thousand rows are worth their while.
 const BATCH_ROWS: usize = 64 * 1024;

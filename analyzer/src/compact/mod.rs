@@ -24,8 +24,8 @@ use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, SegmentName, Table, spool_dir};
 use tcprst_schema::writer::WriteError;
 
-use crate::rollup::Step;
-use crate::sealed::{self, Sealed};
+use crate::query::rollup::Step;
+use crate::recording::sealed::{self, Sealed};
 
 /// The lock of a folder that is compacted.
 const LOCK: &str = ".tcprst-compact.lock";

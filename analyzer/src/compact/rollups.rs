@@ -15,8 +15,8 @@ use tcprst_schema::writer::PartialFile;
 
 use super::merge::each_batch;
 use super::{CompactError, days, swap};
-use crate::rollup::Step;
-use crate::sealed::{self, Sealed};
+use crate::query::rollup::Step;
+use crate::recording::sealed::{self, Sealed};
 
 /// Writes what is missing in one table of them, and removes what has lost its segment.
 pub(super) fn write(dir: &Path, step: Step) -> Result<(), CompactError> {

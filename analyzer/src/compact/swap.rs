@@ -11,7 +11,7 @@ use tcprst_schema::paths::{SEALED, SegmentName, Table};
 use tcprst_schema::writer::sync_dir;
 
 use super::{CompactError, WORK, work_root};
-use crate::sealed;
+use crate::recording::sealed;
 
 /// Files of a folder, sorted.
 pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, CompactError> {

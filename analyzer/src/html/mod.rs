@@ -24,7 +24,7 @@ pub use page::render;
 pub use source::Source;
 
 use crate::error::Error;
-use crate::session::Session;
+use crate::query::session::Session;
 use crate::window::Window;
 
 /// The whole page for a window of a recording.

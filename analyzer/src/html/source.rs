@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 
 use super::batches;
 use crate::error::Error;
-use crate::session::Session;
+use crate::query::session::Session;
 use crate::window::Window;
 
 /// The service's port.

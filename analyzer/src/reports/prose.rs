@@ -7,9 +7,9 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cli::Format;
+use crate::app::cli::Format;
 use crate::error::Error;
-use crate::print;
+use crate::output;
 
 /// As wide as --help.
 const WIDTH: usize = 98;
@@ -32,12 +32,12 @@ impl Prose {
     /// Prints them. Names of processes and containers are in them: they are escaped as in tables.
     pub fn print(&self, format: Format, out: &mut dyn Write) -> Result<(), Error> {
         if format != Format::Table {
-            return print::batch(format, &self.batch()?, out);
+            return output::batch(format, &self.batch()?, out);
         }
         for (place, (topic, paragraphs)) in self.topics.iter().enumerate() {
             let mut text = format!("{}{topic}\n", if place == 0 { "" } else { "\n" });
             for paragraph in paragraphs {
-                let line = print::escape(paragraph, print::Cells::OneLine);
+                let line = output::escape(paragraph, output::Cells::OneLine);
                 wrap(&line, &mut text);
             }
             out.write_all(text.as_bytes()).map_err(Error::Output)?;

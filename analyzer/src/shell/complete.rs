@@ -10,7 +10,7 @@ use rustyline::{Context, Result};
 
 use super::dot;
 use super::input::{Place, is_whole, place};
-use crate::session::{CATALOG, Session};
+use crate::query::session::{CATALOG, Session};
 
 const KEYWORDS: &[&str] = &[
     "all",

@@ -16,8 +16,8 @@ use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SegmentName, Table};
 
 use super::numbers::Numbers;
-use crate::spool;
-use crate::table::reader_schema;
+use crate::recording::spool;
+use crate::recording::table::reader_schema;
 
 pub(super) const RESETS: &str = Table::Resets.name();
 pub(super) const LOSSES: &str = Table::Losses.name();

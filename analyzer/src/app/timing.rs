@@ -1,0 +1,35 @@
+//! One statement after the other, each with its time: what `cargo xtask bench analyze` compares
+//! with what other engines say of themselves.
+
+use std::io::{BufRead as _, Write};
+use std::time::Instant;
+
+use crate::app::cli::Format;
+use crate::error::Error;
+use crate::query::session::Session;
+use crate::tell;
+
+/// Runs the lines of stdin, and says on stderr how many milliseconds each has taken, from its text
+/// to the last byte of its result; at the end, the peak of the memory in KiB.
+pub(crate) async fn run(
+    session: &Session,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|source| Error::ReadSql { from: "stdin".into(), source })?;
+        let start = Instant::now();
+        session.run_sql(&line, format, out).await?;
+        out.flush().map_err(Error::Output)?;
+        tell(&format_args!("timing {}", start.elapsed().as_secs_f64() * 1000.0));
+    }
+    tell(&format_args!("peak {}", peak_kib()));
+    Ok(())
+}
+
+/// As the kernel counts it; 0 where it does not say.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}

@@ -1,0 +1,114 @@
+//! DataFusion, set up for a recording: its options, its memory and what it may touch.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::app::cli::EngineOptions;
+use crate::error::Error;
+use crate::query::dictionary::{GroupByNumber, SpellOut};
+use crate::query::rollup::AnswerFromRollup;
+use crate::query::session::CATALOG;
+
+mod guard;
+mod memory;
+mod pool;
+
+pub use guard::Recorded;
+
+/// What all sessions of a process have in common: one memory, one folder for what does not fit.
+#[derive(Debug)]
+pub struct Engine {
+    options: EngineOptions,
+    env: Arc<RuntimeEnv>,
+    recorded: Recorded,
+    /// Whether counts may be answered from `resets_per_minute`.
+    use_rollup: bool,
+}
+
+impl Engine {
+    pub fn new(options: &EngineOptions, dirs: &[PathBuf], use_rollup: bool) -> Result<Self, Error> {
+        let mut builder = RuntimeEnvBuilder::new();
+        let limit = match options.memory_limit {
+            Some(size) => usize::try_from(size.as_u64()).ok(),
+            None => memory::free().map(|free| free / 4 * 3),
+        };
+        if let Some(limit) = limit {
+            builder = builder.with_memory_pool(Arc::new(pool::Pool::new(limit)));
+        }
+        if let Some(dir) = &options.spill_dir {
+            let failed = |source| Error::SpillDir { path: dir.clone(), source };
+            if !std::fs::metadata(dir).map_err(failed)?.is_dir() {
+                return Err(failed(io::ErrorKind::NotADirectory.into()));
+            }
+            builder = builder.with_temp_file_path(dir);
+        }
+        let env = builder.build_arc().map_err(|error| match (error, &options.spill_dir) {
+            (DataFusionError::IoError(source), Some(dir)) => {
+                Error::SpillDir { path: dir.clone(), source }
+            }
+            (error, _) => error.into(),
+        })?;
+        let recorded = Recorded::new(dirs);
+        if options.allow_files {
+            let store = Arc::new(guard::Guarded::new(recorded.clone()));
+            env.register_object_store(ObjectStoreUrl::local_filesystem().as_ref(), store);
+        }
+        Ok(Self { options: options.clone(), env, recorded, use_rollup })
+    }
+
+    /// Whether SQL may touch other files than the recording, and change what is in the session.
+    pub fn allows_files(&self) -> bool {
+        self.options.allow_files
+    }
+
+    /// The folders that are never written to.
+    pub fn recorded(&self) -> &Recorded {
+        &self.recorded
+    }
+
+    /// Folders that this process has made for what did not fit into memory.
+    pub fn spilled_to(&self) -> Vec<PathBuf> {
+        self.env.disk_manager.temp_dir_paths()
+    }
+
+    /// The options of a new session.
+    pub fn config(&self) -> SessionConfig {
+        let mut config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_default_catalog_and_schema(CATALOG, "public");
+        if let Some(threads) = self.options.threads {
+            config = config.with_target_partitions(threads.get());
+        }
+        // What is recorded is UTC; `now()` and times without a zone must compare with it.
+        config.options_mut().execution.time_zone = Some("UTC".to_owned());
+        // Whatever is done once a dictionary is done once a batch: fewer are cheaper.
+        config = config.with_batch_size(32 * 1024);
+        config.options_mut().execution.parquet.reorder_filters = true;
+        // DataFusion 55 skips rows by the bound of one min or max beside another whose argument is
+        // an expression: `select max(seq), min(seq + 1)` would be wrong.
+        config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        config
+    }
+
+    /// A session without tables.
+    pub fn context(&self, config: SessionConfig) -> SessionContext {
+        let mut state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&self.env))
+            .with_default_features()
+            .with_analyzer_rule(Arc::new(SpellOut))
+            .with_physical_optimizer_rule(Arc::new(GroupByNumber));
+        if self.use_rollup {
+            state = state.with_optimizer_rule(Arc::new(AnswerFromRollup));
+        }
+        let context = SessionContext::new_with_state(state.build());
+        if self.allows_files() { context.enable_url_table() } else { context }
+    }
+}

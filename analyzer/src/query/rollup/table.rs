@@ -1,0 +1,189 @@
+//! The scan behind the rule: rollups of the segments that have one, rows of the others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{Column, lit};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+use tcprst_schema::columns::{COLUMNS, ROLLUP_COLUMNS};
+use tcprst_schema::paths::{SegmentName, Table};
+
+use super::exact::Step;
+use crate::recording::Recording;
+use crate::recording::prune::Times;
+use crate::recording::rederive;
+use crate::recording::sealed::Sealed;
+use crate::recording::table::{Read, reader_schema, scan_batches, scan_files};
+
+/// The column that says how many resets a row stands for.
+pub(super) const COUNT: &str = "count";
+
+/// `resets`, as few rows as will do.
+#[derive(Debug)]
+pub(super) struct RollupTable {
+    /// That of `resets_per_minute`.
+    schema: SchemaRef,
+    recording: Arc<Recording>,
+    /// The longest steps that will do.
+    step: Step,
+}
+
+impl RollupTable {
+    pub(super) fn new(recording: Arc<Recording>, step: Step) -> Self {
+        Self { schema: reader_schema(ROLLUP_COLUMNS), recording, step }
+    }
+
+    /// Where a column of `resets` is here.
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        self.schema.fields().iter().position(|field| field.name() == name && name != COUNT)
+    }
+
+    pub(super) fn count_position(&self) -> usize {
+        self.schema.fields().len() - 1
+    }
+
+    /// Rollups of every row and every column of these segments, the longest steps that there are,
+    /// and the segments that have none.
+    fn parted(&self, times: Times, columns: &[&str]) -> (Vec<Arc<Sealed>>, Vec<Arc<Sealed>>) {
+        let name = |segment: &Sealed| SegmentName::of_file(&segment.path);
+        let of_step = |step: Step| -> HashMap<SegmentName, Arc<Sealed>> {
+            let rollups = self.recording.sealed_within(step.table(), times);
+            rollups.into_iter().filter_map(|rollup| Some((name(&rollup)?, rollup))).collect()
+        };
+        let mut left = self.recording.sealed_within(Table::Resets, times);
+        left.retain(|segment| segment.rows > 0);
+        let mut rolled = Vec::new();
+        for step in Step::ALL.into_iter().filter(|step| *step <= self.step) {
+            if left.is_empty() {
+                break;
+            }
+            let rollups = of_step(step);
+            left.retain(|segment| {
+                let rollup = name(segment).and_then(|name| rollups.get(&name)).filter(|rollup| {
+                    i64::try_from(rollup.footer.written) == Ok(segment.rows)
+                        && rollup.footer.taxonomy_version == segment.footer.taxonomy_version
+                        // Its causes cannot be derived anew.
+                        && !rederive::is_due(segment)
+                        && columns.iter().all(|column| rollup.has_column(column))
+                });
+                rolled.extend(rollup.cloned());
+                rollup.is_none()
+            });
+        }
+        (rolled, left)
+    }
+}
+
+#[async_trait]
+impl TableProvider for RollupTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let projection = projection.unwrap_or(&all);
+        let names: Vec<&str> =
+            projection.iter().map(|at| self.schema.field(*at).name().as_str()).collect();
+        let times = Times::of_filters(filters);
+        let (rolled, raw) = self.parted(times, &names);
+        let mut parts = Vec::new();
+        if !rolled.is_empty() {
+            let files = rolled.iter().map(|rollup| rollup.scan(&self.schema)).collect();
+            let read = Read { projection: Some(projection), filters, limit };
+            parts.push(scan_files(state, &self.schema, files, &read)?);
+        }
+        // What every row has, whether it is one reset or many.
+        let columns = Schema::new(self.schema.fields()[..self.count_position()].to_vec());
+        let columns = Arc::new(columns);
+        let own: Vec<usize> =
+            projection.iter().copied().filter(|at| *at != self.count_position()).collect();
+        let (older, raw): (Vec<_>, Vec<_>) =
+            raw.into_iter().partition(|segment| rederive::is_due(segment));
+        if !older.is_empty() {
+            // Derived from columns that the rollup does not have.
+            let resets = reader_schema(COLUMNS);
+            let files = older.iter().map(|segment| segment.scan(&resets)).collect();
+            let own = names
+                .iter()
+                .filter(|name| **name != COUNT)
+                .map(|name| resets.index_of(name))
+                .collect::<Result<Vec<usize>, _>>()?;
+            let read = Read { projection: Some(&own), filters, limit };
+            parts.push(one_each(rederive::scan(state, &resets, files, &read)?, &names)?);
+        }
+        if !raw.is_empty() {
+            let files = raw.iter().map(|segment| segment.scan(&columns)).collect();
+            let read = Read { projection: Some(&own), filters, limit };
+            let rows = scan_files(state, &columns, files, &read)?;
+            parts.push(one_each(rows, &names)?);
+        }
+        let live = self.live(&columns)?;
+        if !live.is_empty() || parts.is_empty() {
+            parts.push(one_each(scan_batches(&columns, &live, Some(&own))?, &names)?);
+        }
+        UnionExec::try_new(parts)
+    }
+}
+
+impl RollupTable {
+    /// Rows of live segments, in these columns.
+    fn live(&self, columns: &SchemaRef) -> Result<Vec<Vec<arrow::array::RecordBatch>>> {
+        let narrow = |batch: &arrow::array::RecordBatch| -> Result<_> {
+            let positions = columns
+                .fields()
+                .iter()
+                .map(|field| batch.schema_ref().index_of(field.name()))
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(batch.project(&positions)?)
+        };
+        self.recording
+            .live_batches()
+            .iter()
+            .map(|batches| batches.iter().map(narrow).collect())
+            .collect()
+    }
+}
+
+/// Rows as they are, each counted once; `names` are the output's columns.
+fn one_each(rows: Arc<dyn ExecutionPlan>, names: &[&str]) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = rows.schema();
+    let outputs = names
+        .iter()
+        .map(|name| {
+            let expr: Arc<dyn PhysicalExpr> = if *name == COUNT {
+                lit(1_i64)
+            } else {
+                Arc::new(Column::new_with_schema(name, &schema)?)
+            };
+            Ok((expr, (*name).to_owned()))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(outputs, rows)?))
+}

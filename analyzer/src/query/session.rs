@@ -1,0 +1,166 @@
+//! From SQL to a printed result: parse, plan, refuse, run.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use tcprst_schema::columns::{
+    COLUMNS, CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS, ROLLUP_COLUMNS,
+};
+use tcprst_schema::paths::Table;
+
+use super::carry_over;
+use crate::app::cli::Format;
+use crate::error::Error;
+use crate::functions;
+use crate::output;
+use crate::output::progress::Progress;
+use crate::query::engine::Engine;
+use crate::query::permit;
+use crate::recording::Recording;
+use crate::recording::files::FilesTable;
+use crate::recording::table::{SegmentTable, reader_schema};
+use crate::window::Window;
+
+/// Name of the catalog that holds our tables; error messages leave it out.
+pub(crate) const CATALOG: &str = "tcprst";
+
+/// The statements of an input, at least one.
+pub fn parse(sql: &str) -> Result<Vec<Statement>, Error> {
+    let statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
+    if statements.is_empty() {
+        return Err(Error::NoStatement);
+    }
+    Ok(statements.into())
+}
+
+/// The tables of a recording, ready for queries.
+#[expect(missing_debug_implementations, reason = "DataFusion's context has none")]
+pub struct Session {
+    context: SessionContext,
+    engine: Arc<Engine>,
+}
+
+impl Session {
+    pub fn new(recording: Arc<Recording>, engine: &Arc<Engine>) -> Result<Self, Error> {
+        Self::open(recording, engine, engine.context(engine.config()))
+    }
+
+    /// The same tables over what is recorded now, with what the user has made and set before.
+    pub(crate) async fn again(
+        recording: Arc<Recording>,
+        engine: &Arc<Engine>,
+        window: &Window,
+        before: &Self,
+    ) -> Result<Self, Error> {
+        let config = before.context.copied_config().with_create_default_catalog_and_schema(true);
+        let session = Self::open(recording, engine, engine.context(config))?;
+        session.restrict(window)?;
+        if engine.allows_files() {
+            carry_over::tables(&before.context, &session.context).await?;
+        }
+        Ok(session)
+    }
+
+    fn open(
+        recording: Arc<Recording>,
+        engine: &Arc<Engine>,
+        context: SessionContext,
+    ) -> Result<Self, Error> {
+        let segments =
+            |table, schema| Arc::new(SegmentTable::new(table, schema, Arc::clone(&recording)));
+        for (table, schema) in [
+            (Table::Resets, reader_schema(COLUMNS)),
+            (Table::Losses, reader_schema(LOSS_COLUMNS)),
+            (Table::Ledger, reader_schema(LEDGER_COLUMNS)),
+            (Table::Containers, reader_schema(CONTAINER_COLUMNS)),
+            (Table::ResetsPerMinute, reader_schema(ROLLUP_COLUMNS)),
+        ] {
+            context.register_table(table.name(), segments(table, schema))?;
+        }
+        context.register_table("files", Arc::new(FilesTable::new(recording)))?;
+        functions::register(&context);
+        Ok(Self { context, engine: Arc::clone(engine) })
+    }
+
+    /// What the shell completes names from, and keeps tables in.
+    pub(crate) fn context(&self) -> &SessionContext {
+        &self.context
+    }
+
+    /// Narrows `resets` and `losses` to a window for the SQL that follows: views of the same names,
+    /// whose filter reaches the scan like one that was written out.
+    pub fn restrict(&self, window: &Window) -> Result<(), Error> {
+        for (name, from, to) in [("resets", "time", "time"), ("losses", "from_time", "to_time")] {
+            let Some(filter) = window.filter(from, to) else { return Ok(()) };
+            let Some(table) = self.context.deregister_table(name)? else { continue };
+            let scan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?;
+            let view = ViewTable::new(scan.filter(filter)?.build()?, None);
+            self.context.register_table(name, Arc::new(view))?;
+        }
+        Ok(())
+    }
+
+    /// Runs the statements of a text, one after the other.
+    pub async fn run_sql(
+        &self,
+        sql: &str,
+        format: Format,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        for statement in parse(sql)? {
+            self.run(statement, format, out).await?;
+        }
+        Ok(())
+    }
+
+    /// The whole result of one query, for reports whose results are small.
+    pub async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+        let plan = self.context.state().create_logical_plan(sql).await?;
+        permit::check_plan(&plan)?;
+        Ok(self.context.execute_logical_plan(plan).await?.collect().await?)
+    }
+
+    /// Runs one statement and prints its result while it comes.
+    pub async fn run(
+        &self,
+        statement: Statement,
+        format: Format,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        self.answer(statement, format, out).await.map(drop)
+    }
+
+    /// The same; says how many rows it was, where the statement has a result.
+    pub async fn answer(
+        &self,
+        statement: Statement,
+        format: Format,
+        out: &mut dyn Write,
+    ) -> Result<Option<u64>, Error> {
+        let state = self.context.state();
+        permit::check_statement(&statement, &state, &self.engine)?;
+        let plan = state.statement_to_plan(statement).await?;
+        if !self.engine.allows_files() {
+            permit::check_plan(&plan)?;
+        }
+        let is_plan = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+        let is_silent = matches!(plan, LogicalPlan::Ddl(_) | LogicalPlan::Statement(_));
+        let frame = self.context.execute_logical_plan(plan).await?;
+        if is_silent && frame.schema().fields().is_empty() {
+            frame.collect().await?;
+            return Ok(None);
+        }
+        let task = Arc::new(frame.task_ctx());
+        let plan = frame.create_physical_plan().await?;
+        let progress = Progress::of(&plan);
+        let batches = execute_stream(plan, task)?;
+        let cells = if is_plan { output::Cells::Lines } else { output::Cells::OneLine };
+        output::watched(format, cells, batches, progress, out).await.map(Some)
+    }
+}

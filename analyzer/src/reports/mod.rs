@@ -1,0 +1,162 @@
+//! What reports share. A report is SQL in `reports/*.sql`; its command puts the window and the
+//! like into named places, so that `--sql` prints what anybody can read, copy and run.
+
+pub mod dimension;
+pub mod event;
+pub mod explanation;
+pub mod notes;
+pub mod prose;
+
+use crate::error::Error;
+use crate::window::Window;
+
+/// Arguments that every report has.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ReportArgs {
+    /// Print the SQL of the report and run nothing
+    #[arg(long = "sql", id = "show_sql")]
+    pub show_sql: bool,
+}
+
+/// What a report was asked that it cannot answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    #[error("cannot count by '{name}'{}", nearest(.near))]
+    Dimension { name: String, near: Vec<&'static str> },
+    #[error("no cause is called '{name}'{}", nearest(.near))]
+    Cause { name: String, near: Vec<&'static str> },
+    #[error("no event {0} is recorded in {1}")]
+    NoEvent(String, &'static str),
+    #[error("a window must be at least a second and at most a year long")]
+    Step,
+    #[error("diff compares two windows: give SINCE..UNTIL twice, or --at TIME")]
+    TwoWindows,
+    #[error("diff takes its windows as arguments, not by --since and --until")]
+    OwnWindows,
+}
+
+fn nearest(names: &[&'static str]) -> String {
+    if names.is_empty() { String::new() } else { format!(": is it {}?", names.join(", ")) }
+}
+
+/// Puts values into the `{name}` places of a template. Where the value of a place that has a line
+/// of its own is empty, the line goes; where it has several, they are indented like the first.
+pub fn render(template: &str, values: &[(&str, &str)]) -> String {
+    let mut sql = String::with_capacity(template.len() * 2);
+    for line in template.lines() {
+        let mut filled = line.to_owned();
+        let indent = &line[..line.len() - line.trim_start().len()];
+        for (name, value) in values {
+            let value = value.replace('\n', &format!("\n{indent}"));
+            filled = filled.replace(&format!("{{{name}}}"), &value);
+        }
+        if !filled.trim().is_empty() || line.trim().is_empty() {
+            sql.push_str(&filled);
+            sql.push('\n');
+        }
+    }
+    sql
+}
+
+/// `where ...` of conditions, or nothing.
+pub fn where_clause(conditions: &[String]) -> String {
+    if conditions.is_empty() {
+        return String::new();
+    }
+    format!("where {}", conditions.join("\n  and "))
+}
+
+/// A text as an SQL literal.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Conditions of a report on `resets`: its window, and what it was narrowed to.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Narrow {
+    /// Only resets of this cause
+    #[arg(long, value_name = "CAUSE")]
+    pub cause: Option<String>,
+
+    /// Only resets of this container or pod, by its name
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
+}
+
+impl Narrow {
+    /// As conditions in SQL, with those of the window.
+    pub fn conditions(&self, window: &Window) -> Result<Vec<String>, Error> {
+        let mut conditions = window.on("time");
+        if let Some(cause) = &self.cause {
+            explanation::check_cause(cause)?;
+            conditions.push(format!("cause = {}", literal(cause)));
+        }
+        if let Some(name) = &self.container {
+            let name = literal(name);
+            conditions.push(format!(
+                "(container_name = {name} or k8s_container = {name} or k8s_pod = {name})"
+            ));
+        }
+        Ok(conditions)
+    }
+}
+
+/// The names that are nearest to a wrong one, at most three.
+pub fn near<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let wrong = wrong.to_lowercase();
+    let limit = wrong.chars().count().max(3) / 3 + 1;
+    let mut found: Vec<(usize, &str)> = names
+        .into_iter()
+        .map(|name| {
+            let within = wrong.len() > 2 && (name.contains(&*wrong) || wrong.contains(name));
+            (if within { 1 } else { distance(&wrong, name) }, name)
+        })
+        .filter(|(distance, _)| *distance <= limit)
+        .collect();
+    found.sort();
+    found.into_iter().take(3).map(|(_, name)| name).collect()
+}
+
+/// How many letters to add, remove or change (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (place, theirs) in other.iter().enumerate() {
+            let change = diagonal + usize::from(letter != *theirs);
+            diagonal = row[place + 1];
+            row[place + 1] = change.min(diagonal + 1).min(row[place] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_filled() {
+        let template = "select {columns}\n    {where}\n\nlimit {limit}\n";
+        let filled = [("columns", "a, b"), ("where", "where x\n  and y"), ("limit", "3")];
+        assert_eq!(render(template, &filled), "select a, b\n    where x\n      and y\n\nlimit 3\n");
+        let empty = [("columns", "a"), ("where", ""), ("limit", "3")];
+        assert_eq!(render(template, &empty), "select a\n\nlimit 3\n");
+    }
+
+    #[test]
+    fn text_cannot_leave_its_literal() {
+        assert_eq!(literal("a'; drop"), "'a''; drop'");
+    }
+
+    #[test]
+    fn names_that_are_near() {
+        let names = ["app_linger0", "app_linger2", "timewait", "closed_port", "cause"];
+        assert_eq!(near("app_linger", names), ["app_linger0", "app_linger2"]);
+        assert_eq!(near("time_wait", names), ["timewait"]);
+        assert_eq!(near("cuase", names), ["cause"]);
+        assert_eq!(near("zzzzzz", names), [] as [&str; 0]);
+    }
+}

@@ -1,0 +1,255 @@
+//! SQL at a terminal.
+//!
+//! The recording is looked at anew for each statement, because a recorder may be at work; what
+//! the user has made (`create view`, with `--allow-files`) and set is kept.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{CompletionType, Config, Editor};
+use tcprst_schema::paths::Table;
+use tokio::runtime::Runtime;
+
+use crate::app::cli::{Cli, Format};
+use crate::app::interrupt;
+use crate::commands::schema;
+use crate::error::Error;
+use crate::output::progress::group;
+use crate::query::engine::Engine;
+use crate::query::session::{self, Session};
+use crate::recording::Recording;
+use crate::window::Window;
+use crate::{Outcome, output, tell};
+
+mod complete;
+mod dot;
+mod history;
+mod input;
+
+use complete::{Helper, Names};
+use dot::Dot;
+
+const PROMPT: &str = "tcprst> ";
+
+/// Asks for statements and runs them until the user leaves.
+pub(crate) fn run(
+    cli: &Cli,
+    engine: &Arc<Engine>,
+    runtime: &Runtime,
+    recording: Arc<Recording>,
+    window: Window,
+) -> Result<Outcome, Error> {
+    let terminal = |error: ReadlineError| Error::Terminal(error.to_string());
+    let segments = recording.files(Table::Resets).len() + recording.live().len();
+    let session = runtime.block_on(async { Session::new(Arc::clone(&recording), engine) })?;
+    session.restrict(&window)?;
+    let names = runtime.block_on(Names::of(&session));
+
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .history_ignore_dups(true)
+        .and_then(|config| config.max_history_size(10_000))
+        .map_err(terminal)?
+        .build();
+    let mut editor = Editor::<Helper, FileHistory>::with_config(config).map_err(terminal)?;
+    editor.set_helper(Some(Helper::new(names, engine.allows_files())));
+    let history = history::path();
+    if let Some(path) = &history {
+        // There is none at the first time.
+        let _ = editor.load_history(path);
+    }
+
+    say(format_args!(
+        "tcprst-analyze {}: {}. Statements end with `;`, .help lists commands, Ctrl-D ends.",
+        env!("CARGO_PKG_VERSION"),
+        counted(segments, "segment"),
+    ));
+    let format = if cli.format.is_binary() { Format::Table } else { cli.format };
+    let mut shell = Shell {
+        cli,
+        engine,
+        runtime,
+        recording,
+        session,
+        window,
+        format,
+        is_timed: true,
+        told: HashSet::new(),
+        is_over: false,
+    };
+    while !shell.is_over {
+        let text = match editor.readline(PROMPT) {
+            Ok(text) => text,
+            // The line is gone, and that is all.
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(terminal(error)),
+        };
+        let text = text.trim();
+        if text.is_empty() {
+            continue;
+        }
+        let is_new = editor.add_history_entry(text).map_err(terminal)?;
+        if let Some(path) = history.as_ref().filter(|_| is_new) {
+            // A full disk is no reason to end here.
+            let _ = history::prepare(path).and_then(|()| {
+                editor.append_history(path).map_err(|error| io::Error::other(error.to_string()))
+            });
+        }
+        let taken = shell.take(text);
+        shell.tell_skipped();
+        match taken {
+            Ok(()) => {}
+            Err(Error::Interrupted) => say("cancelled"),
+            Err(Error::Output(error)) => return Err(Error::Output(error)),
+            Err(error) => say(format_args!("Error: {error}")),
+        }
+        let names = runtime.block_on(Names::of(&shell.session));
+        if let Some(helper) = editor.helper_mut() {
+            helper.set_names(names);
+        }
+    }
+    Ok(Outcome::Complete)
+}
+
+/// One line for the user, beside the results.
+fn say(message: impl std::fmt::Display) {
+    let message = message.to_string();
+    // Nobody can be told that stderr is closed.
+    let _ = writeln!(io::stderr(), "{}", output::escape::escape(&message, |_| false));
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{} {what}{}", group(number), if number == 1 { "" } else { "s" })
+}
+
+struct Shell<'a> {
+    cli: &'a Cli,
+    engine: &'a Arc<Engine>,
+    runtime: &'a Runtime,
+    recording: Arc<Recording>,
+    session: Session,
+    window: Window,
+    format: Format,
+    is_timed: bool,
+    /// Files that are not part of the answers, as far as the user knows.
+    told: HashSet<String>,
+    is_over: bool,
+}
+
+impl Shell<'_> {
+    /// Does what one input asks for.
+    fn take(&mut self, text: &str) -> Result<(), Error> {
+        if text.starts_with('.') {
+            return match Dot::parse(text) {
+                Ok(command) => self.command(command),
+                Err(problem) => {
+                    say(format_args!("Error: {problem}"));
+                    Ok(())
+                }
+            };
+        }
+        // What everybody tries first.
+        if matches!(text.trim_end_matches(';').trim_end(), "quit" | "exit") {
+            self.is_over = true;
+            return Ok(());
+        }
+        self.sql(text)
+    }
+
+    fn command(&mut self, command: Dot) -> Result<(), Error> {
+        let mut out = io::stdout().lock();
+        match command {
+            Dot::Help => out.write_all(dot::HELP.as_bytes()).map_err(Error::Output)?,
+            Dot::Quit => self.is_over = true,
+            Dot::Mode(format) => self.format = format,
+            Dot::Timing(is_timed) => self.is_timed = is_timed,
+            Dot::Refresh => self.refresh()?,
+            Dot::Tables => {
+                drop(out);
+                self.refresh()?;
+                self.query(
+                    "select table_name as \"table\", table_type as type \
+                     from information_schema.tables where table_schema = 'public' order by 1",
+                )?;
+            }
+            Dot::Schema(None) => output::batch(self.format, &schema::columns(None)?, &mut out)?,
+            Dot::Schema(Some(table)) => {
+                let columns = schema::columns(Some(&table))?;
+                if columns.num_rows() > 0 {
+                    output::batch(self.format, &columns, &mut out)?;
+                } else {
+                    drop(out);
+                    self.query(&format!("describe \"{}\"", table.replace('"', "\"\"")))?;
+                }
+            }
+            Dot::Read(path) => {
+                drop(out);
+                let text = fs::read_to_string(&path).map_err(|source| Error::ReadSql {
+                    from: path.display().to_string(),
+                    source,
+                })?;
+                self.sql(&text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the statements of a text, each over what is recorded by then, up to the first that
+    /// fails.
+    fn sql(&mut self, text: &str) -> Result<(), Error> {
+        for statement in session::parse(text)? {
+            let started = Instant::now();
+            self.refresh()?;
+            let work = async {
+                let mut out = io::stdout().lock();
+                let rows = self.session.answer(statement, self.format, &mut out).await?;
+                out.flush().map_err(Error::Output)?;
+                Ok(rows)
+            };
+            let rows = self.runtime.block_on(interrupt::cancellable(work))?;
+            self.tell_size(rows, started.elapsed());
+        }
+        Ok(())
+    }
+
+    /// One of our own queries: its size is of no interest.
+    fn query(&self, sql: &str) -> Result<(), Error> {
+        let mut out = io::stdout().lock();
+        let work = self.session.run_sql(sql, self.format, &mut out);
+        self.runtime.block_on(interrupt::cancellable(work))
+    }
+
+    fn tell_size(&self, rows: Option<u64>, took: Duration) {
+        let rows = rows.map(|rows| counted(usize::try_from(rows).unwrap_or(usize::MAX), "row"));
+        let time = self.is_timed.then(|| format!("{:.3} s", took.as_secs_f64()));
+        let parts: Vec<String> = rows.into_iter().chain(time).collect();
+        if !parts.is_empty() {
+            say(format_args!("({})", parts.join(", ")));
+        }
+    }
+
+    /// Looks at the recording again.
+    fn refresh(&mut self) -> Result<(), Error> {
+        let recording = Arc::new(Recording::open(&self.cli.data)?);
+        let now = Arc::clone(&recording);
+        let work = Session::again(now, self.engine, &self.window, &self.session);
+        self.session = self.runtime.block_on(work)?;
+        self.recording = recording;
+        Ok(())
+    }
+
+    /// Files that the last answer left out, each once: the user knows by now.
+    fn tell_skipped(&mut self) {
+        for skipped in self.recording.take_skipped() {
+            if self.told.insert(skipped.to_string()) {
+                tell(&skipped);
+            }
+        }
+    }
+}
