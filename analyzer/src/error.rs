@@ -1,7 +1,7 @@
 //! What can end a query early. Each error is one line and has an exit code.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use arrow::error::ArrowError;
@@ -10,10 +10,13 @@ use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use datafusion::sql::sqlparser::parser::ParserError;
 
-use crate::compact::CompactError;
-use crate::query::session::CATALOG;
-use crate::reports::ReportError;
+use tcprst_schema::writer::WriteError;
+
+use crate::nearest::is_it;
 use crate::window::WindowError;
+
+/// Name of the catalog that holds our tables; error messages leave it out.
+pub(crate) const CATALOG: &str = "tcprst";
 
 /// Why there is no (full) answer.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +63,53 @@ pub enum Error {
     Compact(#[from] CompactError),
     #[error("cannot start worker threads: {0}")]
     Runtime(io::Error),
+}
+
+/// What a report was asked that it cannot answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    #[error("cannot count by '{name}'{}", is_it(.near))]
+    Dimension { name: String, near: Vec<&'static str> },
+    #[error("no cause is called '{name}'{}", is_it(.near))]
+    Cause { name: String, near: Vec<&'static str> },
+    #[error("no event {0} is recorded in {1}")]
+    NoEvent(String, &'static str),
+    #[error("a window must be at least a second and at most a year long")]
+    Step,
+    #[error("diff compares two windows: give SINCE..UNTIL twice, or --at TIME")]
+    TwoWindows,
+    #[error("diff takes its windows as arguments, not by --since and --until")]
+    OwnWindows,
+}
+
+/// Why a folder could not be compacted.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "the file system of {path} cannot exchange two folders in one step (renameat2 with \
+         RENAME_EXCHANGE): compact a copy on ext4, xfs, btrfs or tmpfs",
+        path = path.display()
+    )]
+    NoExchange { path: PathBuf },
+    #[error("{dir} is being compacted by another tcprst-analyze: wait for it", dir = dir.display())]
+    Locked { dir: PathBuf },
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("cannot read {path}: {reason}", path = path.display())]
+    Read { path: PathBuf, reason: String },
+}
+
+impl CompactError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn read(path: &Path, reason: &dyn std::fmt::Display) -> Self {
+        Self::Read { path: path.to_owned(), reason: reason.to_string() }
+    }
 }
 
 /// Exit code after Ctrl-C: what a shell makes of a process that SIGINT ended.

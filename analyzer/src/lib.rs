@@ -27,6 +27,7 @@ pub mod compact;
 pub mod error;
 pub mod functions;
 pub mod html;
+mod nearest;
 pub mod output;
 pub mod query;
 pub mod recording;
@@ -39,9 +40,10 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use app::cli::{self, Cli, Command, Job};
+use app::cli::{Cli, Command, Job};
 use app::{interrupt, timing};
 use error::{Error, INTERRUPTED};
+use output::format::Format;
 use query::engine::Engine;
 use query::{permit, session};
 use recording::Recording;
@@ -154,7 +156,7 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
             }
             for (at, statement) in statements.into_iter().enumerate() {
                 // Two tables of Markdown are one without a line between them.
-                if at > 0 && cli.format == cli::Format::Markdown {
+                if at > 0 && cli.format == Format::Markdown {
                     writeln!(out).map_err(Error::Output)?;
                 }
                 session.run(statement, cli.format, out).await?;

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Read as _};
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use bytesize::ByteSize;
 use chrono::Utc;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::commands;
 use crate::error::Error;
+use crate::output::format::Format;
+use crate::query::engine::EngineOptions;
 use crate::window::Window;
 
 const EXAMPLES: &str = "\
@@ -99,29 +99,6 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// What a query may use and touch.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct EngineOptions {
-    /// Memory for sorting, grouping and joining, as in `2GiB`; what needs more goes to the disk
-    /// [default: three quarters of what is free]
-    #[arg(long, value_name = "SIZE", global = true)]
-    pub memory_limit: Option<ByteSize>,
-
-    /// Folder for what does not fit into memory [default: the system's for temporary files]
-    #[arg(long, value_name = "DIR", global = true)]
-    pub spill_dir: Option<PathBuf>,
-
-    /// Threads of a query [default: one for each CPU]
-    #[arg(long, value_name = "N", global = true)]
-    pub threads: Option<NonZeroUsize>,
-
-    /// Let SQL do more than read the recording: read other files ('x.parquet', CREATE EXTERNAL
-    /// TABLE), write files (COPY, INSERT), make tables and views, SET options. The recording
-    /// itself is never written to
-    #[arg(long, global = true)]
-    pub allow_files: bool,
-}
-
 /// One module each, in `commands/`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -149,34 +126,6 @@ pub enum Command {
     Report(commands::report::Args),
     /// Read every file wholly and say which are damaged or do not add up
     Verify(commands::verify::Args),
-}
-
-/// How a result is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Aligned columns for people; control characters are escaped
-    Table,
-    /// RFC 4180 with a header
-    Csv,
-    /// A header and a line a row; tab, line end and backslash are written \t, \n, \r and \\
-    Tsv,
-    /// One array of objects
-    Json,
-    /// One object a line
-    Ndjson,
-    /// A table of GitHub's Markdown; nothing in a value becomes markup
-    Markdown,
-    /// A Parquet file, with types
-    Parquet,
-    /// An Arrow IPC stream, with types
-    Arrow,
-}
-
-impl Format {
-    /// Whether it is for programs alone: one result, and no terminal.
-    pub fn is_binary(self) -> bool {
-        matches!(self, Format::Parquet | Format::Arrow)
-    }
 }
 
 /// What to do.

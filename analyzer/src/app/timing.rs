@@ -4,8 +4,8 @@
 use std::io::{BufRead as _, Write};
 use std::time::Instant;
 
-use crate::app::cli::Format;
 use crate::error::Error;
+use crate::output::format::Format;
 use crate::query::session::Session;
 use crate::tell;
 

@@ -8,10 +8,10 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytesize::ByteSize;
 
 use crate::Outcome;
-use crate::app::cli::Format;
 use crate::compact::{Compacted, Policy, compact};
 use crate::error::Error;
 use crate::output;
+use crate::output::format::Format;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(long_about = "\

@@ -6,9 +6,10 @@ use crate::Outcome;
 use crate::commands::Context;
 use crate::commands::summary::places;
 use crate::error::Error;
+use crate::error::ReportError;
 use crate::reports::dimension::Mix;
 use crate::reports::notes::{self, Topics};
-use crate::reports::{Narrow, ReportArgs, ReportError, render, where_clause};
+use crate::reports::{Narrow, ReportArgs, render, where_clause};
 use crate::window::{Window, parse_length, parse_time};
 
 const SQL: &str = include_str!("../reports/diff.sql");
@@ -130,6 +131,6 @@ pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Erro
     let sql = sql(args, &windows)?;
     let format = context.format();
     context.session.run_sql(&sql, format, context.out).await?;
-    notes::tell(context, &windows, Topics::ALL).await?;
+    notes::tell(context.session, &windows, Topics::ALL).await?;
     Ok(Outcome::Complete)
 }

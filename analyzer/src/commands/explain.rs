@@ -5,11 +5,12 @@ use tcprst_schema::cause::{CAUSES, Cause, UNKNOWN};
 use crate::Outcome;
 use crate::commands::{Context, top};
 use crate::error::Error;
+use crate::error::ReportError;
 use crate::reports::dimension::Mix;
 use crate::reports::event::{self, Event};
 use crate::reports::notes::{self, Topics};
 use crate::reports::prose::{Prose, counted, share, thousands};
-use crate::reports::{ReportArgs, ReportError, explanation, literal, render, where_clause};
+use crate::reports::{ReportArgs, explanation, literal, render, where_clause};
 use crate::window::Window;
 
 const CAUSE_SQL: &str = include_str!("../reports/explain_cause.sql");
@@ -100,7 +101,7 @@ pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Erro
         Subject::Cause(cause) => {
             let prose = explain_cause(cause, context).await?;
             prose.print(format, context.out)?;
-            notes::tell(context, &[context.window], Topics::ALL).await?;
+            notes::tell(context.session, &[context.window], Topics::ALL).await?;
         }
         Subject::Event(conditions) => {
             let sql = event_sql(&conditions, &context.window);
@@ -117,7 +118,7 @@ pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Erro
                 several => list(several),
             };
             prose.print(format, context.out)?;
-            notes::tell(context, &[context.window], Topics::COVERAGE).await?;
+            notes::tell(context.session, &[context.window], Topics::COVERAGE).await?;
         }
     }
     Ok(Outcome::Complete)

@@ -55,7 +55,7 @@ pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Erro
             context.out.flush().map_err(Error::Output)?;
         }
     }
-    notes::tell(context, &[context.window], Topics::ALL).await?;
+    notes::tell(context.session, &[context.window], Topics::ALL).await?;
     Ok(Outcome::Complete)
 }
 

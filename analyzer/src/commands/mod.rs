@@ -20,10 +20,11 @@ use std::io::Write;
 use chrono::{Duration, Utc};
 
 use crate::Outcome;
-use crate::app::cli::{Cli, Command, Format};
+use crate::app::cli::{Cli, Command};
 use crate::error::Error;
+use crate::error::ReportError;
+use crate::output::format::Format;
 use crate::query::session::Session;
-use crate::reports::ReportError;
 use crate::window::Window;
 
 /// What every command has at hand.

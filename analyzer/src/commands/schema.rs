@@ -12,9 +12,9 @@ use tcprst_schema::columns::{
 };
 
 use crate::Outcome;
-use crate::app::cli::Format;
 use crate::error::Error;
 use crate::output;
+use crate::output::format::Format;
 use crate::recording::files::FILE_COLUMNS;
 
 const HEADER: [&str; 7] = ["table", "column", "type", "null", "encoding", "reason", "doc"];

@@ -76,6 +76,6 @@ pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Erro
     let sql = sql(args, &context.window)?;
     let format = context.format();
     context.session.run_sql(&sql, format, context.out).await?;
-    notes::tell(context, &[context.window], Topics::ALL).await?;
+    notes::tell(context.session, &[context.window], Topics::ALL).await?;
     Ok(Outcome::Complete)
 }

@@ -3,10 +3,10 @@
 use chrono::{DateTime, Duration, Utc};
 
 use crate::Outcome;
-use crate::app::cli::Format;
 use crate::commands::Context;
 use crate::commands::summary::places;
 use crate::error::Error;
+use crate::output::format::Format;
 use crate::reports::dimension::Mix;
 use crate::reports::notes::{self, Topics};
 use crate::reports::{Narrow, ReportArgs, render, where_clause};
@@ -96,6 +96,6 @@ pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Erro
     let format = context.format();
     let sql = sql(args, &context.window, format)?;
     context.session.run_sql(&sql, format, context.out).await?;
-    notes::tell(context, &[context.window], Topics::ALL).await?;
+    notes::tell(context.session, &[context.window], Topics::ALL).await?;
     Ok(Outcome::Complete)
 }

@@ -13,7 +13,8 @@ use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, Table};
 use tcprst_schema::writer::PartialFile;
 
-use super::{CompactError, Source};
+use super::Source;
+use crate::error::CompactError;
 use crate::recording::sealed::Sealed;
 
 /// Rows of a batch on the way: dictionaries of a few thousand rows are worth their while.

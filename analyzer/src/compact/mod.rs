@@ -22,10 +22,10 @@ use std::thread;
 
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, SegmentName, Table, spool_dir};
-use tcprst_schema::writer::WriteError;
 
-use crate::query::rollup::Step;
+use crate::error::CompactError;
 use crate::recording::sealed::{self, Sealed};
+use crate::recording::step::Step;
 
 /// The lock of a folder that is compacted.
 const LOCK: &str = ".tcprst-compact.lock";
@@ -33,36 +33,6 @@ const LOCK: &str = ".tcprst-compact.lock";
 const WORK: &str = "compact-";
 /// Time between two segments up to which they follow each other.
 const SEAM_US: i64 = 1_000_000;
-
-/// Why a folder could not be compacted.
-#[derive(Debug, thiserror::Error)]
-pub enum CompactError {
-    #[error("cannot {action} {path}: {source}", path = path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error(
-        "the file system of {path} cannot exchange two folders in one step (renameat2 with \
-         RENAME_EXCHANGE): compact a copy on ext4, xfs, btrfs or tmpfs",
-        path = path.display()
-    )]
-    NoExchange { path: PathBuf },
-    #[error("{dir} is being compacted by another tcprst-analyze: wait for it", dir = dir.display())]
-    Locked { dir: PathBuf },
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error("cannot read {path}: {reason}", path = path.display())]
-    Read { path: PathBuf, reason: String },
-}
-
-impl CompactError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
-    }
-
-    fn read(path: &Path, reason: &dyn std::fmt::Display) -> Self {
-        Self::Read { path: path.to_owned(), reason: reason.to_string() }
-    }
-}
 
 /// How large merged segments become.
 #[derive(Clone, Copy, Debug)]

@@ -14,9 +14,10 @@ use tcprst_schema::rollup::{HOUR_US, Rollup};
 use tcprst_schema::writer::PartialFile;
 
 use super::merge::each_batch;
-use super::{CompactError, days, swap};
-use crate::query::rollup::Step;
+use super::{days, swap};
+use crate::error::CompactError;
 use crate::recording::sealed::{self, Sealed};
+use crate::recording::step::Step;
 
 /// Writes what is missing in one table of them, and removes what has lost its segment.
 pub(super) fn write(dir: &Path, step: Step) -> Result<(), CompactError> {

@@ -10,7 +10,8 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use tcprst_schema::paths::{SEALED, SegmentName, Table};
 use tcprst_schema::writer::sync_dir;
 
-use super::{CompactError, WORK, work_root};
+use super::{WORK, work_root};
+use crate::error::CompactError;
 use crate::recording::sealed;
 
 /// Files of a folder, sorted.

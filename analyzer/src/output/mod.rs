@@ -8,14 +8,15 @@ use arrow::error::ArrowError;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::StreamExt as _;
 
-use crate::app::cli::Format;
 use crate::error::Error;
+use crate::output::format::Format;
 use crate::output::progress::Progress;
 
 mod cells;
 mod columnar;
 mod delimited;
 pub mod escape;
+pub mod format;
 mod json;
 mod markdown;
 pub mod progress;

@@ -4,7 +4,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::TableType;
 use datafusion::prelude::SessionContext;
 
-use super::session::CATALOG;
+use crate::error::CATALOG;
 
 /// Takes over each table and view that the new session does not have by itself.
 pub(super) async fn tables(from: &SessionContext, to: &SessionContext) -> Result<()> {

@@ -15,20 +15,18 @@ use tcprst_schema::columns::{
 use tcprst_schema::paths::Table;
 
 use super::carry_over;
-use crate::app::cli::Format;
 use crate::error::Error;
 use crate::functions;
 use crate::output;
+use crate::output::format::Format;
 use crate::output::progress::Progress;
 use crate::query::engine::Engine;
 use crate::query::permit;
 use crate::recording::Recording;
 use crate::recording::files::FilesTable;
-use crate::recording::table::{SegmentTable, reader_schema};
+use crate::recording::table::SegmentTable;
+use crate::recording::types::reader_schema;
 use crate::window::Window;
-
-/// Name of the catalog that holds our tables; error messages leave it out.
-pub(crate) const CATALOG: &str = "tcprst";
 
 /// The statements of an input, at least one.
 pub fn parse(sql: &str) -> Result<Vec<Statement>, Error> {

@@ -20,9 +20,10 @@ use tcprst_schema::paths::Table;
 
 use crate::recording::Recording;
 use crate::recording::prune::{Times, literal_us};
+use crate::recording::scan::scan_batches;
 use crate::recording::sealed::Sealed;
 use crate::recording::spool::Live;
-use crate::recording::table::{reader_schema, scan_batches};
+use crate::recording::types::reader_schema;
 
 /// One row of `files`.
 #[derive(Debug)]

@@ -25,16 +25,19 @@ use crate::error::Error;
 use crate::recording::prune::Times;
 use crate::recording::sealed::Sealed;
 use crate::recording::spool::Live;
-use crate::recording::table::reader_schema;
+use crate::recording::types::reader_schema;
 
 pub mod files;
 mod metadata;
 pub mod prune;
 mod reader;
 pub(crate) mod rederive;
+pub(crate) mod scan;
 pub mod sealed;
 pub mod spool;
+pub(crate) mod step;
 pub mod table;
+pub mod types;
 
 /// Folders below a table's own: `date=...`. More than that is a loop or a mistake.
 const MAX_DEPTH: usize = 4;

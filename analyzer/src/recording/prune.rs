@@ -66,7 +66,8 @@ impl Times {
     }
 }
 
-fn is_time(expr: &Expr) -> bool {
+/// Whether it is the column of times.
+pub(crate) fn is_time(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if column.name == "time")
 }
 

@@ -18,8 +18,9 @@ use tcprst_schema::TAXONOMY_VERSION;
 use tcprst_schema::footer::Footer;
 
 use crate::functions;
+use crate::recording::scan::{Read, scan_files};
 use crate::recording::sealed::Sealed;
-use crate::recording::table::{Read, scan_files, text_type};
+use crate::recording::types::text_type;
 
 /// What `cause(...)` takes.
 const EVIDENCE: [&str; 5] = ["stack", "reason", "sk_state", "sk_flags", "answered_flags"];

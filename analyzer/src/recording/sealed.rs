@@ -19,7 +19,7 @@ use tcprst_schema::paths::Table;
 
 use crate::recording::metadata::{Kept, room_of};
 use crate::recording::reader::Known;
-use crate::recording::table::text_type;
+use crate::recording::types::text_type;
 
 /// What is known of a sealed file without reading its rows.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use tcprst_schema::columns::COLUMNS;
 
-use super::{ReportError, near};
+use crate::error::ReportError;
+use crate::nearest::near;
 
 /// The address of the other side. Of a received reset it is the source.
 const PEER: &str = "case when direction = 'received' then src_addr else dst_addr end";

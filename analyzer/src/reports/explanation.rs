@@ -2,7 +2,8 @@
 
 use tcprst_schema::cause::{Answered, AnyOf, Blame, CAUSES, Cause, Proof, Socket, UNKNOWN};
 
-use super::{ReportError, near};
+use crate::error::ReportError;
+use crate::nearest::near;
 
 /// What to do about a reset that nothing explains.
 pub const UNKNOWN_CHECK: &str = "`tcprst-analyze flame --cause unknown` shows the stacks. A kernel newer than this program, or \

@@ -18,27 +18,6 @@ pub struct ReportArgs {
     pub show_sql: bool,
 }
 
-/// What a report was asked that it cannot answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ReportError {
-    #[error("cannot count by '{name}'{}", nearest(.near))]
-    Dimension { name: String, near: Vec<&'static str> },
-    #[error("no cause is called '{name}'{}", nearest(.near))]
-    Cause { name: String, near: Vec<&'static str> },
-    #[error("no event {0} is recorded in {1}")]
-    NoEvent(String, &'static str),
-    #[error("a window must be at least a second and at most a year long")]
-    Step,
-    #[error("diff compares two windows: give SINCE..UNTIL twice, or --at TIME")]
-    TwoWindows,
-    #[error("diff takes its windows as arguments, not by --since and --until")]
-    OwnWindows,
-}
-
-fn nearest(names: &[&'static str]) -> String {
-    if names.is_empty() { String::new() } else { format!(": is it {}?", names.join(", ")) }
-}
-
 /// Puts values into the `{name}` places of a template. Where the value of a place that has a line
 /// of its own is empty, the line goes; where it has several, they are indented like the first.
 pub fn render(template: &str, values: &[(&str, &str)]) -> String {
@@ -101,38 +80,6 @@ impl Narrow {
     }
 }
 
-/// The names that are nearest to a wrong one, at most three.
-pub fn near<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let wrong = wrong.to_lowercase();
-    let limit = wrong.chars().count().max(3) / 3 + 1;
-    let mut found: Vec<(usize, &str)> = names
-        .into_iter()
-        .map(|name| {
-            let within = wrong.len() > 2 && (name.contains(&*wrong) || wrong.contains(name));
-            (if within { 1 } else { distance(&wrong, name) }, name)
-        })
-        .filter(|(distance, _)| *distance <= limit)
-        .collect();
-    found.sort();
-    found.into_iter().take(3).map(|(_, name)| name).collect()
-}
-
-/// How many letters to add, remove or change (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = at + 1;
-        for (place, theirs) in other.iter().enumerate() {
-            let change = diagonal + usize::from(letter != *theirs);
-            diagonal = row[place + 1];
-            row[place + 1] = change.min(diagonal + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,14 +96,5 @@ mod tests {
     #[test]
     fn text_cannot_leave_its_literal() {
         assert_eq!(literal("a'; drop"), "'a''; drop'");
-    }
-
-    #[test]
-    fn names_that_are_near() {
-        let names = ["app_linger0", "app_linger2", "timewait", "closed_port", "cause"];
-        assert_eq!(near("app_linger", names), ["app_linger0", "app_linger2"]);
-        assert_eq!(near("time_wait", names), ["timewait"]);
-        assert_eq!(near("cuase", names), ["cause"]);
-        assert_eq!(near("zzzzzz", names), [] as [&str; 0]);
     }
 }

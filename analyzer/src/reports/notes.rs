@@ -10,7 +10,6 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, Days, Utc};
 
-use crate::commands::Context;
 use crate::error::Error;
 use crate::query::session::Session;
 use crate::reports::prose::{counted, share, thousands};
@@ -102,8 +101,8 @@ fn length(us: i64) -> String {
 }
 
 /// Says what the answer over these windows does not hold.
-pub async fn tell(context: &Context<'_>, windows: &[Window], topics: Topics) -> Result<(), Error> {
-    for note in find(context.session, windows, topics).await? {
+pub async fn tell(session: &Session, windows: &[Window], topics: Topics) -> Result<(), Error> {
+    for note in find(session, windows, topics).await? {
         crate::tell(&note);
     }
     Ok(())

@@ -7,9 +7,9 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::app::cli::Format;
 use crate::error::Error;
 use crate::output;
+use crate::output::format::Format;
 
 /// As wide as --help.
 const WIDTH: usize = 98;

@@ -10,7 +10,8 @@ use rustyline::{Context, Result};
 
 use super::dot;
 use super::input::{Place, is_whole, place};
-use crate::query::session::{CATALOG, Session};
+use crate::error::CATALOG;
+use crate::query::session::Session;
 
 const KEYWORDS: &[&str] = &[
     "all",

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 
-use crate::app::cli::Format;
+use crate::output::format::Format;
 
 pub(super) const HELP: &str = "\
 .mode FORMAT      how results are printed: table, csv, tsv, json, ndjson, markdown

@@ -15,10 +15,11 @@ use rustyline::{CompletionType, Config, Editor};
 use tcprst_schema::paths::Table;
 use tokio::runtime::Runtime;
 
-use crate::app::cli::{Cli, Format};
+use crate::app::cli::Cli;
 use crate::app::interrupt;
 use crate::commands::schema;
 use crate::error::Error;
+use crate::output::format::Format;
 use crate::output::progress::group;
 use crate::query::engine::Engine;
 use crate::query::session::{self, Session};

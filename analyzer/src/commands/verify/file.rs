@@ -17,7 +17,7 @@ use tcprst_schema::paths::{SegmentName, Table};
 
 use super::numbers::Numbers;
 use crate::recording::spool;
-use crate::recording::table::reader_schema;
+use crate::recording::types::reader_schema;
 
 pub(super) const RESETS: &str = Table::Resets.name();
 pub(super) const LOSSES: &str = Table::Losses.name();

@@ -18,7 +18,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CaseExpr, Column};
 
 use super::values::is_same;
-use crate::recording::table::text_type;
+use crate::recording::types::text_type;
 
 /// A group's expression, evaluated batch by batch.
 pub(super) struct Key {

@@ -10,7 +10,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::pairs::Pairs;
 use super::values::Values;
-use crate::recording::table::text_type;
+use crate::recording::types::text_type;
 
 /// No number yet.
 pub(super) const NONE: u32 = u32::MAX;

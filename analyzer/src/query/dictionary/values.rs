@@ -16,7 +16,7 @@ use datafusion::error::Result;
 
 use super::groups::{NONE, as_number};
 use super::pairs::Mix;
-use crate::recording::table::text_type;
+use crate::recording::types::text_type;
 
 /// The number of null.
 const NULL: u32 = 0;

@@ -16,11 +16,11 @@ use futures::stream::BoxStream;
 
 /// The folders of the recording.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub struct RecordedFolders {
     dirs: Vec<PathBuf>,
 }
 
-impl Recorded {
+impl RecordedFolders {
     pub fn new(dirs: &[PathBuf]) -> Self {
         Self { dirs: dirs.iter().filter_map(|dir| real(dir)).collect() }
     }
@@ -54,11 +54,11 @@ fn real(path: &Path) -> Option<PathBuf> {
 #[derive(Debug)]
 pub(super) struct Guarded {
     files: LocalFileSystem,
-    recorded: Recorded,
+    recorded: RecordedFolders,
 }
 
 impl Guarded {
-    pub(super) fn new(recorded: Recorded) -> Self {
+    pub(super) fn new(recorded: RecordedFolders) -> Self {
         Self { files: LocalFileSystem::new(), recorded }
     }
 
@@ -152,7 +152,7 @@ mod tests {
         fs::create_dir_all(&data).unwrap();
         fs::create_dir_all(&other).unwrap();
         symlink(&data, other.join("link")).unwrap();
-        let recorded = Recorded::new(&[data.join(".")]);
+        let recorded = RecordedFolders::new(&[data.join(".")]);
         for inside in
             ["data", "data/x", "data/new/x.parquet", "other/link/x", "other/../data/x", "no/../x"]
         {

@@ -10,24 +10,24 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::app::cli::EngineOptions;
-use crate::error::Error;
+use crate::error::{CATALOG, Error};
 use crate::query::dictionary::{GroupByNumber, SpellOut};
 use crate::query::rollup::AnswerFromRollup;
-use crate::query::session::CATALOG;
 
 mod guard;
 mod memory;
+mod options;
 mod pool;
 
-pub use guard::Recorded;
+pub use guard::RecordedFolders;
+pub use options::EngineOptions;
 
 /// What all sessions of a process have in common: one memory, one folder for what does not fit.
 #[derive(Debug)]
 pub struct Engine {
     options: EngineOptions,
     env: Arc<RuntimeEnv>,
-    recorded: Recorded,
+    recorded: RecordedFolders,
     /// Whether counts may be answered from `resets_per_minute`.
     use_rollup: bool,
 }
@@ -55,7 +55,7 @@ impl Engine {
             }
             (error, _) => error.into(),
         })?;
-        let recorded = Recorded::new(dirs);
+        let recorded = RecordedFolders::new(dirs);
         if options.allow_files {
             let store = Arc::new(guard::Guarded::new(recorded.clone()));
             env.register_object_store(ObjectStoreUrl::local_filesystem().as_ref(), store);
@@ -69,7 +69,7 @@ impl Engine {
     }
 
     /// The folders that are never written to.
-    pub fn recorded(&self) -> &Recorded {
+    pub fn recorded(&self) -> &RecordedFolders {
         &self.recorded
     }
 

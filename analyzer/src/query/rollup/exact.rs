@@ -5,52 +5,9 @@ use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
-use tcprst_schema::paths::Table;
-use tcprst_schema::rollup::{DAY_US, HOUR_US, MINUTE_US};
 
-use crate::recording::prune::literal_us;
-
-/// The steps of a rollup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
-    Minute,
-    Hour,
-    Day,
-}
-
-impl Step {
-    /// The longest first: it has the fewest rows.
-    pub(crate) const ALL: [Step; 3] = [Step::Day, Step::Hour, Step::Minute];
-
-    pub(crate) fn length_us(self) -> i64 {
-        match self {
-            Step::Minute => MINUTE_US,
-            Step::Hour => HOUR_US,
-            Step::Day => DAY_US,
-        }
-    }
-
-    pub(crate) fn table(self) -> Table {
-        match self {
-            Step::Minute => Table::ResetsPerMinute,
-            Step::Hour => Table::ResetsPerHour,
-            Step::Day => Table::ResetsPerDay,
-        }
-    }
-
-    /// Units of `date_trunc` that are at least so long.
-    fn units(self) -> &'static [&'static str] {
-        const UNITS: [&str; 7] = ["minute", "hour", "day", "week", "month", "quarter", "year"];
-        &UNITS[self as usize..]
-    }
-
-    /// Parts of a time that are the same within the step.
-    fn parts(self) -> &'static [&'static str] {
-        const PARTS: [&str; 10] =
-            ["minute", "hour", "day", "dow", "isodow", "doy", "week", "month", "quarter", "year"];
-        &PARTS[self as usize..]
-    }
-}
+use crate::recording::prune::{is_time, literal_us};
+use crate::recording::step::Step;
 
 /// What becomes of an aggregate.
 #[derive(Clone, Debug)]
@@ -139,10 +96,6 @@ fn sees_steps_only(expr: &Expr, step: Step) -> bool {
     }
 }
 
-fn is_time(expr: &Expr) -> bool {
-    matches!(expr, Expr::Column(column) if column.name == "time")
-}
-
 /// Whether the comparison changes at the start of a step.
 fn is_boundary(op: Operator, us: i64, step: Step) -> bool {
     let length = step.length_us();
@@ -194,6 +147,8 @@ fn is_whole_steps(width: &Expr, step: Step) -> bool {
 #[cfg(test)]
 mod tests {
     use datafusion::prelude::{col, lit};
+
+    use tcprst_schema::rollup::{DAY_US, HOUR_US, MINUTE_US};
 
     use super::*;
 

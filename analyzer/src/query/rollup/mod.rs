@@ -32,8 +32,8 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use tcprst_schema::paths::Table;
 
+use crate::recording::step::Step;
 use crate::recording::table::SegmentTable;
-pub(crate) use exact::Step;
 use exact::{Count, is_exact};
 use table::RollupTable;
 

@@ -17,12 +17,13 @@ use datafusion::physical_plan::union::UnionExec;
 use tcprst_schema::columns::{COLUMNS, ROLLUP_COLUMNS};
 use tcprst_schema::paths::{SegmentName, Table};
 
-use super::exact::Step;
 use crate::recording::Recording;
 use crate::recording::prune::Times;
 use crate::recording::rederive;
+use crate::recording::scan::{Read, scan_batches, scan_files};
 use crate::recording::sealed::Sealed;
-use crate::recording::table::{Read, reader_schema, scan_batches, scan_files};
+use crate::recording::step::Step;
+use crate::recording::types::reader_schema;
 
 /// The column that says how many resets a row stands for.
 pub(super) const COUNT: &str = "count";
