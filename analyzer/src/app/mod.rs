@@ -1,5 +1,5 @@
-//! What the user asked for: arguments, one run, Ctrl-C.
+//! A run from arguments to exit code: the command line, the job, Ctrl-C.
 
 pub mod cli;
-pub(crate) mod interrupt;
-pub(crate) mod timing;
+pub mod run;
+mod timing;

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use crate::error::Error;
 use crate::output::format::Format;
+use crate::output::stderr::tell;
 use crate::query::session::Session;
-use crate::tell;
 
 /// Runs the lines of stdin, and says on stderr how many milliseconds each has taken, from its text
 /// to the last byte of its result; at the end, the peak of the memory in KiB.

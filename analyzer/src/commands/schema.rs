@@ -11,23 +11,20 @@ use tcprst_schema::columns::{
     ROLLUP_COLUMNS,
 };
 
-use crate::Outcome;
 use crate::error::Error;
+use crate::outcome::Outcome;
 use crate::output;
 use crate::output::format::Format;
 use crate::recording::files::FILE_COLUMNS;
 
 const HEADER: [&str; 7] = ["table", "column", "type", "null", "encoding", "reason", "doc"];
 
-#[derive(Clone, Debug, clap::Args)]
-pub struct Args {}
-
-pub fn run(_: &Args, format: Format, out: &mut dyn Write) -> Result<Outcome, Error> {
+pub fn run(format: Format, out: &mut dyn Write) -> Result<Outcome, Error> {
     output::batch(format, &columns(None)?, out)?;
     Ok(Outcome::Complete)
 }
 
-/// One row per column, of all tables or of one.
+/// One row for each column of all tables, or of one.
 pub(crate) fn columns(of: Option<&str>) -> Result<RecordBatch, ArrowError> {
     let mut rows: Vec<[&'static str; HEADER.len()]> = Vec::new();
     rows.extend(COLUMNS.iter().map(|column| describe("resets", column)));

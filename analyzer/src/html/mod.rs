@@ -11,7 +11,6 @@ mod coverage;
 mod cube;
 mod data;
 mod dictionary;
-mod file;
 mod page;
 mod peers;
 mod scale;
@@ -19,7 +18,6 @@ mod source;
 mod stacks;
 mod text;
 
-pub use file::write;
 pub use page::render;
 pub use source::Source;
 

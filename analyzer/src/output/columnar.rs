@@ -12,7 +12,7 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use super::Encode;
+use super::encode::Encode;
 
 /// What a row group may grow to before it is written: memory does not grow with the result.
 const ROW_GROUP_ROWS: usize = 1 << 20;

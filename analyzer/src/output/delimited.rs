@@ -4,7 +4,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
-use super::{Encode, cells};
+use super::cells;
+use super::encode::Encode;
 
 /// How values are kept apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

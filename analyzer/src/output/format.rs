@@ -9,13 +9,13 @@ pub enum Format {
     Table,
     /// RFC 4180 with a header
     Csv,
-    /// A header and a line a row; tab, line end and backslash are written \t, \n, \r and \\
+    /// A header, then one line per row; tab, line end and backslash are written \t, \n, \r, \\
     Tsv,
     /// One array of objects
     Json,
-    /// One object a line
+    /// One object per line
     Ndjson,
-    /// A table of GitHub's Markdown; nothing in a value becomes markup
+    /// A GitHub Markdown table; nothing in a value becomes markup
     Markdown,
     /// A Parquet file, with types
     Parquet,
@@ -24,7 +24,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Whether it is for programs alone: one result, and no terminal.
+    /// Whether only programs read it: it holds one result and is not for a terminal.
     pub fn is_binary(self) -> bool {
         matches!(self, Format::Parquet | Format::Arrow)
     }

@@ -5,7 +5,7 @@ use arrow::error::ArrowError;
 use arrow::json::WriterBuilder;
 use arrow::json::writer::{JsonArray, LineDelimited, Writer};
 
-use super::Encode;
+use super::encode::Encode;
 
 /// Without explicit nulls the keys of an object would depend on its values.
 fn builder() -> WriterBuilder {

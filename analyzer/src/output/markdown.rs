@@ -4,7 +4,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
-use super::{Encode, cells, escape};
+use super::encode::Encode;
+use super::{cells, escape};
 
 #[derive(Debug)]
 pub(super) struct Markdown {

@@ -15,27 +15,24 @@ use crate::output::progress::Progress;
 mod cells;
 mod columnar;
 mod delimited;
+mod encode;
 pub mod escape;
+pub mod file;
 pub mod format;
 mod json;
 mod markdown;
+pub(crate) mod numbers;
 pub mod progress;
+pub mod stderr;
 mod table;
 
 use columnar::{ArrowStream, Parquet};
 use delimited::{Delimited, Style};
+use encode::Encode;
 use json::{Json, Ndjson};
 use markdown::Markdown;
 pub use table::Cells;
 use table::TextTable;
-/// Turns batches into bytes, in memory: an I/O error stays one (some of Arrow's writers would
-/// make text of it, and a closed pipe could not be told from a full disk).
-trait Encode {
-    fn encode(&mut self, batch: &RecordBatch) -> Result<Vec<u8>, ArrowError>;
-
-    /// What is left to write after the last batch.
-    fn finish(&mut self) -> Result<Vec<u8>, ArrowError>;
-}
 
 /// A format at work on one result.
 struct Encoder {
@@ -70,16 +67,6 @@ impl Encoder {
 /// A value for people, in one line or with its lines.
 pub(crate) fn escape(value: &str, cells: Cells) -> String {
     escape::escape(value, |c| c == '\n' && cells == Cells::Lines).into_owned()
-}
-
-/// Prints the result of a query while it comes.
-pub async fn stream(
-    format: Format,
-    cells: Cells,
-    batches: SendableRecordBatchStream,
-    out: &mut dyn Write,
-) -> Result<(), Error> {
-    watched(format, cells, batches, Progress::off(), out).await.map(drop)
 }
 
 /// The same with a line on the terminal until the first row is there; says how many rows it was.

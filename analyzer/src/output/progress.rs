@@ -9,6 +9,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
+use super::numbers::thousands;
+
 /// Before that, a line would only flicker.
 const PATIENCE: Duration = Duration::from_millis(500);
 const EVERY: Duration = Duration::from_millis(200);
@@ -34,7 +36,7 @@ impl Progress {
     }
 
     /// A line where stderr is a terminal. To be called in the runtime.
-    pub fn of(plan: &Arc<dyn ExecutionPlan>) -> Self {
+    pub fn new(plan: &Arc<dyn ExecutionPlan>) -> Self {
         if !io::stderr().is_terminal() {
             return Self::off();
         }
@@ -56,10 +58,10 @@ impl Progress {
 
     pub fn show(&mut self) {
         if let Some(query) = &self.query {
-            let read = group(rows_read(query.plan.as_ref()));
+            let read = thousands(rows_read(query.plan.as_ref()));
             let seconds = query.started.elapsed().as_secs_f64();
             let line = match query.total {
-                Some(total) => format!("{read} of {} rows read, {seconds:.1} s", group(total)),
+                Some(total) => format!("{read} of {} rows read, {seconds:.1} s", thousands(total)),
                 None => format!("{read} rows read, {seconds:.1} s"),
             };
             // Nobody can be told that stderr is closed.
@@ -111,28 +113,4 @@ fn rows_in(plan: &dyn ExecutionPlan) -> Option<usize> {
         };
     }
     children.iter().map(|child| rows_in(child.as_ref())).sum()
-}
-
-/// Digits in groups of three.
-pub(crate) fn group(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::group;
-
-    #[test]
-    fn long_numbers_can_be_read() {
-        let shown = [0, 999, 1000, 1_234_567].map(group);
-        assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
-    }
 }

@@ -7,7 +7,8 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Encode, cells, escape};
+use super::encode::Encode;
+use super::{cells, escape};
 
 /// Rows that decide the widths. Looking at all of them would keep the whole result in memory;
 /// a later cell that is wider moves its own row and no other.

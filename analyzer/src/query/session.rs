@@ -156,7 +156,7 @@ impl Session {
         }
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await?;
-        let progress = Progress::of(&plan);
+        let progress = Progress::new(&plan);
         let batches = execute_stream(plan, task)?;
         let cells = if is_plan { output::Cells::Lines } else { output::Cells::OneLine };
         output::watched(format, cells, batches, progress, out).await.map(Some)

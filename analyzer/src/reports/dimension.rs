@@ -86,7 +86,7 @@ pub fn help(before: &str) -> String {
 
 impl Dimension {
     /// By its name, or the name of a column.
-    pub fn of(name: &str) -> Result<Self, ReportError> {
+    pub fn from_name(name: &str) -> Result<Self, ReportError> {
         let name = name.trim();
         if let Some(found) = DIMENSIONS.iter().find(|dimension| dimension.name == name) {
             return Ok(*found);
@@ -115,11 +115,11 @@ pub struct Mix {
 
 impl Mix {
     /// Of the names that were given; one that comes twice counts once.
-    pub fn of<S: AsRef<str>>(names: &[S]) -> Result<Self, ReportError> {
+    pub fn from_names<S: AsRef<str>>(names: &[S]) -> Result<Self, ReportError> {
         let mut dimensions: Vec<Dimension> = Vec::new();
         let mut parts: Vec<Inner> = Vec::new();
         for name in names {
-            let dimension = Dimension::of(name.as_ref())?;
+            let dimension = Dimension::from_name(name.as_ref())?;
             if dimensions.contains(&dimension) {
                 continue;
             }
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_mix_groups_by_plain_columns_and_names_afterwards() {
-        let mix = Mix::of(&["cause", "container", "pod", "cause", "peer_network"]).unwrap();
+        let mix = Mix::from_names(&["cause", "container", "pod", "cause", "peer_network"]).unwrap();
         assert_eq!(
             mix.selected(),
             format!("cause,\ncontainer_name,\nk8s_namespace,\nk8s_pod,\n{PEER} as peer")
@@ -206,8 +206,8 @@ mod tests {
 
     #[test]
     fn a_wrong_name_is_told_the_nearest() {
-        let error = Mix::of(&["cotainer"]).unwrap_err().to_string();
+        let error = Mix::from_names(&["cotainer"]).unwrap_err().to_string();
         assert_eq!(error, "cannot count by 'cotainer': is it container?");
-        assert!(Mix::of(&["cause; drop"]).is_err());
+        assert!(Mix::from_names(&["cause; drop"]).is_err());
     }
 }

@@ -59,7 +59,7 @@ pub struct Event(HashMap<String, String>);
 
 impl Event {
     /// The rows of a result.
-    pub fn of(batches: &[RecordBatch]) -> Result<Vec<Self>, Error> {
+    pub fn from_batches(batches: &[RecordBatch]) -> Result<Vec<Self>, Error> {
         let options = FormatOptions::default();
         let mut events = Vec::new();
         for batch in batches {

@@ -7,7 +7,9 @@ pub mod explanation;
 pub mod notes;
 pub mod prose;
 
-use crate::error::Error;
+use chrono::Duration;
+
+use crate::error::{Error, ReportError};
 use crate::window::Window;
 
 /// Arguments that every report has.
@@ -48,6 +50,24 @@ pub fn where_clause(conditions: &[String]) -> String {
 /// A text as an SQL literal.
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// `1, 2, 3`: the columns of a select by their position.
+pub(crate) fn places(count: usize) -> String {
+    (1..=count).map(|place| place.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// A length of time as an SQL interval: `5 minutes`.
+pub(crate) fn interval(length: Duration) -> Result<String, Error> {
+    let seconds = length.num_seconds();
+    if seconds < 1 || length.subsec_nanos() != 0 || length > Duration::days(366) {
+        return Err(ReportError::Step.into());
+    }
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
+    let unit = units.into_iter().find(|(unit, _)| seconds % unit == 0);
+    let (unit, name) = unit.unwrap_or((1, "second"));
+    let count = seconds / unit;
+    Ok(format!("{count} {name}{}", if count == 1 { "" } else { "s" }))
 }
 
 /// Conditions of a report on `resets`: its window, and what it was narrowed to.

@@ -11,8 +11,9 @@ use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, Days, Utc};
 
 use crate::error::Error;
+use crate::output::numbers::{counted, share, thousands};
+use crate::output::stderr;
 use crate::query::session::Session;
-use crate::reports::prose::{counted, share, thousands};
 use crate::reports::{literal, where_clause};
 use crate::window::{self, Window};
 
@@ -103,7 +104,7 @@ fn length(us: i64) -> String {
 /// Says what the answer over these windows does not hold.
 pub async fn tell(session: &Session, windows: &[Window], topics: Topics) -> Result<(), Error> {
     for note in find(session, windows, topics).await? {
-        crate::tell(&note);
+        stderr::tell(&note);
     }
     Ok(())
 }
@@ -111,7 +112,7 @@ pub async fn tell(session: &Session, windows: &[Window], topics: Topics) -> Resu
 /// For SQL that was given a window.
 pub async fn tell_coverage(session: &Session, window: &Window) -> Result<(), Error> {
     for note in find(session, std::slice::from_ref(window), Topics::COVERAGE).await? {
-        crate::tell(&note);
+        stderr::tell(&note);
     }
     Ok(())
 }

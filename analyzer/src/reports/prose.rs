@@ -79,48 +79,10 @@ fn wrap(paragraph: &str, text: &mut String) {
     text.push('\n');
 }
 
-/// `1,234,567`.
-pub fn thousands(count: i64) -> String {
-    let digits = count.unsigned_abs().to_string();
-    let mut text = String::from(if count < 0 { "-" } else { "" });
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 reset`, `2 resets`.
-pub fn counted(count: i64, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
-}
-
-/// `12.3 %`; what is not nothing is not shown as 0.
-pub fn share(part: i64, whole: i64) -> String {
-    if whole == 0 {
-        return "0 %".to_owned();
-    }
-    let percent = 100.0 * part as f64 / whole as f64;
-    if part > 0 && percent < 0.1 { "less than 0.1 %".to_owned() } else { format!("{percent:.1} %") }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_as_people_read_them() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_000), "1,000");
-        assert_eq!(thousands(-1_234_567), "-1,234,567");
-        assert_eq!(counted(1, "reset"), "1 reset");
-        assert_eq!(share(1, 3), "33.3 %");
-        assert_eq!(share(1, 100_000), "less than 0.1 %");
-    }
 
     #[test]
     fn paragraphs_are_wrapped_and_harmless() {

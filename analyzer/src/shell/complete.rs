@@ -106,7 +106,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) async fn of(session: &Session) -> Self {
+    pub(super) async fn new(session: &Session) -> Self {
         let context = session.context();
         let state = context.state();
         let mut names = Self::default();

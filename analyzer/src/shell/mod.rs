@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,17 +16,18 @@ use rustyline::{CompletionType, Config, Editor};
 use tcprst_schema::paths::Table;
 use tokio::runtime::Runtime;
 
-use crate::app::cli::Cli;
-use crate::app::interrupt;
 use crate::commands::schema;
 use crate::error::Error;
+use crate::outcome::Outcome;
+use crate::output;
 use crate::output::format::Format;
-use crate::output::progress::group;
+use crate::output::numbers::counted;
+use crate::output::stderr::{say, tell};
 use crate::query::engine::Engine;
+use crate::query::interrupt;
 use crate::query::session::{self, Session};
 use crate::recording::Recording;
 use crate::window::Window;
-use crate::{Outcome, output, tell};
 
 mod complete;
 mod dot;
@@ -37,19 +39,26 @@ use dot::Dot;
 
 const PROMPT: &str = "tcprst> ";
 
+/// What the arguments say about a shell.
+pub(crate) struct Options<'a> {
+    /// The folders of the recording.
+    pub(crate) dirs: &'a [PathBuf],
+    pub(crate) format: Format,
+    pub(crate) window: Window,
+}
+
 /// Asks for statements and runs them until the user leaves.
 pub(crate) fn run(
-    cli: &Cli,
+    options: &Options<'_>,
     engine: &Arc<Engine>,
     runtime: &Runtime,
     recording: Arc<Recording>,
-    window: Window,
 ) -> Result<Outcome, Error> {
     let terminal = |error: ReadlineError| Error::Terminal(error.to_string());
     let segments = recording.files(Table::Resets).len() + recording.live().len();
     let session = runtime.block_on(async { Session::new(Arc::clone(&recording), engine) })?;
-    session.restrict(&window)?;
-    let names = runtime.block_on(Names::of(&session));
+    session.restrict(&options.window)?;
+    let names = runtime.block_on(Names::new(&session));
 
     let config = Config::builder()
         .completion_type(CompletionType::List)
@@ -65,19 +74,19 @@ pub(crate) fn run(
         let _ = editor.load_history(path);
     }
 
-    say(format_args!(
+    say(&format_args!(
         "tcprst-analyze {}: {}. Statements end with `;`, .help lists commands, Ctrl-D ends.",
         env!("CARGO_PKG_VERSION"),
         counted(segments, "segment"),
     ));
-    let format = if cli.format.is_binary() { Format::Table } else { cli.format };
+    let format = if options.format.is_binary() { Format::Table } else { options.format };
     let mut shell = Shell {
-        cli,
+        dirs: options.dirs,
         engine,
         runtime,
         recording,
         session,
-        window,
+        window: options.window,
         format,
         is_timed: true,
         told: HashSet::new(),
@@ -106,11 +115,11 @@ pub(crate) fn run(
         shell.tell_skipped();
         match taken {
             Ok(()) => {}
-            Err(Error::Interrupted) => say("cancelled"),
+            Err(Error::Interrupted) => say(&"cancelled"),
             Err(Error::Output(error)) => return Err(Error::Output(error)),
-            Err(error) => say(format_args!("Error: {error}")),
+            Err(error) => say(&format_args!("Error: {error}")),
         }
-        let names = runtime.block_on(Names::of(&shell.session));
+        let names = runtime.block_on(Names::new(&shell.session));
         if let Some(helper) = editor.helper_mut() {
             helper.set_names(names);
         }
@@ -118,19 +127,8 @@ pub(crate) fn run(
     Ok(Outcome::Complete)
 }
 
-/// One line for the user, beside the results.
-fn say(message: impl std::fmt::Display) {
-    let message = message.to_string();
-    // Nobody can be told that stderr is closed.
-    let _ = writeln!(io::stderr(), "{}", output::escape::escape(&message, |_| false));
-}
-
-fn counted(number: usize, what: &str) -> String {
-    format!("{} {what}{}", group(number), if number == 1 { "" } else { "s" })
-}
-
 struct Shell<'a> {
-    cli: &'a Cli,
+    dirs: &'a [PathBuf],
     engine: &'a Arc<Engine>,
     runtime: &'a Runtime,
     recording: Arc<Recording>,
@@ -150,7 +148,7 @@ impl Shell<'_> {
             return match Dot::parse(text) {
                 Ok(command) => self.command(command),
                 Err(problem) => {
-                    say(format_args!("Error: {problem}"));
+                    say(&format_args!("Error: {problem}"));
                     Ok(())
                 }
             };
@@ -227,17 +225,17 @@ impl Shell<'_> {
     }
 
     fn tell_size(&self, rows: Option<u64>, took: Duration) {
-        let rows = rows.map(|rows| counted(usize::try_from(rows).unwrap_or(usize::MAX), "row"));
+        let rows = rows.map(|rows| counted(rows, "row"));
         let time = self.is_timed.then(|| format!("{:.3} s", took.as_secs_f64()));
         let parts: Vec<String> = rows.into_iter().chain(time).collect();
         if !parts.is_empty() {
-            say(format_args!("({})", parts.join(", ")));
+            say(&format_args!("({})", parts.join(", ")));
         }
     }
 
     /// Looks at the recording again.
     fn refresh(&mut self) -> Result<(), Error> {
-        let recording = Arc::new(Recording::open(&self.cli.data)?);
+        let recording = Arc::new(Recording::open(self.dirs)?);
         let now = Arc::clone(&recording);
         let work = Session::again(now, self.engine, &self.window, &self.session);
         self.session = self.runtime.block_on(work)?;

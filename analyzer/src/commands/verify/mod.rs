@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,10 +17,12 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use tcprst_schema::paths::{SEALED, SPOOL, spool_dir};
 
-use crate::app::cli::Cli;
 use crate::error::Error;
-use crate::output::progress::group;
-use crate::{Outcome, output, tell};
+use crate::outcome::Outcome;
+use crate::output;
+use crate::output::format::Format;
+use crate::output::numbers::thousands;
+use crate::output::stderr::tell;
 
 mod cross_file;
 mod file;
@@ -30,12 +33,14 @@ use file::{Checked, Kind, Status};
 /// What a recorder that was killed leaves of a spool that it cannot read.
 const DAMAGED: &str = "damaged";
 
-#[derive(Clone, Debug, clap::Args)]
-pub struct Args {}
-
-pub fn run(_: &Args, cli: &Cli, out: &mut dyn Write) -> Result<Outcome, Error> {
+pub fn run(
+    dirs: &[PathBuf],
+    threads: Option<NonZeroUsize>,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<Outcome, Error> {
     let mut found = Vec::new();
-    for dir in &cli.data {
+    for dir in dirs {
         fs::read_dir(dir).map_err(|source| Error::Folder { path: dir.clone(), source })?;
         // Spools first: one that is sealed meanwhile is found twice and never not at all.
         list(
@@ -61,26 +66,26 @@ pub fn run(_: &Args, cli: &Cli, out: &mut dyn Write) -> Result<Outcome, Error> {
         }
     }
     if found.is_empty() {
-        let dirs: Vec<String> = cli.data.iter().map(|dir| dir.display().to_string()).collect();
+        let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
         let first = dirs.first().cloned().unwrap_or_default();
         return Err(Error::NothingRecorded { dirs: dirs.join(", "), first });
     }
-    let threads = match cli.engine.threads {
+    let threads = match threads {
         Some(threads) => threads.get(),
         None => thread::available_parallelism().map_or(1, usize::from),
     };
     let mut checked: Vec<Checked> = check_all(&found, threads).into_iter().flatten().collect();
     cross_file::compare(&mut checked);
-    output::batch(cli.format, &rows(&checked)?, out)?;
+    output::batch(format, &rows(&checked)?, out)?;
 
     let count = |status| checked.iter().filter(|file| file.status == status).count();
     let (wrong, broken) = (count(Status::Wrong), count(Status::Broken));
     let sum: i64 = checked.iter().filter_map(|file| file.rows).sum();
     tell(&format_args!(
         "{} files with {} rows: {} ok, {} live, {wrong} wrong, {broken} broken",
-        group(checked.len()),
-        group(usize::try_from(sum).unwrap_or_default()),
-        group(count(Status::Ok)),
+        thousands(checked.len()),
+        thousands(sum),
+        thousands(count(Status::Ok)),
         count(Status::Live),
     ));
     Ok(if wrong + broken == 0 { Outcome::Complete } else { Outcome::Partial })
@@ -135,8 +140,8 @@ fn check_all(found: &[(Kind, PathBuf)], threads: usize) -> Vec<Option<Checked>> 
             thread::sleep(Duration::from_millis(if is_shown { 50 } else { 5 }));
             ticks += 1;
             if is_shown && ticks.is_multiple_of(10) {
-                let done = group(done.load(Ordering::Relaxed));
-                let _ = write!(io::stderr(), "\r\x1b[K{done} of {} files", group(found.len()));
+                let done = thousands(done.load(Ordering::Relaxed));
+                let _ = write!(io::stderr(), "\r\x1b[K{done} of {} files", thousands(found.len()));
             }
         }
         if is_shown && ticks >= 10 {

@@ -1,4 +1,4 @@
-//! Where the page goes.
+//! Results that go to a file by name: the page, a flame graph.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -7,18 +7,20 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// Writes a file that is whole or not there: under a temporary name beside it, synced, renamed.
-pub fn write(path: &Path, text: &str) -> Result<(), Error> {
-    put(path, text).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
+/// Replaces a file in one step: the bytes go to a temporary file in the same folder, which is
+/// synced and renamed. A reader sees the old file or the new one, never a part. A device or a pipe
+/// gets the bytes, and a link stays a link.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    put(path, bytes).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
 }
 
-fn put(path: &Path, text: &str) -> io::Result<()> {
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = match fs::metadata(path) {
-        // A device or a pipe takes the text; a file must not take its place.
+        // A device or a pipe must not be replaced by a file.
         Ok(found) if !found.is_file() => {
-            return OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
+            return OpenOptions::new().write(true).open(path)?.write_all(bytes);
         }
-        // What a link points at is replaced, not the link.
+        // The target of a link is replaced, not the link.
         Ok(_) => fs::canonicalize(path)?,
         Err(_) => path.to_owned(),
     };
@@ -27,11 +29,11 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
         _ => PathBuf::from("."),
     };
     let mut file = tempfile::Builder::new()
-        .prefix(".tcprst-report-")
-        // As any new file: the process's mask takes what it takes.
+        .prefix(".tcprst-")
+        // The same permissions as any new file: 0666 without the bits of the umask.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     Ok(())
@@ -46,16 +48,16 @@ mod tests {
     fn a_file_is_replaced_and_a_device_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link) = (folder.path().join("a.html"), folder.path().join("link.html"));
-        write(&file, "one").unwrap();
+        write(&file, b"one").unwrap();
         std::os::unix::fs::symlink(&file, &link).unwrap();
-        write(&link, "two").unwrap();
+        write(&link, b"two").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "two");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left behind");
 
-        write(Path::new("/dev/null"), "gone").unwrap();
+        write(Path::new("/dev/null"), b"gone").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
-        let error = write(Path::new("/nonexistent/a.html"), "x").unwrap_err();
+        let error = write(Path::new("/nonexistent/a.html"), b"x").unwrap_err();
         assert!(error.to_string().contains("/nonexistent/a.html"), "{error}");
     }
 }

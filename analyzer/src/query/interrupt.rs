@@ -11,6 +11,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::signal::ctrl_c;
 
 use crate::error::{Error, INTERRUPTED};
+use crate::output::stderr::tell;
 
 /// How long a cancelled query may take to let go of its files.
 const GRACE: Duration = Duration::from_secs(1);
@@ -66,7 +67,7 @@ pub(crate) fn remove(folders: &[PathBuf]) {
             // A task that is not gone yet may have put a file there meanwhile.
             tries -= 1;
             if tries == 0 {
-                crate::tell(&format!("cannot remove {}: {error}", folder.display()));
+                tell(&format!("cannot remove {}: {error}", folder.display()));
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
