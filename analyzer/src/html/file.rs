@@ -1,4 +1,4 @@
-//! Where the page goes.
+//! Writing the page to its file.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// Writes a file that is whole or not there: under a temporary name beside it, synced, renamed.
+/// Writes a file atomically: under a temporary name in the same folder, synced, then renamed.
 pub fn write(path: &Path, text: &str) -> Result<(), Error> {
     put(path, text).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
 }
 
 fn put(path: &Path, text: &str) -> io::Result<()> {
     let path = match fs::metadata(path) {
-        // A device or a pipe takes the text; a file must not take its place.
+        // Write into a device or pipe; do not replace it with a file.
         Ok(found) if !found.is_file() => {
             return OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
         }
-        // What a link points at is replaced, not the link.
+        // Replace the target of a link, not the link.
         Ok(_) => fs::canonicalize(path)?,
         Err(_) => path.to_owned(),
     };
@@ -28,7 +28,7 @@ fn put(path: &Path, text: &str) -> io::Result<()> {
     };
     let mut file = tempfile::Builder::new()
         .prefix(".tcprst-report-")
-        // As any new file: the process's mask takes what it takes.
+        // The default of a new file; the umask applies.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
