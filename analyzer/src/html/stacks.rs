@@ -14,7 +14,7 @@ const MOST_STACKS: usize = 500;
 
 const MOST_CELLS: usize = 40_000;
 
-/// The kernel walks no deeper than this (`kernel.perf_event_max_stack`); a file may have more frames.
+/// The kernel walks no deeper than this (`kernel.perf_event_max_stack`); a file may have more.
 const MOST_FRAMES: usize = 128;
 
 #[derive(Debug, Default, Serialize)]
