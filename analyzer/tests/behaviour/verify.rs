@@ -98,18 +98,18 @@ fn damage_is_found() {
     assert_eq!((found.len(), code), (1, 1), "{found:?}");
 
     fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
-    assert!(problem(&recording).contains("damaged or cut off"));
+    assert!(problem(&recording).contains("damaged or truncated"));
     fs::write(&path, b"").unwrap();
-    assert!(problem(&recording).contains("damaged or cut off"));
+    assert!(problem(&recording).contains("damaged or truncated"));
 }
 
 #[test]
 fn numbers_that_do_not_add_up_are_told() {
     for (from, count, footer, told) in [
-        (8, 3, whole(4, 2, 5), "3 rows, its footer says 4"),
+        (8, 3, whole(4, 2, 5), "3 rows, but its footer says 4"),
         (8, 3, Footer { seen: 9, ..whole(3, 2, 5) }, "seen 9 is not written 3 + lost 2"),
         (9, 3, whole(3, 2, 5), "3 numbers are missing, but only 2"),
-        (8, 3, whole(3, 2, 8), "number 8 of CPU 0, but the segment starts behind 8"),
+        (8, 3, whole(3, 2, 8), "number 8 of CPU 0, but the segment starts after 8"),
     ] {
         let recording = recording();
         seal(&recording, 2, from, count, &footer);
@@ -121,7 +121,7 @@ fn numbers_that_do_not_add_up_are_told() {
     let path = name(2).sealed(recording.path(), Table::Resets);
     let twice = [rows(8, 2), rows(9, 1)].concat();
     write_parquet(&path, &batch(COLUMNS, &twice), COLUMNS, Some(&whole(3, 2, 5)));
-    assert!(problem(&recording).contains("number 9 of CPU 0 twice"));
+    assert!(problem(&recording).contains("duplicate number 9 of CPU 0"));
 }
 
 #[test]
@@ -141,12 +141,12 @@ fn a_file_in_the_wrong_place_is_told() {
     let other = recording.path().join("resets/date=2026-11-22").join(path.file_name().unwrap());
     put(&other, &fs::read(&path).unwrap());
     fs::remove_file(&path).unwrap();
-    assert!(problem(&recording).contains("belongs into the folder date=2026-11-21"));
+    assert!(problem(&recording).contains("belongs in the folder date=2026-11-21"));
 
     let recording = Recording::new();
     // From 20:18 on, a row a minute: the last are of the next day.
     seal(&recording, 1, 1, 600, &whole(600, 0, 0));
-    assert!(problem(&recording).contains("rows of another day than 2026-11-21"));
+    assert!(problem(&recording).contains("rows of a day other than 2026-11-21"));
 
     let foreign = Recording::new();
     let path = name(1).sealed(foreign.path(), Table::Resets);
@@ -158,7 +158,9 @@ fn a_file_in_the_wrong_place_is_told() {
 fn losses_agree_with_the_footers() {
     let recording = recording();
     lose(&recording, 3, 1);
-    assert!(problem(&recording).contains("tells of 1 lost resets of web-1, the footers of 2"));
+    assert!(
+        problem(&recording).contains("reports 1 lost resets of web-1, but the footers report 2")
+    );
     // Where retention has removed files, nobody can tell.
     fs::remove_file(name(1).sealed(recording.path(), Table::Resets)).unwrap();
     assert_eq!(problems(&recording), (HashMap::new(), 0));
@@ -187,10 +189,10 @@ fn a_rollup_counts_its_segment() {
     roll_up(&recording, 1, 5);
     assert_eq!(problems(&recording), (HashMap::new(), 0));
     roll_up(&recording, 1, 4);
-    assert!(problem(&recording).contains("counts 4 resets, its segment has 5"));
+    assert!(problem(&recording).contains("counts 4 resets, but its segment has 5"));
     roll_up(&recording, 1, 5);
     roll_up(&recording, 7, 5);
-    assert!(problem(&recording).contains("no segment of resets has its name"));
+    assert!(problem(&recording).contains("resets has no segment of this name"));
 }
 
 #[test]
