@@ -110,9 +110,9 @@ fn bad_files_are_told_and_the_others_answer() {
     assert!(told.lines().all(|line| line.starts_with("tcprst-analyze: skipped ")), "{told}");
     let line = |name: &str| told.lines().find(|line| line.contains(name)).unwrap_or_default();
     assert!(line("foreign.parquet").contains("not written by tcprst"), "{told}");
-    assert!(line("empty.parquet").contains("damaged or cut off"), "{told}");
-    assert!(line("text.parquet").contains("damaged or cut off"), "{told}");
-    assert!(line(cut.to_str().unwrap()).contains("damaged or cut off"), "{told}");
+    assert!(line("empty.parquet").contains("damaged or truncated"), "{told}");
+    assert!(line("text.parquet").contains("damaged or truncated"), "{told}");
+    assert!(line(cut.to_str().unwrap()).contains("damaged or truncated"), "{told}");
     assert!(line("newer.parquet").contains("newer"), "{told}");
     assert!(line("foreign.arrows").contains("not written by tcprst"), "{told}");
 }

@@ -258,18 +258,18 @@ fn a_window_narrows_sql_too() {
 #[test]
 fn mistakes_are_one_line_with_the_way_out() {
     for (arguments, expected) in [
-        (&["summary", "--since", "tomorrow"][..], "'tomorrow' is no time: use 2h, 90m"),
+        (&["summary", "--since", "tomorrow"][..], "invalid time 'tomorrow': use 2h, 90m"),
         (&["summary", "--since", "1h", "--until", "2h"], "the window is empty"),
-        (&["--since", "x", "select 1"], "'x' is no time"),
+        (&["--since", "x", "select 1"], "invalid time 'x'"),
         (&["summary", "--by", "cotainer"], "cannot count by 'cotainer': is it container?"),
         (&["summary", "--window", "0s"], "a window must be at least a second"),
-        (&["timeline", "--window", "x"], "'x' is no length of time"),
+        (&["timeline", "--window", "x"], "invalid length of time 'x'"),
         (&["explain", "linger0"], "no cause is called 'linger0': is it app_linger0?"),
         (&["top", "--cause", "x;y"], "no cause is called 'x;y'"),
         (&["diff"], "diff compares two windows"),
         (&["diff", "yesterday..today"], "diff compares two windows"),
         (&["diff", "today..yesterday", "yesterday..today"], "the window is empty"),
-        (&["diff", "today", "yesterday..today"], "'today' is no window"),
+        (&["diff", "today", "yesterday..today"], "invalid window 'today'"),
         (&["diff", "--since", "2h", "yesterday..today", "today..now"], "diff takes its windows"),
     ] {
         let line = one_line(&report(arguments), 2);

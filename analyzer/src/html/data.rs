@@ -158,8 +158,7 @@ async fn services(
 const PORTS_AND_CONTAINERS: &str = "A port is the service's port, on either side. A container is \
     the owner of the reset, under its name or, without one, under the name of its pod.";
 
-const EXACT: &str =
-    "Filters recount the recorded numbers: nothing is sampled or estimated.";
+const EXACT: &str = "Filters recount the recorded numbers: nothing is sampled or estimated.";
 
 const WHOLE_SEGMENTS: &str =
     "Seen, written and lost are totals of the segments that touch the window, not clipped to it.";

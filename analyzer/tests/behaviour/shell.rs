@@ -124,7 +124,7 @@ fn dot_commands_do_what_help_says() {
     let answer = shell.line(&format!(".read {}", script.display()));
     assert!(answer.contains("21") && answer.contains("22"), "{answer}");
     assert!(shell.line(".read /nonexistent.sql").contains("Error: cannot read the SQL"));
-    assert!(shell.line(".nosuch").contains("Error: no command .nosuch"));
+    assert!(shell.line(".nosuch").contains("Error: unknown command .nosuch"));
 }
 
 #[test]
