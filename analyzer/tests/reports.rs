@@ -168,7 +168,7 @@ fn flame() {
     assert_eq!((stdout(&output), output.status.code()), (String::new(), Some(0)));
     let picture = fs::read_to_string(&svg).unwrap();
     assert!(picture.contains("<svg") && picture.contains("tcp_send_active_reset"));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
     let output = report(&["flame", "--svg", "/nowhere/flame.svg"]);
     assert!(stderr(&output).contains("cannot write /nowhere/flame.svg"));
     assert_eq!(output.status.code(), Some(1));
