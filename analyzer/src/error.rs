@@ -82,7 +82,7 @@ pub enum ReportError {
     OwnWindows,
 }
 
-/// Why a folder could not be compacted.
+/// The reason why a folder was not compacted.
 #[derive(Debug, thiserror::Error)]
 pub enum CompactError {
     #[error("cannot {action} {path}: {source}", path = path.display())]

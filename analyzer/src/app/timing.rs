@@ -1,5 +1,5 @@
-//! One statement after the other, each with its time: what `cargo xtask bench analyze` compares
-//! with what other engines say of themselves.
+//! Runs statements one by one and times each: `cargo xtask bench analyze` compares these times with
+//! the times that other engines report.
 
 use std::io::{BufRead as _, Write};
 use std::time::Instant;
@@ -9,8 +9,8 @@ use crate::output::format::Format;
 use crate::output::stderr::tell;
 use crate::query::session::Session;
 
-/// Runs the lines of stdin, and says on stderr how many milliseconds each has taken, from its text
-/// to the last byte of its result; at the end, the peak of the memory in KiB.
+/// Runs the lines of stdin and reports on stderr the milliseconds of each, from its text to the
+/// last byte of its result; at the end, the peak memory in KiB.
 pub(crate) async fn run(
     session: &Session,
     format: Format,
@@ -27,7 +27,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// As the kernel counts it; 0 where it does not say.
+/// The peak memory by the kernel's count, or 0 if unknown.
 fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

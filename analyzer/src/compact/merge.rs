@@ -1,4 +1,4 @@
-//! Several segments into one.
+//! Merges several segments into one.
 
 use std::fs::File;
 use std::path::Path;
@@ -17,7 +17,7 @@ use super::Source;
 use crate::error::CompactError;
 use crate::recording::sealed::Sealed;
 
-/// Rows of a batch on the way: dictionaries of a few thousand rows are worth their while.
+/// Rows in a copied batch: large enough for dictionaries to pay off.
 const BATCH_ROWS: usize = 64 * 1024;
 
 /// Writes the rows of a run of segments into `folder`, under the name of the first.
@@ -27,12 +27,12 @@ pub(super) fn merge(table: Table, group: &[Source], folder: &Path) -> Result<(),
         Table::Losses => append_all(LOSS_COLUMNS, group, folder),
         Table::Ledger => append_all(LEDGER_COLUMNS, group, folder),
         Table::Containers => append_all(CONTAINER_COLUMNS, group, folder),
-        // Made from what was merged.
+        // Rebuilt from the merged segments.
         Table::ResetsPerMinute | Table::ResetsPerHour | Table::ResetsPerDay => Ok(()),
     }
 }
 
-/// Row after row: segments that follow each other are in the order of time.
+/// Appends all rows; consecutive segments are in order of time.
 fn append_all<R>(
     columns: &'static [Column<R>],
     group: &[Source],
@@ -51,7 +51,7 @@ fn target(group: &[Source], folder: &Path) -> std::path::PathBuf {
     folder.join(format!("{}.{SEALED}", group[0].name))
 }
 
-/// Either half of a step can fail; the path is put to it outside.
+/// An error of one step; the caller adds the path.
 pub(super) enum Failed {
     Arrow(ArrowError),
     Other(CompactError),
@@ -69,7 +69,7 @@ impl From<tcprst_schema::writer::WriteError> for Failed {
     }
 }
 
-/// Reads a segment, all columns or those of these that it has.
+/// Reads a segment: all columns, or those of `columns` that it has.
 pub(super) fn each_batch(
     segment: &Sealed,
     columns: Option<&[&str]>,
@@ -98,7 +98,7 @@ pub(super) fn each_batch(
     Ok(())
 }
 
-/// What the merged segment says of itself: the sum of what its parts said.
+/// The footer of the merged segment: the sum of the footers of its parts.
 fn footer(group: &[Source]) -> Footer {
     let footers = || group.iter().map(|source| &source.segment.footer);
     let first = &group[0].segment.footer;
@@ -109,7 +109,7 @@ fn footer(group: &[Source]) -> Footer {
         seen: footers().map(|f| f.seen).sum(),
         written: footers().map(|f| f.written).sum(),
         lost: footers().map(|f| f.lost).sum(),
-        // The parts of a part are gone for good.
+        // Includes parts of parts, because their files are gone as well.
         merged: footers().flat_map(|f| f.merged.clone()).chain(merged).collect(),
         ..first.clone()
     }

@@ -1,12 +1,12 @@
-//! Merges small segments into large ones, while a recorder and readers go on.
+//! Merges small segments into large ones while a recorder and readers keep running.
 //!
-//! A day's folder is taken as a whole: the merged files and links to the others are put into a
-//! new folder beside it, and the two folders change places in one step (`renameat2(2)` with
-//! `RENAME_EXCHANGE`, Linux 3.15). Nobody ever sees a segment twice or not at all. What the
-//! recorder sealed into the old folder meanwhile is moved over before that goes.
+//! It replaces the whole folder of a day: the merged files and links to the others go into a new
+//! folder, and the two folders are exchanged in one step (`renameat2(2)` with `RENAME_EXCHANGE`,
+//! Linux 3.15). No reader sees a segment twice or misses one. Segments that the recorder sealed
+//! into the old folder in between are moved to the new one before the old one is removed.
 //!
-//! Only segments that say the same of themselves are merged: same host, boot, recorder, versions
-//! and hooks, and no gap between them. Their rows stay in the order of their time.
+//! Only segments with equal metadata are merged: same host, boot, recorder, versions and hooks,
+//! and no gap between them. Their rows stay in order of time.
 
 mod merge;
 mod rollups;
@@ -27,21 +27,21 @@ use crate::error::CompactError;
 use crate::recording::sealed::{self, Sealed};
 use crate::recording::step::Step;
 
-/// The lock of a folder that is compacted.
+/// The lock file of a folder that is being compacted.
 const LOCK: &str = ".tcprst-compact.lock";
-/// Folders of work in progress, below the spool, where no reader looks for sealed files.
+/// Prefix of work folders; they are below the spool, where no reader looks for sealed files.
 const WORK: &str = "compact-";
-/// Time between two segments up to which they follow each other.
+/// The longest time between two consecutive segments.
 const SEAM_US: i64 = 1_000_000;
 
-/// How large merged segments become.
+/// The size of merged segments.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// A segment of so many bytes is large enough, and a merged one stays below twice that.
+    /// A segment of this size is large enough; a merged one stays below twice this size.
     pub target_bytes: u64,
 }
 
-/// What was done to one day of one table.
+/// The result for one day of one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
     pub table: &'static str,
@@ -52,7 +52,7 @@ pub struct Compacted {
     pub bytes_after: u64,
 }
 
-/// Compacts every day of a recording, and says of each that changed what became of it.
+/// Compacts every day of a recording and returns the result for each day that changed.
 pub fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactError> {
     let _lock = lock(dir)?;
     swap::clean_up(dir)?;
@@ -61,13 +61,13 @@ pub fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactErro
         for (date, folder) in days(&dir.join(table.name()))? {
             let compacted = compact_day(dir, table, &date, &folder, policy);
             if compacted.is_err() {
-                // Half a day's work would only fill the disk. The first error is the one to tell.
+                // A partial work folder only fills the disk. Report the first error.
                 let _ = swap::clean_up(dir);
             }
             done.extend(compacted?);
         }
     }
-    // A merged segment without its rollup is read itself, until that is there.
+    // Until its rollup exists, queries read the rows of a merged segment.
     for step in [Step::Minute, Step::Hour, Step::Day] {
         rollups::write(dir, step)?;
     }
@@ -125,7 +125,7 @@ fn compact_day(
     let listed = swap::list(folder)?;
     let mut sources = Vec::new();
     for path in &listed {
-        // What is not ours, or damaged, stays where it is: queries tell of it.
+        // Foreign and damaged files stay in place: queries report them.
         let is_sealed = path.extension().is_some_and(|extension| extension == SEALED);
         if let Some(name) = SegmentName::of_file(path).filter(|_| is_sealed)
             && let Ok(segment) = sealed::open(path)
@@ -160,7 +160,7 @@ fn compact_day(
     Ok(Some(compacted))
 }
 
-/// Each core takes the next run: encoding is nearly all of the work.
+/// Each core takes the next run, because nearly all of the work is encoding.
 fn merge_all(table: Table, groups: &[Vec<Source>], work: &Path) -> Result<(), CompactError> {
     let next = AtomicUsize::new(0);
     let merge_some = || {
@@ -177,7 +177,7 @@ fn merge_all(table: Table, groups: &[Vec<Source>], work: &Path) -> Result<(), Co
     })
 }
 
-/// Runs of segments to be merged, each of at least two.
+/// Runs of at least two segments to merge.
 fn grouped(mut sources: Vec<Source>, policy: Policy) -> Vec<Vec<Source>> {
     sources.retain(|source| source.segment.bytes < policy.target_bytes);
     sources.sort_by_key(|source| {
@@ -201,7 +201,7 @@ fn grouped(mut sources: Vec<Source>, policy: Policy) -> Vec<Vec<Source>> {
     groups.into_iter().map(|(group, _)| group).filter(|group| group.len() > 1).collect()
 }
 
-/// Whether the second goes on where the first ended, and says the same of itself.
+/// Whether the second segment continues the first and has equal metadata.
 fn follows(one: &Source, other: &Source) -> bool {
     let (a, b) = (&one.segment.footer, &other.segment.footer);
     let is_same = |a: &Footer, b: &Footer| {
@@ -221,7 +221,7 @@ fn follows(one: &Source, other: &Source) -> bool {
         && b.recorded_from_us - a.recorded_to_us <= SEAM_US
 }
 
-/// The folder of work in progress of a recording.
+/// The parent of a recording's work folders.
 fn work_root(dir: &Path) -> PathBuf {
     spool_dir(dir)
 }

@@ -1,7 +1,7 @@
-//! Rollups of what was merged, by the minute, and by the hour and the day where that is shorter.
+//! Rollups of merged segments by the minute, and by the hour and the day if these are shorter.
 //!
-//! They stand beside their segment under its name and count as much as it has rows, else no
-//! reader uses them: each can be written, and removed, by itself.
+//! A rollup has the name of its segment. Readers use it only if it counts all rows of the segment,
+//! so that each rollup can be written and removed independently.
 
 use std::collections::HashSet;
 use std::fs;
@@ -19,7 +19,7 @@ use crate::error::CompactError;
 use crate::recording::sealed::{self, Sealed};
 use crate::recording::step::Step;
 
-/// Writes what is missing in one table of them, and removes what has lost its segment.
+/// Writes missing rollups of one step, and removes those without a segment.
 pub(super) fn write(dir: &Path, step: Step) -> Result<(), CompactError> {
     let source = match step {
         Step::Minute => Table::Resets,
@@ -53,7 +53,7 @@ pub(super) fn write(dir: &Path, step: Step) -> Result<(), CompactError> {
     Ok(())
 }
 
-/// Of a shorter segment they would have about as many rows as the shorter steps have.
+/// The minimum length of a segment: below it, longer steps save almost no rows.
 fn least_span_us(step: Step) -> i64 {
     match step {
         Step::Minute => 0,
@@ -62,7 +62,7 @@ fn least_span_us(step: Step) -> i64 {
     }
 }
 
-/// How many resets a rollup counts.
+/// The number of resets that a rollup counts.
 fn counts(path: &Path) -> Option<u64> {
     sealed::open(path).ok().map(|rollup| rollup.footer.written)
 }
@@ -89,8 +89,8 @@ fn write_one(
     Ok(file.seal(&footer, &name.sealed(dir, step.table()))?)
 }
 
-/// The rollups of what was merged into a segment, where they count all of it: they are a
-/// fraction of its rows.
+/// The rollups of the parts of a merged segment, if they count all its rows: they are much
+/// smaller than the rows.
 fn parts(dir: &Path, name: &SegmentName, segment: &Sealed) -> Vec<Sealed> {
     let merged = segment.footer.merged.iter().filter_map(|name| name.parse().ok());
     let parts: Vec<Sealed> = [name.clone()]

@@ -21,8 +21,8 @@ pub(super) fn function() -> Function {
             })
         },
         "blame(cause)",
-        "Who acts where a reset has this cause, as in the column `blame`; null for `unknown` and \
-         for a name that is none.",
+        "The party that acts when a reset has this cause, as in the column `blame`; null for \
+         `unknown` and for a name that is not a cause.",
     )
 }
 

@@ -1,4 +1,4 @@
-//! `cause(stack, reason, sk_state, sk_flags, answered_flags)`: today's rules on recorded facts.
+//! `cause(stack, reason, sk_state, sk_flags, answered_flags)`: current rules on recorded facts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) fn function() -> Function {
         run,
         "cause(stack, reason, sk_state, sk_flags, answered_flags)",
         "The cause that the recorded facts prove by the rules of this program, or `unknown`; the \
-         column `cause` has what the rules of the recorder said.",
+         column `cause` has the verdict of the recorder's rules.",
     )
 }
 
@@ -41,7 +41,7 @@ impl Recorded<'_> {
         // Root first in the file, callee first for the rules.
         let frames: Vec<&str> = self.stack.unwrap_or_default().rsplit(';').collect();
         let bits = |text: Option<&str>, names| text.map(|text| bits_of_text(text, names));
-        // A socket has a state; of a full one whose state could not be named the flags are known.
+        // A socket has a state. A full socket with an unnamed state still has its flags.
         let has_socket = self.sk_state.is_some() || self.sk_flags.is_some();
         prove(&Facts {
             frames: &frames,
@@ -65,7 +65,7 @@ fn run(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         let column: &StringViewArray = &columns[column];
         arrow::array::Array::is_valid(column, row).then(|| column.value(row))
     };
-    // The same facts come again and again, and often in a row.
+    // The same facts recur, often in consecutive rows.
     let mut known: HashMap<Recorded<'_>, &'static str> = HashMap::new();
     let mut last: Option<(Recorded<'_>, &'static str)> = None;
     let rows = columns.first().map_or(0, arrow::array::Array::len);

@@ -22,7 +22,7 @@ pub(super) fn function() -> Function {
             })
         },
         "cause_text(cause)",
-        "What a cause means, as a sentence; null for a name that is none.",
+        "The meaning of a cause, as a sentence; null for a name that is not a cause.",
     )
 }
 

@@ -1,7 +1,7 @@
-//! Functions that SQL has beside DataFusion's own: a file each, and [`all`] names them.
+//! SQL functions added to DataFusion's own: one file each, listed by [`all`].
 //!
-//! Text comes as plain text, as views or in a dictionary, whatever the scan makes of a column;
-//! in a dictionary each value is looked at once, however many rows have it.
+//! A scan may give text as plain text, as views or as a dictionary; each value of a dictionary is
+//! processed once, however many rows have it.
 
 mod blame;
 mod cause;
@@ -27,7 +27,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::SessionContext;
 
-/// Every function of ours.
+/// Every function that this crate adds.
 pub fn all() -> Vec<ScalarUDF> {
     [
         blame::function(),
@@ -44,17 +44,17 @@ pub fn all() -> Vec<ScalarUDF> {
     .collect()
 }
 
-/// The function `cause`, for plans that are not made of SQL.
+/// The function `cause`, for plans that are built without SQL.
 pub(crate) fn cause() -> ScalarUDF {
     cause::function().into()
 }
 
-/// The function `blame`.
+/// The function `blame`, for plans that are built without SQL.
 pub(crate) fn blame() -> ScalarUDF {
     blame::function().into()
 }
 
-/// Makes them known to SQL.
+/// Registers the functions with SQL.
 pub fn register(context: &SessionContext) {
     for function in all() {
         context.register_udf(function);
@@ -62,7 +62,7 @@ pub fn register(context: &SessionContext) {
     context.register_udf(date_trunc::function());
 }
 
-/// A function whose result depends on nothing but its arguments.
+/// A function with a result that depends only on its arguments.
 #[derive(Debug)]
 struct Function {
     name: &'static str,
@@ -93,13 +93,13 @@ impl Function {
     }
 }
 
-/// An argument that is text, in whatever encoding.
+/// A text argument, in any encoding.
 fn a_text() -> Coercion {
     Coercion::new_exact(TypeSignatureClass::Native(logical_string()))
         .with_encoding_preservation(EncodingPreservation::dictionary())
 }
 
-/// An argument that is a whole number.
+/// An integer argument.
 fn an_int() -> Coercion {
     Coercion::new_implicit(
         TypeSignatureClass::Native(logical_int64()),
@@ -192,7 +192,7 @@ mod tests {
         Ok(cells.join(","))
     }
 
-    /// Asks for an expression over each encoding of the column, which must not matter.
+    /// Evaluates an expression over each encoding of the column; the results must be equal.
     pub(super) async fn over(values: &[Option<&str>], expression: &str) -> Result<String> {
         let context = context(values);
         let mut answers = Vec::new();

@@ -1,7 +1,7 @@
 //! The numbers that the page filters: resets by interval, cause, container, port and host.
 //!
-//! The page adds up cells that pass its filters, so that each of its numbers is exact. What makes
-//! the cube too large for a page is made coarser here, and the page says what.
+//! The page adds up cells that pass its filters, so that each of its numbers is exact. A dimension
+//! that makes the cube too large for a page is made coarser here, and the page says which one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,19 +15,19 @@ use super::scale::Scale;
 use super::source::{self, Source};
 use crate::error::Error;
 
-/// Values of one dimension that the page can show one by one.
+/// Maximum number of values of one dimension that the page shows one by one.
 const MOST_VALUES: usize = 200;
 
-/// Combinations of cause, container, port and host. A dozen bytes each.
+/// Maximum number of combinations of cause, container, port and host, a dozen bytes each.
 const MOST_COMBINATIONS: usize = 20_000;
 
-/// Counts of a combination in an interval. Five bytes each.
+/// Maximum number of counts of a combination in an interval, five bytes each.
 const MOST_COUNTS: usize = 300_000;
 
-/// The timeline has at least so many intervals, as far as they are there.
+/// Minimum number of intervals in the timeline, if the window has that many.
 const LEAST_INTERVALS: i64 = 100;
 
-/// What the page filters by, all values that were found.
+/// The dimensions that the page filters by, with all values found.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     pub(super) causes: Dictionary<String>,
@@ -36,7 +36,7 @@ pub(super) struct Keys {
     pub(super) hosts: Dictionary<String>,
 }
 
-/// The same as the page has it.
+/// The dimensions for the page, with rare values folded.
 #[derive(Debug)]
 pub(super) struct FoldedKeys {
     pub(super) causes: Folded<String>,
@@ -48,7 +48,7 @@ pub(super) struct FoldedKeys {
 /// Cause, container, port and host, as numbers.
 pub(super) type Key = [u32; 4];
 
-/// A row of counts as it comes from SQL.
+/// A row of counts from SQL.
 #[derive(Debug)]
 pub(super) struct KeyRow {
     pub(super) cause: String,
@@ -58,7 +58,7 @@ pub(super) struct KeyRow {
     pub(super) n: u64,
 }
 
-/// The rows of a result that [`source::count_by`] asks for.
+/// The rows of a result of [`source::count_by`].
 pub(super) fn key_rows(batch: &RecordBatch) -> Result<Vec<KeyRow>, Error> {
     let containers = batches::texts(batch, "container_name")?;
     let pods = batches::texts(batch, "k8s_pod")?;
@@ -97,7 +97,7 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) async fn of(source: &Source<'_>, scale: Scale) -> Result<Self, Error> {
-        // Plain columns and whole intervals: a rollup can answer it.
+        // Plain columns and whole intervals, so that a rollup can answer the query.
         let bucket = format!("date_bin({}, time)", scale.interval());
         let sql = source::count_by(&bucket, "bucket", &source.within());
         let mut counts = Self { scale, rows: Vec::new(), keys: Keys::default() };
@@ -121,7 +121,7 @@ impl Counts {
         self.rows.iter().map(|row| row.n).sum()
     }
 
-    /// The cube, as fine as a page bears.
+    /// The finest cube that fits into a page.
     pub(super) fn fit(&self) -> (Cube, FoldedKeys, Scale) {
         self.fit_within(MOST_COMBINATIONS, MOST_COUNTS)
     }
@@ -147,7 +147,7 @@ impl Counts {
             if limits == [0; 3] || cells.len() <= most_combinations && has_intervals {
                 scale = scale.coarser();
             } else {
-                // The dimension with the most values loses half of them.
+                // Halve the dimension with the most values.
                 let largest = (0..3).max_by_key(|at| (limits[*at] > 0, sizes[*at])).unwrap_or(0);
                 limits[largest] = limits[largest].min(sizes[largest]) / 2;
             }
@@ -167,7 +167,7 @@ impl Counts {
 impl Keys {
     fn fold(&self, [containers, ports, hosts]: [usize; 3]) -> FoldedKeys {
         FoldedKeys {
-            // There are only as many as the taxonomy has.
+            // Never folded: the taxonomy bounds the number of causes.
             causes: self.causes.fold(usize::MAX - 1),
             containers: self.containers.fold(containers),
             ports: self.ports.fold(ports),
@@ -175,7 +175,7 @@ impl Keys {
         }
     }
 
-    /// The page's key of a row; `None` where a value came only after the cube was counted.
+    /// The page's key of a row; `None` if a value appeared only after the cube was counted.
     pub(super) fn find(&self, folded: &FoldedKeys, row: &KeyRow) -> Option<Key> {
         Some([
             self.causes.entry(&folded.causes, &row.cause)?,
@@ -217,18 +217,18 @@ impl Cells {
     }
 }
 
-/// The cube as the page has it.
+/// The cube for the page.
 #[derive(Debug, Serialize)]
 pub(super) struct Cube {
     #[serde(flatten)]
     cells: Cells,
-    /// For each cell, how many intervals further and how many resets there, in turn.
+    /// For each cell, alternately the number of intervals to skip and the resets there.
     times: Vec<Vec<u64>>,
 }
 
 impl Cube {
     fn new(cells: &HashMap<Key, BTreeMap<u32, u64>>) -> Self {
-        // In a fixed order, so that the same recording gives the same file.
+        // A fixed order, so that the same recording gives the same file.
         let mut order: Vec<_> = cells.iter().collect();
         order.sort_unstable_by_key(|(key, _)| **key);
         let mut cube = Self { cells: Cells::default(), times: Vec::with_capacity(order.len()) };

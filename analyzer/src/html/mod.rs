@@ -1,9 +1,9 @@
-//! `report --html`: one page with everything in it.
+//! `report --html`: one self-contained page.
 //!
 //! SQL counts the recording into small tables ([`cube`], [`stacks`], [`peers`], [`coverage`]),
-//! which the page gets as JSON ([`data`]); its script filters and draws them. What was recorded
-//! is untrusted: [`text`] makes it visible, [`page`] puts it where the browser reads it as data,
-//! and the script gives it to the page as text only.
+//! which the page gets as JSON ([`data`]); its script filters and draws them. Recorded text is
+//! untrusted: [`text`] makes it visible, [`page`] embeds it where the browser reads it as data,
+//! and the script inserts it into the page as text only.
 
 mod batches;
 mod causes;

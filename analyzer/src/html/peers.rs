@@ -10,22 +10,22 @@ use super::cube::{Cells, FoldedKeys, Key, Keys, key_rows};
 use super::source::{Source, all_of, count_by};
 use crate::error::Error;
 
-/// Of all resets.
+/// Peers listed for all resets.
 const MOST_OVERALL: usize = 100;
 
-/// Of each cause and of each container, so that a filter by one finds its own.
+/// Peers listed for each cause and each container, so that a filter by one finds its peers.
 const MOST_OF_EACH: usize = 10;
 
-/// What these may add.
+/// Maximum number of peers that all causes, or all containers, add.
 const MOST_OF_ALL_EACH: usize = 300;
 
 const MOST_CELLS: usize = 150_000;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Peers {
-    /// Those that are the most frequent of all come first.
+    /// The most frequent overall come first.
     names: Vec<String>,
-    /// How many there are.
+    /// The number of peers in the window.
     distinct: u64,
     cells: PeerCells,
 }
@@ -37,7 +37,7 @@ struct PeerCells {
     cells: Cells,
 }
 
-/// The addresses to list, and how many there are.
+/// The addresses to list, and the number of all addresses.
 async fn most_frequent(source: &Source<'_>, within: &str) -> Result<(Vec<String>, u64), Error> {
     let peer = source.peer();
     let overall = format!(
@@ -63,7 +63,7 @@ async fn most_frequent(source: &Source<'_>, within: &str) -> Result<(Vec<String>
                 distinct = batches::counts(&batch, "peers")?.first().copied().unwrap_or(distinct);
             }
             for name in batches::texts(&batch, "peer")?.into_iter().flatten() {
-                // What was recorded goes back into SQL below: only as a canonical address.
+                // Recorded text goes into SQL below, but only as a canonical address.
                 let is_address = name.parse().is_ok_and(|ip: IpAddr| ip.to_string() == name);
                 if is_address && known.insert(name.clone()) {
                     names.push(name);
@@ -103,7 +103,7 @@ pub(super) async fn of(
 
     let mut peers = Peers { distinct, ..Peers::default() };
     for (name, cells) in names.into_iter().zip(counted) {
-        // Whole peers only: a peer's numbers are exact or it is not listed.
+        // Complete peers only: a peer is listed with exact numbers or not at all.
         if peers.cells.peer.len() + cells.len() > MOST_CELLS {
             break;
         }

@@ -14,14 +14,14 @@ const MOST_STACKS: usize = 500;
 
 const MOST_CELLS: usize = 40_000;
 
-/// The kernel walks no deeper than this (`kernel.perf_event_max_stack`), a file may.
+/// The kernel walks no deeper than this (`kernel.perf_event_max_stack`); a file may have more.
 const MOST_FRAMES: usize = 128;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Stacks {
     /// Names of functions.
     frames: Vec<String>,
-    /// Stacks as numbers of frames, root first.
+    /// Stacks as indices into `frames`, root first.
     paths: Vec<Vec<u32>>,
     cells: StackCells,
 }
@@ -56,7 +56,7 @@ pub(super) async fn of(
     let mut stacks = Stacks::default();
     let mut frames: HashMap<String, u32> = HashMap::new();
     for (_, stack, cells) in ranked.into_iter().take(MOST_STACKS) {
-        // Whole stacks only, the most frequent first.
+        // Complete stacks only, the most frequent first.
         if stacks.cells.stack.len() + cells.len() > MOST_CELLS {
             break;
         }

@@ -1,9 +1,9 @@
-//! Recorded text as the page shows it.
+//! Recorded text, prepared for the page.
 
-/// So much of a name is shown. What was recorded may be of any length.
+/// Maximum number of characters shown of a name. Recorded text may have any length.
 const LONGEST: usize = 300;
 
-/// The text with whatever would not be seen, or would turn the reading direction, as an escape.
+/// The text with escapes for characters that are invisible or change the reading direction.
 pub(super) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for (place, letter) in text.chars().enumerate() {
@@ -20,7 +20,7 @@ pub(super) fn visible(text: &str) -> String {
     shown
 }
 
-/// Marks of direction, of joining, of width zero, tags and separators of lines.
+/// Direction marks, joiners, zero-width characters, tags and line separators.
 fn is_invisible(letter: char) -> bool {
     matches!(letter,
         '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'

@@ -1,10 +1,10 @@
-//! Values as text, row by row.
+//! Values formatted as text, row by row.
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// One row of a batch at a time; null is empty. The strings are used again for each row.
+/// Formats one row of a batch at a time; null is empty. The strings are reused for each row.
 pub(super) struct Row<'a> {
     columns: Vec<ArrayFormatter<'a>>,
     values: Vec<String>,

@@ -1,4 +1,4 @@
-//! Parquet and Arrow IPC: for other programs, with their types.
+//! Parquet and Arrow IPC: typed output for other programs.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use parquet::file::properties::WriterProperties;
 
 use super::encode::Encode;
 
-/// What a row group may grow to before it is written: memory does not grow with the result.
+/// Maximum size of a row group, so that memory does not grow with the result.
 const ROW_GROUP_ROWS: usize = 1 << 20;
 const ROW_GROUP_BYTES: usize = 64 << 20;
 
-/// The types that every reader knows: views are how we read text, and many programs do not.
+/// The equivalent types that every reader supports: many programs do not support text views.
 fn plain(data_type: &DataType) -> DataType {
     let field = |field: &FieldRef| -> FieldRef {
         Arc::new(field.as_ref().clone().with_data_type(plain(field.data_type())))
@@ -37,7 +37,7 @@ fn plain(data_type: &DataType) -> DataType {
 
 fn plain_schema(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter();
-    // A query's plan leaves notes of its own in the metadata.
+    // Drops the metadata that a query plan leaves in the schema.
     Arc::new(Schema::new(
         fields
             .map(|field| Field::new(field.name(), plain(field.data_type()), field.is_nullable()))
@@ -55,11 +55,11 @@ fn plain_batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, A
     RecordBatch::try_new(Arc::clone(schema), columns)
 }
 
-/// One Parquet file.
+/// Encodes one Parquet file.
 #[derive(Debug)]
 pub(super) struct Parquet {
     schema: SchemaRef,
-    /// `None` once it is finished.
+    /// `None` after the file is finished.
     writer: Option<ArrowWriter<Vec<u8>>>,
 }
 
@@ -72,7 +72,7 @@ impl Parquet {
             .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
             .set_created_by(format!("tcprst {}", env!("CARGO_PKG_VERSION")))
             .build();
-        // As in the recorded files: the Parquet types say it all.
+        // As in the recorded files: the Parquet types are sufficient.
         let options =
             ArrowWriterOptions::new().with_skip_arrow_metadata(true).with_properties(properties);
         let writer = ArrowWriter::try_new_with_options(Vec::new(), Arc::clone(&schema), options)?;
@@ -86,7 +86,7 @@ impl Encode for Parquet {
             return Ok(Vec::new());
         };
         writer.write(&plain_batch(batch, &self.schema)?)?;
-        // The writer counts its bytes itself: what is taken out here moves no offset.
+        // The writer counts its bytes itself, so draining its buffer changes no offset.
         Ok(std::mem::take(writer.inner_mut()))
     }
 
@@ -98,7 +98,7 @@ impl Encode for Parquet {
     }
 }
 
-/// An Arrow IPC stream.
+/// Encodes an Arrow IPC stream.
 pub(super) struct ArrowStream {
     schema: SchemaRef,
     writer: StreamWriter<Vec<u8>>,

@@ -7,13 +7,13 @@ use arrow::error::ArrowError;
 use super::cells;
 use super::encode::Encode;
 
-/// How values are kept apart.
+/// The separator and the quoting of values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
-    /// RFC 4180: a value with a separator, a quote or a line end is quoted.
+    /// RFC 4180: a value that contains a separator, a quote or a line end is quoted.
     Csv,
-    /// There is no quoting in text/tab-separated-values: a tab, a line end and a backslash in a
-    /// value are written `\t`, `\n`, `\r` and `\\`, as PostgreSQL's COPY does.
+    /// text/tab-separated-values has no quoting: a tab, a line end and a backslash in a value are
+    /// written `\t`, `\n`, `\r` and `\\`, as in PostgreSQL's COPY.
     Tsv,
 }
 
@@ -54,7 +54,7 @@ impl Delimited {
                 }
             }
         }
-        // Readers take an empty line for no row at all.
+        // Readers ignore an empty line.
         if self.style == Style::Csv && text.len() == start {
             text.push_str("\"\"");
         }

@@ -1,14 +1,14 @@
-//! Text of strangers, made harmless for a terminal.
+//! Escapes untrusted text for a terminal.
 //!
-//! A process names itself: its name could move the cursor, change the title or answer back
-//! through the terminal. Characters that turn the direction of writing would let a row look
-//! like another, and a line separator that only some programs know would break it.
+//! A process chooses its name, which could move the cursor, change the title or send input back
+//! through the terminal. Characters that change the writing direction could disguise a row, and a
+//! line separator that only some programs recognize would break it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
-/// Whether a character does something to a terminal or to the layout, instead of being shown.
+/// Whether a character affects the terminal or the layout instead of being shown.
 pub fn acts(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -23,7 +23,7 @@ pub fn acts(c: char) -> bool {
         )
 }
 
-/// A value for people: what acts is written as Rust writes it, `\n` or `\u{1b}`.
+/// A value for people: characters that act are escaped as in Rust, `\n` or `\u{1b}`.
 pub fn escape(value: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !value.chars().any(|c| acts(c) && !keep(c)) {
         return Cow::Borrowed(value);
@@ -41,8 +41,8 @@ pub fn escape(value: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Formats for programs go to a file as they are. Somebody who looks at them in a terminal gets
-/// `\u001b` for what acts, which JSON reads back as the same text.
+/// Formats for programs go to a file unchanged. In a terminal, characters that act are shown as
+/// `\u001b`, which JSON reads back as the same text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terminal {
     is_one: bool,

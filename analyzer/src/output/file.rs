@@ -16,11 +16,11 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = match fs::metadata(path) {
-        // A device or a pipe must not be replaced by a file.
+        // Write into a device or pipe; do not replace it with a file.
         Ok(found) if !found.is_file() => {
             return OpenOptions::new().write(true).open(path)?.write_all(bytes);
         }
-        // The target of a link is replaced, not the link.
+        // Replace the target of a link, not the link.
         Ok(_) => fs::canonicalize(path)?,
         Err(_) => path.to_owned(),
     };
@@ -30,7 +30,7 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     };
     let mut file = tempfile::Builder::new()
         .prefix(".tcprst-")
-        // The same permissions as any new file: 0666 without the bits of the umask.
+        // The default of a new file; the umask applies.
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder)?;
     file.write_all(bytes)?;

@@ -1,4 +1,4 @@
-//! JSON, as one array or line by line.
+//! JSON as one array, or as one object per line.
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -7,7 +7,7 @@ use arrow::json::writer::{JsonArray, LineDelimited, Writer};
 
 use super::encode::Encode;
 
-/// Without explicit nulls the keys of an object would depend on its values.
+/// With explicit nulls, because otherwise the keys of an object would depend on its values.
 fn builder() -> WriterBuilder {
     WriterBuilder::new().with_explicit_nulls(true)
 }
@@ -35,7 +35,7 @@ impl Encode for Json {
     }
 }
 
-/// One object a line.
+/// One object per line.
 pub(super) struct Ndjson(Writer<Vec<u8>, LineDelimited>);
 
 impl Ndjson {

@@ -1,4 +1,4 @@
-//! A table of GitHub's Markdown.
+//! A table in GitHub-flavored Markdown.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -45,8 +45,7 @@ impl Encode for Markdown {
     }
 }
 
-/// One cell. Nothing in a value may become markup: neither Markdown's nor HTML's, and no link
-/// that a reader could be sent along.
+/// Appends one cell. A value must not become Markdown, HTML or a link that a reader could follow.
 fn cell(text: &mut String, value: &str) {
     text.push(' ');
     let value = escape::escape(value, |_| false);
@@ -58,9 +57,9 @@ fn cell(text: &mut String, value: &str) {
             '<' => text.push_str("&lt;"),
             '>' => text.push_str("&gt;"),
             '&' => text.push_str("&amp;"),
-            // Between letters it is no emphasis, and `tcp_v4_rcv` stays readable.
+            // Between letters it is not emphasis, so `tcp_v4_rcv` stays readable.
             '_' if is_word(before) && is_word(rest.peek().copied()) => text.push(c),
-            // `http://` and `www.` alone make a link.
+            // Only `http://` and `www.` make a link.
             ':' if rest.peek() != Some(&'/') => text.push(c),
             '.' if before != Some('w') && before != Some('W') => text.push(c),
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '!' | '|' | '~'

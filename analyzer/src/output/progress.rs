@@ -1,4 +1,4 @@
-//! How far a long query is: one line on the terminal, gone when the result comes.
+//! The progress of a long query: one line on the terminal, erased before the result.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 use super::numbers::thousands;
 
-/// Before that, a line would only flicker.
+/// Delay before the line is first shown; in a shorter query it would only flicker.
 const PATIENCE: Duration = Duration::from_millis(500);
 const EVERY: Duration = Duration::from_millis(200);
 
-/// The line of one query. Dropping it takes the line away, however the query ends.
+/// The progress line of one query. Dropping it erases the line, however the query ends.
 #[expect(missing_debug_implementations, reason = "a plan is shown by EXPLAIN")]
 pub struct Progress {
     query: Option<Query>,
@@ -30,12 +30,12 @@ struct Query {
 }
 
 impl Progress {
-    /// No line.
+    /// A progress that shows no line.
     pub fn off() -> Self {
         Self { query: None, is_shown: false }
     }
 
-    /// A line where stderr is a terminal. To be called in the runtime.
+    /// Shows a line if stderr is a terminal. Must be called in the runtime.
     pub fn new(plan: &Arc<dyn ExecutionPlan>) -> Self {
         if !io::stderr().is_terminal() {
             return Self::off();
@@ -46,7 +46,7 @@ impl Progress {
         Self { query: Some(Query { plan, total, started: Instant::now(), ticks }), is_shown: false }
     }
 
-    /// Waits until the line is to be shown anew.
+    /// Waits until the line is due to be shown again.
     pub async fn due(&mut self) {
         match &mut self.query {
             Some(query) => {
@@ -64,13 +64,13 @@ impl Progress {
                 Some(total) => format!("{read} of {} rows read, {seconds:.1} s", thousands(total)),
                 None => format!("{read} rows read, {seconds:.1} s"),
             };
-            // Nobody can be told that stderr is closed.
+            // A closed stderr cannot be reported.
             let _ = write!(io::stderr(), "\r\x1b[K{line}");
             self.is_shown = true;
         }
     }
 
-    /// Makes room for rows; where they go to the terminal too, they are the progress from now on.
+    /// Erases the line before rows are printed. It is not shown again if stdout is a terminal.
     pub fn give_way(&mut self) {
         self.erase();
         if io::stdout().is_terminal() {
@@ -91,7 +91,7 @@ impl Drop for Progress {
     }
 }
 
-/// Rows that the scans of a plan have given so far.
+/// Rows that the scans of a plan have produced so far.
 fn rows_read(plan: &dyn ExecutionPlan) -> usize {
     let children = plan.children();
     if children.is_empty() {
@@ -100,8 +100,8 @@ fn rows_read(plan: &dyn ExecutionPlan) -> usize {
     children.iter().map(|child| rows_read(child.as_ref())).sum()
 }
 
-/// Rows that they will give, where statistics know: a filter in a scan makes it a guess, and a
-/// guess that is passed by looks like a fault.
+/// Rows that the scans will produce, if statistics are exact. With a filter they are an estimate,
+/// and a query that exceeds its estimate looks faulty.
 fn rows_in(plan: &dyn ExecutionPlan) -> Option<usize> {
     let children = plan.children();
     if children.is_empty() {

@@ -10,19 +10,19 @@ use unicode_width::UnicodeWidthStr as _;
 use super::encode::Encode;
 use super::{cells, escape};
 
-/// Rows that decide the widths. Looking at all of them would keep the whole result in memory;
-/// a later cell that is wider moves its own row and no other.
+/// Rows that determine the widths. Using all rows would keep the whole result in memory; a wider
+/// cell further down shifts only its own row.
 const WIDTH_ROWS: usize = 1000;
 
-/// Width of a column of a query plan.
+/// Maximum width of a column of a query plan.
 const PLAN_WIDTH: usize = 80;
 
-/// What a line end in a value means.
+/// The meaning of a line end in a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cells {
-    /// It is part of a value and is escaped: a row is a line.
+    /// Part of the value: it is escaped, so that a row is one line.
     OneLine,
-    /// It is layout, as in a query plan.
+    /// Layout, as in a query plan.
     Lines,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct TextTable {
     cells: Cells,
     header: Vec<String>,
     right: Vec<bool>,
-    /// Rows that wait for the widths.
+    /// Rows buffered until the widths are known.
     waiting: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
 }
@@ -52,7 +52,7 @@ impl TextTable {
         }
     }
 
-    /// Fixes the widths and writes the header and what waited for them.
+    /// Fixes the widths, then writes the header and the buffered rows.
     fn start(&mut self, text: &mut String) {
         let waiting = std::mem::take(&mut self.waiting);
         let mut widths: Vec<usize> = self.header.iter().map(|name| name.width()).collect();
@@ -62,7 +62,7 @@ impl TextTable {
             }
         }
         if self.cells == Cells::Lines {
-            // Lines of a plan can have thousands of characters; nothing stands to their right.
+            // Lines of a plan can have thousands of characters; no column follows to their right.
             widths.iter_mut().for_each(|width| *width = (*width).min(PLAN_WIDTH));
         }
         self.line(text, &self.header, &widths);
@@ -74,7 +74,7 @@ impl TextTable {
         self.widths = Some(widths);
     }
 
-    /// One row: a line, or as many as its highest cell has.
+    /// Writes one row, with as many lines as its highest cell.
     fn line(&self, text: &mut String, row: &[String], widths: &[usize]) {
         let height = row.iter().map(|cell| cell.lines().count()).max().unwrap_or(0).max(1);
         for at in 0..height {

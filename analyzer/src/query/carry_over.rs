@@ -1,4 +1,4 @@
-//! What the user has made in a session goes on in the next.
+//! Carries tables and views that the user created over to the next session.
 
 use datafusion::error::Result;
 use datafusion::logical_expr::TableType;
@@ -6,7 +6,7 @@ use datafusion::prelude::SessionContext;
 
 use crate::error::CATALOG;
 
-/// Takes over each table and view that the new session does not have by itself.
+/// Copies each table and view that the new session lacks.
 pub(super) async fn tables(from: &SessionContext, to: &SessionContext) -> Result<()> {
     let schema = |context: &SessionContext| context.catalog(CATALOG)?.schema("public");
     let (Some(old), Some(new)) = (schema(from), schema(to)) else {
@@ -25,8 +25,8 @@ pub(super) async fn tables(from: &SessionContext, to: &SessionContext) -> Result
             }
         }
     }
-    // A view holds on to the tables that it was made over: it is made again, over those of now.
-    // It may look at another view, which then comes first.
+    // A view refers to the tables it was created over, so create it again over the current tables.
+    // It may use another view, which must be created first.
     while !views.is_empty() {
         let mut left = Vec::new();
         let tried = views.len();
@@ -40,7 +40,7 @@ pub(super) async fn tables(from: &SessionContext, to: &SessionContext) -> Result
             }
         }
         if left.len() == tried {
-            // Over something that is gone. It goes on over what was there.
+            // Their sources are gone: keep the old views with the old sources.
             for (name, view) in left {
                 new.register_table(name, view)?;
             }

@@ -1,5 +1,5 @@
-//! Ctrl-C. Without a handler the process would leave behind what did not fit into memory, and
-//! half a file of COPY.
+//! Handles Ctrl-C. Without a handler the process would leave behind its spill files and the partial
+//! output file of a COPY.
 
 use std::future::Future;
 use std::io;
@@ -13,10 +13,10 @@ use tokio::signal::ctrl_c;
 use crate::error::{Error, INTERRUPTED};
 use crate::output::stderr::tell;
 
-/// How long a cancelled query may take to let go of its files.
+/// How long a cancelled query may take to close its files.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Does the work until it is done or somebody presses Ctrl-C. Dropping a query cancels it.
+/// Runs the work until it is done or Ctrl-C is pressed. Dropping a query cancels it.
 pub(crate) async fn cancellable<T>(
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
@@ -30,8 +30,8 @@ pub(crate) async fn cancellable<T>(
     }
 }
 
-/// Ends the process after Ctrl-C even where its main thread cannot: it may wait for somebody to
-/// read what it has printed.
+/// Ends the process after Ctrl-C even if its main thread is blocked, for example on a pipe without
+/// a reader.
 pub(crate) fn watch(runtime: &Runtime, leftovers: impl Fn() -> Vec<PathBuf> + Send + 'static) {
     runtime.spawn(async move {
         if ctrl_c().await.is_ok() {
@@ -42,12 +42,12 @@ pub(crate) fn watch(runtime: &Runtime, leftovers: impl Fn() -> Vec<PathBuf> + Se
     });
 }
 
-/// Waits until the tasks of a query that was dropped are gone, because they close their files
-/// then. `before` is how many tasks there were without it.
+/// Waits until the tasks of a dropped query have ended and closed their files. `before` is the
+/// number of tasks before the query.
 pub(crate) async fn settle(before: usize) {
     let until = tokio::time::Instant::now() + GRACE;
     while tokio::time::Instant::now() < until {
-        // One more time after the last of them: files are removed in the background.
+        // Sleep once more after the last task: files are removed in the background.
         let settled = Handle::current().metrics().num_alive_tasks() <= before;
         tokio::time::sleep(Duration::from_millis(20)).await;
         if settled {
@@ -56,7 +56,7 @@ pub(crate) async fn settle(before: usize) {
     }
 }
 
-/// Removes the folders in which this process kept what did not fit into memory.
+/// Removes the spill folders of this process.
 pub(crate) fn remove(folders: &[PathBuf]) {
     for folder in folders {
         let mut tries = 3;
@@ -64,7 +64,7 @@ pub(crate) fn remove(folders: &[PathBuf]) {
             if error.kind() == io::ErrorKind::NotFound {
                 break;
             }
-            // A task that is not gone yet may have put a file there meanwhile.
+            // A remaining task may have created a file in between.
             tries -= 1;
             if tries == 0 {
                 tell(&format!("cannot remove {}: {error}", folder.display()));

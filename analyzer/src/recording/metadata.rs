@@ -1,8 +1,8 @@
-//! The Parquet metadata of the files at hand: kept, as long as there is room for them.
+//! A cache of the Parquet metadata of open files, limited in size.
 //!
-//! That of a file of 57 columns takes some 90 KB, and two recorders that seal a segment every five
-//! minutes leave 17,280 files a month. What a listing needs of each is copied out of it; a scan
-//! reads it again where it was not kept, which takes some 0.1 ms.
+//! The metadata of a file with 57 columns takes about 90 KB, and two recorders that seal a segment
+//! every five minutes produce 17,280 files a month. A listing copies the values that it needs. A
+//! scan reads metadata again if it was not kept, which takes about 0.1 ms.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use tcprst_schema::paths::Table;
 
-/// Where the metadata of a table's files are kept.
+/// The room that keeps the metadata of a table's files.
 ///
-/// Rows and rollups have rooms of their own: a query of the rollup needs only to know how many
-/// rows there are, and would otherwise find the room full of the metadata that it does not need.
+/// Rows and rollups have separate rooms: a query of the rollup only needs the number of rows from
+/// the row files, and their metadata would otherwise fill the room.
 pub(crate) fn room_of(table: Table) -> &'static Room {
     static ROWS: Room = Room::of(128 << 20);
     static OTHERS: Room = Room::of(128 << 20);
@@ -25,7 +25,7 @@ pub(crate) fn room_of(table: Table) -> &'static Room {
     }
 }
 
-/// So many bytes and no more.
+/// A limited number of bytes for metadata.
 #[derive(Debug)]
 pub(crate) struct Room {
     bytes: usize,
@@ -37,7 +37,7 @@ impl Room {
         Self { bytes, taken: AtomicUsize::new(0) }
     }
 
-    /// Keeps them, if there is room left.
+    /// Keeps the metadata if there is room left.
     pub(crate) fn keep(&'static self, metadata: ParquetMetaData) -> Kept {
         let bytes = metadata.memory_size();
         let with_them = |taken: usize| taken.checked_add(bytes).filter(|all| *all <= self.bytes);
@@ -48,11 +48,11 @@ impl Room {
     }
 }
 
-/// The metadata of one file, or nothing.
+/// The metadata of one file, or nothing if it was not kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept(Option<Arc<Counted>>);
 
-/// Takes its room as long as it is there.
+/// Metadata that occupies its room until it is dropped.
 #[derive(Debug)]
 struct Counted {
     metadata: Arc<ParquetMetaData>,
@@ -67,7 +67,7 @@ impl Drop for Counted {
 }
 
 impl Kept {
-    /// What is kept, or what the file says once more.
+    /// The kept metadata, or else read again from the file.
     pub(crate) fn or_read(&self, file: &File) -> Result<Arc<ParquetMetaData>, ParquetError> {
         match &self.0 {
             Some(kept) => Ok(Arc::clone(&kept.metadata)),

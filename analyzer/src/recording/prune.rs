@@ -1,4 +1,4 @@
-//! Which times a query can be about, from its filters: files of other times are not even opened.
+//! Derives the time range of a query from its filters: files outside it are not even opened.
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
@@ -14,7 +14,7 @@ pub struct Times {
 impl Times {
     pub const ALL: Times = Times { from_us: i64::MIN, to_us: i64::MAX };
 
-    /// What all filters leave of the column `time`. A filter that is not understood leaves all.
+    /// The times that pass all filters. An unsupported filter passes all times.
     pub fn of_filters<'a>(filters: impl IntoIterator<Item = &'a Expr>) -> Self {
         filters.into_iter().fold(Self::ALL, |times, filter| times.and(Self::of(filter)))
     }
@@ -48,7 +48,7 @@ impl Times {
         }
     }
 
-    /// Times that compare so with `us`.
+    /// Times for which `time op us` holds.
     pub(crate) fn compared(op: Operator, us: i64) -> Self {
         match op {
             Operator::Eq => Self { from_us: us, to_us: us.saturating_add(1) },
@@ -60,7 +60,7 @@ impl Times {
         }
     }
 
-    /// Whether a segment with rows from the first to (before) the second can have such a row.
+    /// Whether a segment with rows in `first_us..end_us` can have a row in this range.
     pub fn meet(self, first_us: i64, end_us: i64) -> bool {
         first_us.saturating_sub(LATE_US) < self.to_us && self.from_us < end_us
     }
@@ -71,12 +71,12 @@ pub(crate) fn is_time(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if column.name == "time")
 }
 
-/// A time as the planner leaves it: it has cast the literal to the column's type.
+/// The value of a time literal; the planner has cast it to the type of the column.
 pub(crate) fn literal_us(expr: &Expr) -> Option<i64> {
     match expr {
         Expr::Literal(ScalarValue::TimestampMicrosecond(us, _), _) => *us,
         Expr::Literal(ScalarValue::TimestampNanosecond(ns, _), _) => {
-            // Only a whole microsecond compares like one.
+            // Only whole microseconds compare the same way.
             ns.filter(|ns| ns.rem_euclid(1000) == 0).map(|ns| ns.div_euclid(1000))
         }
         _ => None,

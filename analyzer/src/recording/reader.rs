@@ -1,8 +1,8 @@
-//! How DataFusion's Parquet scan gets at the bytes of a segment.
+//! Reads the bytes of a segment for DataFusion's Parquet scan.
 //!
-//! The footer was read when the segment was opened, and is read again only where there was no room
-//! to keep it (see [`crate::recording::metadata`]). The files are local: reading at an offset is one system
-//! call, where an object store would hand each range to another thread and open the file anew.
+//! The footer was read when the segment was opened, and is read again only if there was no room to
+//! keep it (see [`crate::recording::metadata`]). The files are local: reading at an offset is one system call;
+//! an object store would pass each range to another thread and reopen the file.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -28,11 +28,11 @@ use parquet::file::metadata::ParquetMetaData;
 
 use crate::recording::metadata::Kept;
 
-/// Where the file is, and its footer: rides on DataFusion's file.
+/// The path and the footer of a file, attached to DataFusion's file as an extension.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) path: PathBuf,
-    /// Device and inode: another file of that name has another footer.
+    /// Device and inode: another file with the same name has another footer.
     pub(crate) identity: (u64, u64),
     pub(crate) metadata: Kept,
 }
@@ -42,7 +42,7 @@ impl Known {
         (attributes.dev(), attributes.ino())
     }
 
-    /// Opens it, unless it has been removed, or replaced by a merged one, meanwhile.
+    /// Opens the file, unless it has been removed or replaced by a merged file.
     fn open(&self) -> io::Result<File> {
         let file = File::open(&self.path)?;
         if Self::identity_of(&file.metadata()?) == self.identity {
@@ -53,7 +53,7 @@ impl Known {
     }
 }
 
-/// Makes readers of files that are [`Known`].
+/// Creates readers for files with a [`Known`] extension.
 #[derive(Debug)]
 pub(crate) struct LocalFiles;
 
@@ -100,8 +100,8 @@ impl AsyncFileReader for LocalFile {
         std::future::ready(self.read(&range)).boxed()
     }
 
-    /// Tells the kernel all of them first: a disk then reads the others while one is waited for. A
-    /// query over two columns, not in the page cache, took a tenth less.
+    /// First announces all ranges to the kernel, so that the disk reads ahead while one range is
+    /// awaited. A query over two columns outside the page cache took a tenth less time.
     fn get_byte_ranges(
         &mut self,
         ranges: Vec<Range<u64>>,
@@ -113,7 +113,7 @@ impl AsyncFileReader for LocalFile {
                 continue;
             };
             let advice = PosixFadviseAdvice::POSIX_FADV_WILLNEED;
-            // Where it is refused, reading is as slow as without it.
+            // If the kernel refuses, reading is only slower.
             let _ = posix_fadvise(self.file.as_fd(), offset, length, advice);
         }
         std::future::ready(ranges.iter().map(|range| self.read(range)).collect()).boxed()

@@ -1,5 +1,5 @@
-//! `cause` and `blame` by today's rules where a segment was written by older ones, so that old
-//! recordings improve. The evidence is read instead of the verdict; nothing is written.
+//! Derives `cause` and `blame` by current rules for segments written under older rules, so that
+//! old recordings improve. It reads the evidence instead of the verdict and writes nothing.
 
 use std::sync::Arc;
 
@@ -22,21 +22,21 @@ use crate::recording::scan::{Read, scan_files};
 use crate::recording::sealed::Sealed;
 use crate::recording::types::text_type;
 
-/// What `cause(...)` takes.
+/// The arguments of `cause(...)`.
 const EVIDENCE: [&str; 5] = ["stack", "reason", "sk_state", "sk_flags", "answered_flags"];
 
-/// Whether the causes of a segment are by older rules.
+/// Whether the causes of a segment come from older rules.
 pub(crate) fn is_older(footer: &Footer) -> bool {
     footer.taxonomy_version < TAXONOMY_VERSION
 }
 
-/// Whether they can be derived anew: a file without all of the evidence keeps what its recorder
-/// said, which saw more.
+/// Whether the causes can be derived again. A file without all of the evidence keeps the verdict of
+/// its recorder, which saw more.
 pub(crate) fn is_due(segment: &Sealed) -> bool {
     is_older(&segment.footer) && EVIDENCE.iter().all(|column| segment.has_column(column))
 }
 
-/// Scans files of older rules as if today's had written them; `schema` is that of `resets`.
+/// Scans files of older rules as if written under current ones; `schema` is that of `resets`.
 pub(crate) fn scan(
     state: &dyn Session,
     schema: &SchemaRef,
@@ -48,7 +48,7 @@ pub(crate) fn scan(
     })
 }
 
-/// What `scan` gives for a projection, with `cause` and `blame` derived where they are asked for.
+/// The result of `scan` for a projection, with `cause` and `blame` derived if requested.
 pub(crate) fn derived(
     state: &dyn Session,
     schema: &SchemaRef,

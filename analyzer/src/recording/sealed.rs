@@ -21,7 +21,7 @@ use crate::recording::metadata::{Kept, room_of};
 use crate::recording::reader::Known;
 use crate::recording::types::text_type;
 
-/// What is known of a sealed file without reading its rows.
+/// A sealed file, described without reading its rows.
 #[derive(Debug)]
 pub struct Sealed {
     pub path: PathBuf,
@@ -29,34 +29,33 @@ pub struct Sealed {
     pub bytes: u64,
     pub rows: i64,
     pub row_groups: usize,
-    /// Least and greatest value of its column of times, where the footer has them.
+    /// Minimum and maximum of the time column, if the footer has them.
     pub times: Option<(i64, i64)>,
-    /// The file as DataFusion scans it, without statistics.
+    /// The file for a DataFusion scan, without statistics.
     scan: PartitionedFile,
 }
 
-/// Why a file is not part of the answer.
+/// The reason why a file is left out of the answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     #[error(transparent)]
     Open(#[from] io::Error),
-    #[error("damaged or cut off: {0}")]
+    #[error("damaged or truncated: {0}")]
     Parquet(#[from] ParquetError),
     #[error(transparent)]
     Footer(#[from] FooterError),
-    #[error("its path cannot be used: {0}")]
+    #[error("unusable path: {0}")]
     Path(#[from] object_store::path::Error),
 }
 
 /// Reads the footer of a file.
 ///
-/// A file that was cut anywhere fails here and not in the middle of a query, because the
-/// footer is its end.
+/// A truncated file fails here and not in the middle of a query, because the footer is at the end.
 pub fn open(path: &Path) -> Result<Sealed, Unusable> {
     read(path, |_| Kept::default())
 }
 
-/// The same, for a table's scans: what they need of it is kept, if there is room.
+/// Reads the footer and keeps its metadata for scans of the table, if there is room.
 pub(crate) fn open_to_scan(path: &Path, table: Table) -> Result<Sealed, Unusable> {
     read(path, |metadata| room_of(table).keep(metadata))
 }
@@ -94,19 +93,19 @@ fn read(path: &Path, keep: impl FnOnce(ParquetMetaData) -> Kept) -> Result<Seale
 }
 
 impl Sealed {
-    /// Its columns as they are read.
+    /// The columns of the file, with the types of the reader.
     pub fn physical_schema(&self) -> SchemaRef {
         self.scan.arrow_schema.clone().unwrap_or_else(|| Arc::new(Schema::empty()))
     }
 
-    /// Whether the file has this column: one of an older recorder may lack it.
+    /// Whether the file has this column; a file of an older recorder may lack it.
     pub fn has_column(&self, name: &str) -> bool {
         self.physical_schema().column_with_name(name).is_some()
     }
 
     /// The file with the statistics that a table of this schema can use: the number of rows
-    /// answers `count(*)` without a scan, and the times spare whole files. Those of the other
-    /// columns are for the reader, row group by row group.
+    /// answers `count(*)` without a scan, and the times allow a query to skip whole files. The
+    /// reader uses the statistics of other columns, row group by row group.
     pub fn scan(&self, schema: &SchemaRef) -> PartitionedFile {
         let mut statistics = Statistics::new_unknown(schema);
         statistics.num_rows = Precision::Exact(usize::try_from(self.rows).unwrap_or(0));
@@ -127,7 +126,7 @@ impl Sealed {
     }
 }
 
-/// The file's columns as they are read: text keeps its dictionary.
+/// The columns of a file with the types of the reader: text keeps its dictionary.
 fn physical_schema(metadata: &ParquetMetaData) -> Result<SchemaRef, ParquetError> {
     let schema = parquet_to_arrow_schema(metadata.file_metadata().schema_descr(), None)?;
     let fields = schema.fields().iter().map(|field| match field.data_type() {
@@ -137,10 +136,10 @@ fn physical_schema(metadata: &ParquetMetaData) -> Result<SchemaRef, ParquetError
     Ok(shared(Schema::new(fields.collect::<Vec<_>>())))
 }
 
-/// Schemas that differ: one for each table and version of the recorder.
+/// Maximum number of distinct schemas: one for each table and version of the recorder.
 const SCHEMAS: usize = 32;
 
-/// The same schema, if a file before had it: thousands of files have few schemas.
+/// The shared copy of a schema: thousands of files have few distinct schemas.
 fn shared(schema: Schema) -> SchemaRef {
     static KNOWN: Mutex<Vec<SchemaRef>> = Mutex::new(Vec::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +153,7 @@ fn shared(schema: Schema) -> SchemaRef {
     schema
 }
 
-/// Range of the first column, which is a table's time.
+/// The range of the first column, which is the time of a table.
 fn times(metadata: &ParquetMetaData) -> Option<(i64, i64)> {
     let of_group = |at: usize| {
         let group = metadata.row_group(at);

@@ -11,18 +11,18 @@ use arrow::ipc::reader::StreamReader;
 use tcprst_schema::arrow::by_name;
 use tcprst_schema::footer::{Footer, FooterError};
 
-/// What each message of the stream starts with, before its length.
+/// The marker at the start of each message of the stream, before its length.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
-/// What a spool holds at the moment.
+/// The current content of a spool.
 #[derive(Debug)]
 pub struct Live {
     pub path: PathBuf,
     pub footer: Footer,
     pub bytes: u64,
-    /// Whole batches, in the table's schema.
+    /// Complete batches, in the schema of the table.
     pub batches: Vec<RecordBatch>,
-    /// What stopped the reading before the end, other than a message in the making.
+    /// The error that stopped reading before the end; an unfinished message is not an error.
     pub damage: Option<ArrowError>,
 }
 
@@ -32,7 +32,7 @@ impl Live {
     }
 }
 
-/// Why a spool is not part of the answer.
+/// The reason why a spool is left out of the answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     #[error(transparent)]
@@ -43,14 +43,14 @@ pub enum Unusable {
     Footer(#[from] FooterError),
 }
 
-/// Reads a spool up to its last whole batch; `None` where not even its schema is written yet.
+/// Reads a spool up to its last complete batch; `None` if its schema is not written yet.
 ///
-/// All of it is read at once: the recorder removes the spool as soon as it is sealed, and the
-/// rows must then come from one of the two and not from neither.
+/// It reads the whole spool at once: the recorder removes the spool as soon as it is sealed, and
+/// the rows must then come from one of the two files and not from neither.
 pub fn read(path: &Path, schema: &SchemaRef) -> Result<Option<Live>, Unusable> {
     let mut file = File::open(path)?;
     let bytes = file.metadata()?.len();
-    // Any first four bytes would be taken for a length, and a foreign file for a cut one.
+    // The reader takes any first four bytes for a length, and would see a foreign file as cut.
     let mut start = Vec::new();
     (&file).take(8).read_to_end(&mut start)?;
     match start.first_chunk() {
@@ -81,7 +81,7 @@ pub fn read(path: &Path, schema: &SchemaRef) -> Result<Option<Live>, Unusable> {
     Ok(Some(live))
 }
 
-/// The end of the file within a message: it is being written right now, or its writer died.
+/// Whether the file ends within a message: it is being written, or its writer died.
 fn is_cut(error: &ArrowError) -> bool {
     matches!(error, ArrowError::IoError(_, source) if source.kind() == io::ErrorKind::UnexpectedEof)
 }

@@ -31,13 +31,13 @@ impl Step {
         }
     }
 
-    /// Units of `date_trunc` that are at least so long.
+    /// Units of `date_trunc` that are at least as long as the step.
     pub(crate) fn units(self) -> &'static [&'static str] {
         const UNITS: [&str; 7] = ["minute", "hour", "day", "week", "month", "quarter", "year"];
         &UNITS[self as usize..]
     }
 
-    /// Parts of a time that are the same within the step.
+    /// Parts of a time that are constant within the step.
     pub(crate) fn parts(self) -> &'static [&'static str] {
         const PARTS: [&str; 10] =
             ["minute", "hour", "day", "dow", "isodow", "doy", "week", "month", "quarter", "year"];

@@ -1,4 +1,4 @@
-//! `tcprst-analyze verify`: whole recordings are ok, and each kind of damage has its line.
+//! `tcprst-analyze verify`: intact recordings are ok, and each kind of damage is reported.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,7 +15,7 @@ use crate::common::{
     Recording, START_US, batch, footer, loss, name, one_line, put, rows, stderr, write_parquet,
 };
 
-/// What a recorder would write below the rows.
+/// The footer that a recorder would write.
 fn whole(rows: usize, lost: u64, before: u64) -> Footer {
     let account = vec![CpuAccount { seen: before, lost: 0 }];
     Footer { seen: rows as u64 + lost, lost, account, ..footer(rows) }
@@ -41,7 +41,7 @@ fn lose(recording: &Recording, seq: u32, count: u64) {
     write_parquet(&path, &batch(LOSS_COLUMNS, &rows), LOSS_COLUMNS, Some(&whole(1, 0, 0)));
 }
 
-/// Problem of each file that has one, by file name, and the exit code.
+/// The problem of each file with one, by file name, and the exit code.
 fn problems(recording: &Recording) -> (HashMap<String, String>, i32) {
     let output = recording.analyze(&["verify", "--format", "json"]);
     let files: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
@@ -90,7 +90,7 @@ fn damage_is_found() {
     let recording = recording();
     let path = name(1).sealed(recording.path(), Table::Resets);
     let bytes = fs::read(&path).unwrap();
-    // Within the pages: the footer is whole, and a query of other columns would not see it.
+    // Damage in the pages: the footer is intact, and a query of other columns would not see it.
     let mut flipped = bytes.clone();
     flipped[4..400].iter_mut().for_each(|byte| *byte ^= 0xff);
     fs::write(&path, flipped).unwrap();
@@ -98,18 +98,18 @@ fn damage_is_found() {
     assert_eq!((found.len(), code), (1, 1), "{found:?}");
 
     fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
-    assert!(problem(&recording).contains("damaged or cut off"));
+    assert!(problem(&recording).contains("damaged or truncated"));
     fs::write(&path, b"").unwrap();
-    assert!(problem(&recording).contains("damaged or cut off"));
+    assert!(problem(&recording).contains("damaged or truncated"));
 }
 
 #[test]
 fn numbers_that_do_not_add_up_are_told() {
     for (from, count, footer, told) in [
-        (8, 3, whole(4, 2, 5), "3 rows, its footer says 4"),
+        (8, 3, whole(4, 2, 5), "3 rows, but its footer says 4"),
         (8, 3, Footer { seen: 9, ..whole(3, 2, 5) }, "seen 9 is not written 3 + lost 2"),
         (9, 3, whole(3, 2, 5), "3 numbers are missing, but only 2"),
-        (8, 3, whole(3, 2, 8), "number 8 of CPU 0, but the segment starts behind 8"),
+        (8, 3, whole(3, 2, 8), "number 8 of CPU 0, but the segment starts after 8"),
     ] {
         let recording = recording();
         seal(&recording, 2, from, count, &footer);
@@ -121,7 +121,7 @@ fn numbers_that_do_not_add_up_are_told() {
     let path = name(2).sealed(recording.path(), Table::Resets);
     let twice = [rows(8, 2), rows(9, 1)].concat();
     write_parquet(&path, &batch(COLUMNS, &twice), COLUMNS, Some(&whole(3, 2, 5)));
-    assert!(problem(&recording).contains("number 9 of CPU 0 twice"));
+    assert!(problem(&recording).contains("duplicate number 9 of CPU 0"));
 }
 
 #[test]
@@ -141,12 +141,12 @@ fn a_file_in_the_wrong_place_is_told() {
     let other = recording.path().join("resets/date=2026-11-22").join(path.file_name().unwrap());
     put(&other, &fs::read(&path).unwrap());
     fs::remove_file(&path).unwrap();
-    assert!(problem(&recording).contains("belongs into the folder date=2026-11-21"));
+    assert!(problem(&recording).contains("belongs in the folder date=2026-11-21"));
 
     let recording = Recording::new();
-    // From 20:18 on, a row a minute: the last are of the next day.
+    // One row per minute from 20:18: the last rows are of the next day.
     seal(&recording, 1, 1, 600, &whole(600, 0, 0));
-    assert!(problem(&recording).contains("rows of another day than 2026-11-21"));
+    assert!(problem(&recording).contains("rows of a day other than 2026-11-21"));
 
     let foreign = Recording::new();
     let path = name(1).sealed(foreign.path(), Table::Resets);
@@ -158,8 +158,10 @@ fn a_file_in_the_wrong_place_is_told() {
 fn losses_agree_with_the_footers() {
     let recording = recording();
     lose(&recording, 3, 1);
-    assert!(problem(&recording).contains("tells of 1 lost resets of web-1, the footers of 2"));
-    // Where retention has removed files, nobody can tell.
+    assert!(
+        problem(&recording).contains("reports 1 lost resets of web-1, but the footers report 2")
+    );
+    // After retention has removed files, the sums cannot be compared.
     fs::remove_file(name(1).sealed(recording.path(), Table::Resets)).unwrap();
     assert_eq!(problems(&recording), (HashMap::new(), 0));
 }
@@ -187,10 +189,10 @@ fn a_rollup_counts_its_segment() {
     roll_up(&recording, 1, 5);
     assert_eq!(problems(&recording), (HashMap::new(), 0));
     roll_up(&recording, 1, 4);
-    assert!(problem(&recording).contains("counts 4 resets, its segment has 5"));
+    assert!(problem(&recording).contains("counts 4 resets, but its segment has 5"));
     roll_up(&recording, 1, 5);
     roll_up(&recording, 7, 5);
-    assert!(problem(&recording).contains("no segment of resets has its name"));
+    assert!(problem(&recording).contains("resets has no segment of this name"));
 }
 
 #[test]
@@ -198,7 +200,7 @@ fn spools_are_read_too() {
     let recording = recording();
     let path = recording.spool(4, &[rows(11, 2), rows(13, 2)], 0);
     let bytes = fs::read(&path).unwrap();
-    // A message in the making is no problem.
+    // An unfinished message is not a problem.
     fs::write(&path, &bytes[..bytes.len() - 20]).unwrap();
     assert_eq!(problems(&recording), (HashMap::new(), 0));
     fs::write(&path, b"not an Arrow stream, but long enough").unwrap();

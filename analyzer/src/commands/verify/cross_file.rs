@@ -1,4 +1,4 @@
-//! What files say of each other.
+//! Compares statements of files about each other.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -13,13 +13,13 @@ pub(super) fn compare(checked: &mut Vec<Checked>) {
     checked.extend(told);
 }
 
-/// The folder of a recording that a file is in.
+/// The recording folder that contains a file.
 fn recording(path: &Path) -> PathBuf {
     // DIR/TABLE/date=.../FILE
     path.ancestors().nth(3).unwrap_or(path).to_owned()
 }
 
-/// Each rollup counts the rows of the segment of its name.
+/// Each rollup must count the rows of the segment with its name.
 fn compare_rollups(checked: &mut [Checked]) {
     let key = |file: &Checked| Some((recording(&file.path), file.name()?));
     let segments: HashMap<(PathBuf, SegmentName), Option<i64>> = checked
@@ -35,12 +35,12 @@ fn compare_rollups(checked: &mut [Checked]) {
         match segments.get(&of) {
             Some(Some(rows)) if *rows != file.sum => {
                 let sum = file.sum;
-                file.wrong(format_args!("counts {sum} resets, its segment has {rows}"));
+                file.wrong(format_args!("counts {sum} resets, but its segment has {rows}"));
             }
             Some(_) => {}
-            // It comes just before its segment, which may have come since we looked.
+            // A rollup is written just before its segment, which may exist by now.
             None if is_coming(&of) => {}
-            None => file.wrong("no segment of resets has its name"),
+            None => file.wrong("resets has no segment of this name"),
         }
     }
 }
@@ -53,19 +53,19 @@ fn is_coming((dir, name): &(PathBuf, SegmentName)) -> bool {
 #[derive(Debug, Default)]
 struct Boot {
     dir: PathBuf,
-    /// How often each number of a file was seen: once for each run of the recorder.
+    /// How often each file number occurs: once for each run of the recorder.
     numbers: BTreeMap<u32, u32>,
-    /// Lost, by the footers of `resets` and by the rows of `losses`.
+    /// Lost resets by the footers of `resets`, and by the rows of `losses`.
     footers: u64,
     losses: u64,
     is_recovered: bool,
-    /// Something is not there (yet), so that the two cannot be compared.
+    /// Some files are missing or unfinished, so that the two sums cannot be compared.
     is_partial: bool,
 }
 
 impl Boot {
-    /// A recorder numbers its files from 1. Where one is missing (retention removes the oldest)
-    /// the numbers say so.
+    /// Whether all files are present. A recorder numbers its files from 1, so a gap shows a missing
+    /// file (retention removes the oldest).
     fn is_whole(&self) -> bool {
         let runs: Vec<u32> = self.numbers.values().copied().collect();
         let has_all = self.numbers.keys().copied().eq(1..=self.numbers.len() as u32);
@@ -73,7 +73,7 @@ impl Boot {
     }
 }
 
-/// `losses` tells of as many resets as the footers of `resets`.
+/// `losses` must report as many resets as the footers of `resets`.
 fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
     let mut boots: BTreeMap<(PathBuf, String, String), Boot> = BTreeMap::new();
     let mut names: HashMap<(PathBuf, SegmentName), u32> = HashMap::new();
@@ -99,7 +99,7 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
             Kind::Sealed(LOSSES) => boot.losses += file.sum.cast_unsigned(),
             _ => {}
         }
-        // A segment's rollup has its name, and so has what its recovery found lost.
+        // The rollup of a segment has its name, and so has the losses file of its recovery.
         let seq = name.seq();
         let times = names.entry((dir, name)).or_default();
         *times += 1;
@@ -109,13 +109,13 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
     }
     let mut told = Vec::new();
     for ((_, host, _), boot) in boots {
-        // What was told before a recorder was killed may be told again when it is recovered.
+        // Losses reported before a recorder was killed may be reported again on recovery.
         let agrees =
             boot.losses == boot.footers || (boot.is_recovered && boot.losses > boot.footers);
         if boot.is_whole() && !agrees {
             let mut file = Checked::new(Kind::Sealed(LOSSES), &boot.dir.join(LOSSES));
             file.wrong(format_args!(
-                "tells of {} lost resets of {host}, the footers of {}",
+                "reports {} lost resets of {host}, but the footers report {}",
                 boot.losses, boot.footers
             ));
             told.push(file);

@@ -1,4 +1,4 @@
-//! One file, read wholly.
+//! Checks one file by reading it completely.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -23,11 +23,11 @@ pub(super) const RESETS: &str = Table::Resets.name();
 pub(super) const LOSSES: &str = Table::Losses.name();
 pub(super) const ROLLUP: &str = Table::ResetsPerMinute.name();
 
-/// The folders of a recording.
+/// The table folders of a recording.
 pub(super) const TABLES: [&str; 5] =
     [RESETS, LOSSES, Table::Ledger.name(), Table::Containers.name(), ROLLUP];
 
-/// Problems of one file that are told; a damaged one has thousands.
+/// Maximum number of problems reported for one file; a damaged one has thousands.
 const MOST_TOLD: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +50,11 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Ok,
-    /// A recorder writes to it, or left it when it was killed.
+    /// A recorder writes to the file, or left it when it was killed.
     Live,
-    /// It can be read, and what it says does not add up.
+    /// The file is readable, but its content is inconsistent.
     Wrong,
-    /// It cannot be read, or not wholly.
+    /// The file cannot be read, or not completely.
     Broken,
 }
 
@@ -69,7 +69,7 @@ impl Status {
     }
 }
 
-/// What is known of a file.
+/// The result for one file.
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) kind: Kind,
@@ -102,7 +102,7 @@ impl Checked {
     }
 
     fn tell(&mut self, problem: &dyn Display) {
-        // Errors of libraries can have several lines.
+        // Library errors can have several lines.
         let text = problem.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         if self.problems.len() < MOST_TOLD && !self.problems.contains(&text) {
             self.problems.push(text);
@@ -118,17 +118,17 @@ impl Checked {
     }
 }
 
-/// Reads a file to its end; `None` where it is gone.
+/// Reads a file to its end; `None` if it was removed.
 pub(super) fn check(kind: Kind, path: &Path) -> Option<Checked> {
     let checked = Checked::new(kind, path);
     match kind {
         Kind::SetAside => {
-            Some(checked.broken("set aside by the recorder: it could not be recovered"))
+            Some(checked.broken("set aside by the recorder, which could not recover it"))
         }
         Kind::Spool => check_spool(checked),
         Kind::Sealed(_) => match File::open(path) {
             Ok(file) => Some(check_sealed(checked, file)),
-            // Removed by the recorder's retention since it was listed.
+            // The recorder's retention removed the file after the listing.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => Some(checked.broken(error)),
         },
@@ -144,11 +144,13 @@ fn check_spool(mut checked: Checked) -> Option<Checked> {
             live.batches.iter().for_each(|batch| rows.take(batch, &mut checked));
             checked.footer = Some(live.footer);
             match live.damage {
-                Some(damage) => Some(checked.broken(format_args!("damaged behind them: {damage}"))),
+                Some(damage) => {
+                    Some(checked.broken(format_args!("damaged after these rows: {damage}")))
+                }
                 None => Some(checked),
             }
         }
-        // Nothing was written to it yet.
+        // The file is still empty.
         Ok(None) => {
             checked.status = Status::Live;
             checked.rows = Some(0);
@@ -162,7 +164,7 @@ fn check_spool(mut checked: Checked) -> Option<Checked> {
 fn check_sealed(mut checked: Checked, file: File) -> Checked {
     let builder = match ParquetRecordBatchReaderBuilder::try_new(file) {
         Ok(builder) => builder,
-        Err(error) => return checked.broken(format_args!("damaged or cut off: {error}")),
+        Err(error) => return checked.broken(format_args!("damaged or truncated: {error}")),
     };
     let metadata = builder.metadata().file_metadata().clone();
     let pairs = metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
@@ -176,12 +178,12 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
     };
     let name = checked.name();
     if name.is_none() {
-        checked.wrong("its name is not that of a segment");
+        checked.wrong("its name is not a segment name");
     }
     if let Some(date) = name.as_ref().map(SegmentName::date) {
         let folder = checked.path.parent().and_then(Path::file_name);
         if folder.is_none_or(|folder| folder != format!("date={date}").as_str()) {
-            checked.wrong(format_args!("it belongs into the folder date={date}"));
+            checked.wrong(format_args!("it belongs in the folder date={date}"));
         }
     }
     let table = checked.kind.table();
@@ -198,16 +200,16 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
     checked.rows = Some(rows.count);
     if rows.count != metadata.num_rows() {
         checked.wrong(format_args!(
-            "{} rows, its metadata says {}",
+            "{} rows, but its metadata says {}",
             rows.count,
             metadata.num_rows()
         ));
     }
-    // A rollup's footer says how many resets it counts.
+    // The footer of a rollup has the number of counted resets.
     let (told, what) =
         if table == ROLLUP { (checked.sum, "counted resets") } else { (rows.count, "rows") };
     if told.cast_unsigned() != footer.written {
-        checked.wrong(format_args!("{told} {what}, its footer says {}", footer.written));
+        checked.wrong(format_args!("{told} {what}, but its footer says {}", footer.written));
     }
     if table == RESETS {
         if footer.seen != footer.written + footer.lost {
@@ -216,7 +218,7 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
                 footer.seen, footer.written, footer.lost
             ));
         }
-        // Those of several recorders, where segments were merged.
+        // A merged segment may have the numbers of several recorders.
         if footer.merged.is_empty() {
             rows.numbers.compare(&footer, &mut checked);
         }
@@ -225,9 +227,9 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
     for (column, nulls) in rows.required.into_iter().zip(rows.nulls) {
         match nulls {
             Some(0) => {}
-            Some(nulls) => checked.wrong(format_args!("{nulls} nulls in the column {column}")),
+            Some(nulls) => checked.wrong(format_args!("{nulls} nulls in column {column}")),
             None if is_current && rows.count > 0 => {
-                checked.wrong(format_args!("no column {column}"));
+                checked.wrong(format_args!("column {column} is missing"));
             }
             None => {}
         }
@@ -236,14 +238,14 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
     checked
 }
 
-/// What is looked at while the rows go by.
+/// The values collected while the rows are read.
 struct Rows {
     name: Option<SegmentName>,
     is_resets: bool,
     count: i64,
     numbers: Numbers,
     required: Vec<&'static str>,
-    /// Nulls in each of them; `None` where it is missing.
+    /// Nulls in each required column; `None` if the column is missing.
     nulls: Vec<Option<usize>>,
 }
 
@@ -275,7 +277,7 @@ impl Rows {
             let others = times.iter().flatten().filter(|time| !name.can_hold(*time)).count();
             if others > 0 {
                 checked.wrong(format_args!(
-                    "rows of another day than {}, or before its first time",
+                    "rows of a day other than {}, or from before its first time",
                     name.date()
                 ));
             }
@@ -289,7 +291,7 @@ impl Rows {
     }
 }
 
-/// Columns that have a value in each row.
+/// Columns that must have a value in each row.
 fn required(table: &str) -> Vec<&'static str> {
     fn names<R>(columns: &'static [Column<R>]) -> Vec<&'static str> {
         columns.iter().filter(|column| !column.nullable).map(|column| column.name).collect()

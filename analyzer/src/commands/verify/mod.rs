@@ -1,7 +1,7 @@
-//! `tcprst-analyze verify`: reads every file of a recording wholly.
+//! `tcprst-analyze verify`: reads every file of a recording completely.
 //!
-//! A query opens footers and reads the columns that it needs; only here each page of each file
-//! is decoded ([`file`]), and what files say of each other is compared ([`cross_file`]).
+//! A query opens footers and reads the columns that it needs. Only verify decodes each page of each
+//! file ([`file`]) and compares statements of files about each other ([`cross_file`]).
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write};
@@ -30,7 +30,7 @@ mod numbers;
 
 use file::{Checked, Kind, Status};
 
-/// What a recorder that was killed leaves of a spool that it cannot read.
+/// Extension of a spool that the recorder could not recover after it was killed.
 const DAMAGED: &str = "damaged";
 
 pub fn run(
@@ -42,7 +42,7 @@ pub fn run(
     let mut found = Vec::new();
     for dir in dirs {
         fs::read_dir(dir).map_err(|source| Error::Folder { path: dir.clone(), source })?;
-        // Spools first: one that is sealed meanwhile is found twice and never not at all.
+        // List spools first: a spool sealed during the listing is then seen twice, never missed.
         list(
             &spool_dir(dir),
             &mut |path| {
@@ -91,7 +91,7 @@ pub fn run(
     Ok(if wrong + broken == 0 { Outcome::Complete } else { Outcome::Partial })
 }
 
-/// Files below a folder, sorted. Without the folder there are none.
+/// Lists files below a folder, sorted; none if the folder does not exist.
 fn list(
     top: &Path,
     choose: &mut dyn FnMut(&Path) -> Option<(Kind, PathBuf)>,
@@ -106,7 +106,7 @@ fn list(
     let mut paths: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
     paths.sort();
     for path in paths {
-        // Links are not followed: a link to a folder could be a circle.
+        // Links are not followed: a link to a folder could form a cycle.
         let kind = fs::symlink_metadata(&path).map(|attributes| attributes.file_type());
         if kind.is_ok_and(|kind| kind.is_dir()) {
             list(&path, choose, found)?;
@@ -117,7 +117,7 @@ fn list(
     Ok(())
 }
 
-/// Checks each file; `None` for one that is gone by now. How far it is stands on the terminal.
+/// Checks each file; `None` for a file removed since. Shows the progress on a terminal.
 fn check_all(found: &[(Kind, PathBuf)], threads: usize) -> Vec<Option<Checked>> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {

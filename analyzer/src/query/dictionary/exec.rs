@@ -24,11 +24,11 @@ use futures::StreamExt as _;
 use super::case_column::Key;
 use super::groups::Groups;
 
-/// Groups that are handed on at once: few batches, because whoever reads one hashes its
-/// dictionary as a whole.
+/// Groups emitted in one batch: few batches, because each reader of a batch hashes its whole
+/// dictionary.
 const EMIT_ROWS: usize = 256 * 1024;
 
-/// Stands for the partial aggregate that it was made of.
+/// Replaces the partial aggregate that it was made from.
 #[derive(Debug)]
 pub(super) struct DictionaryAggregate {
     partial: Arc<AggregateExec>,
@@ -119,14 +119,14 @@ fn accumulators(partial: &AggregateExec) -> Result<Vec<Box<dyn GroupsAccumulator
 /// The state of one partition.
 struct Work {
     partial: Arc<AggregateExec>,
-    /// `None` at its end.
+    /// `None` after the end of the input.
     input: Option<SendableRecordBatchStream>,
     keys: Vec<Key>,
     groups: Groups,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
-    /// Group of each row of the batch at hand.
+    /// Group of each row of the current batch.
     numbers: Vec<usize>,
-    /// What is to be handed on, last first.
+    /// Batches to emit, last first.
     ready: Vec<RecordBatch>,
     memory: MemoryReservation,
     metrics: BaselineMetrics,
@@ -147,7 +147,7 @@ impl Work {
                     let time = self.metrics.elapsed_compute().clone();
                     let _timer = time.timer();
                     self.take_in(&batch?)?;
-                    // The next step adds up groups that come more than once.
+                    // The final aggregate merges groups that were emitted more than once.
                     if self.memory.try_resize(self.size()).is_err() {
                         self.hand_on()?;
                     }
@@ -190,7 +190,7 @@ impl Work {
         Ok(())
     }
 
-    /// Makes batches of all groups, and starts anew.
+    /// Turns all groups into batches to emit and resets the state.
     fn hand_on(&mut self) -> Result<()> {
         let rows = self.groups.len();
         if rows > 0 {

@@ -1,4 +1,4 @@
-//! Aggregate functions that do not take numbers into dictionaries get the text itself.
+//! Expands text for aggregate functions that do not accept dictionaries.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, ExprSchemable as _, LogicalPlan, cast};
 use datafusion::optimizer::AnalyzerRule;
 
-/// Those that DataFusion 55 refuses on a dictionary.
+/// Functions that DataFusion 55 rejects on a dictionary.
 const SPELLED: [&str; 2] = ["approx_distinct", "string_agg"];
 
-/// The rule.
+/// The analyzer rule that casts their arguments to plain text.
 #[derive(Debug)]
 pub struct SpellOut;
 

@@ -1,4 +1,4 @@
-//! Numbers for values, and for combinations of them.
+//! Numbers for values and for combinations of values.
 
 use std::mem::size_of;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::pairs::Pairs;
 use super::values::Values;
 use crate::recording::types::text_type;
 
-/// No number yet.
+/// Marks a value that has no number yet.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Whether groups by these expressions can be numbered, and whether that pays.
+/// Whether groups by these expressions can be numbered and numbering is faster.
 pub(super) fn can_number(exprs: &[Arc<dyn PhysicalExpr>], schema: &Schema) -> Result<bool> {
     let types = exprs.iter().map(|expr| expr.data_type(schema)).collect::<Result<Vec<_>>>()?;
     let is_text = |data_type: &DataType| *data_type == text_type();
@@ -33,14 +33,14 @@ fn is_number(data_type: &DataType) -> bool {
     )
 }
 
-/// The groups so far.
+/// The groups found so far.
 pub(super) struct Groups {
     columns: Vec<Values>,
-    /// One fewer than there are columns.
+    /// One entry fewer than `columns`.
     pairs: Vec<Pairs>,
-    /// With one column: the group of each of its numbers.
+    /// With one column: the group of each value number.
     alone: Vec<u32>,
-    /// Its number in each group.
+    /// With one column: the value number of each group.
     singles: Vec<u32>,
     scratch: Vec<u32>,
 }
@@ -60,7 +60,7 @@ impl Groups {
         self.pairs.last().map_or(self.singles.len(), |pairs| pairs.parts.len())
     }
 
-    /// Group of each row.
+    /// Sets `numbers` to the group of each row.
     pub(super) fn number(&mut self, keys: &[ArrayRef], numbers: &mut Vec<usize>) -> Result<()> {
         numbers.clear();
         let Some((first, others)) = keys.split_first() else {
@@ -90,7 +90,7 @@ impl Groups {
         Ok(())
     }
 
-    /// The columns of all groups; it starts anew.
+    /// The columns of all groups; resets the state.
     pub(super) fn take(&mut self) -> Result<Vec<ArrayRef>> {
         let mut numbers: Vec<Vec<u32>> = Vec::with_capacity(self.columns.len());
         let mut prefix: Vec<u32> = match self.pairs.last() {

@@ -1,10 +1,10 @@
-//! Groups by number: text columns are numbers into dictionaries in the files already, and
-//! DataFusion would spell each row's text out again to find its group.
+//! Grouping by number: text columns in the files are already indices into dictionaries, but
+//! DataFusion would expand the text of each row again to find its group.
 //!
-//! [`GroupByNumber`] puts [`exec::DictionaryAggregate`] in the place of each first (partial)
-//! aggregate that groups by such a column. It looks at every text of a dictionary once, and at
-//! rows only as numbers; the aggregate functions themselves are DataFusion's. What it hands on is
-//! what the partial aggregate would have, so that the rest of the plan stays as it is.
+//! [`GroupByNumber`] replaces each first (partial) aggregate that groups by such a column with
+//! [`exec::DictionaryAggregate`]. It hashes every text of a dictionary once and handles rows only
+//! as numbers; the aggregate functions themselves are DataFusion's. It emits the same batches as
+//! the partial aggregate, so that the rest of the plan does not change.
 
 mod case_column;
 mod exec;
@@ -26,7 +26,7 @@ use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 use exec::DictionaryAggregate;
 pub use expand_text::SpellOut;
 
-/// The rule.
+/// The optimizer rule that groups by number.
 #[derive(Debug)]
 pub struct GroupByNumber;
 
@@ -58,7 +58,7 @@ impl PhysicalOptimizerRule for GroupByNumber {
     }
 }
 
-/// The same aggregate by number, or `None` where it is of another kind.
+/// The same aggregate by number, or `None` if the aggregate does not qualify.
 fn replaced(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let group_by = aggregate.group_expr();
     let is_plain = group_by.is_single()
@@ -74,7 +74,7 @@ fn replaced(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>>
         AggregateMode::Partial => {
             Some(Arc::new(DictionaryAggregate::new(Arc::new(aggregate.clone()))))
         }
-        // One thread: the two steps were made one.
+        // With one thread, DataFusion combines both steps in one aggregate.
         AggregateMode::Single
             if aggregate.input().properties().partitioning.partition_count() == 1 =>
         {

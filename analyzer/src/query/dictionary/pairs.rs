@@ -8,8 +8,8 @@ use datafusion::error::Result;
 
 use super::groups::{NONE, as_number};
 
-/// Combinations are looked up in a square of this many cells (16 MiB) where they fit in, and are
-/// hashed where they do not.
+/// Combinations are looked up in a table of this many cells (16 MiB) if they fit, and are hashed
+/// otherwise.
 const SQUARE_CELLS: usize = 4 << 20;
 
 /// Numbers for pairs of numbers.
@@ -17,14 +17,14 @@ const SQUARE_CELLS: usize = 4 << 20;
 pub(super) struct Pairs {
     /// The pair of each number.
     pub(super) parts: Vec<(u32, u32)>,
-    /// Numbers by pair, `width` to a line.
+    /// Numbers by pair, in lines of `width` cells.
     square: Vec<u32>,
     width: usize,
     hashed: HashMap<u64, u32, BuildHasherDefault<Mix>>,
 }
 
 impl Pairs {
-    /// Turns `left` into the numbers of its pairs with `right`, whose numbers are below `widest`.
+    /// Replaces `left` with the numbers of its pairs with `right`; those are below `widest`.
     pub(super) fn number(&mut self, left: &mut [u32], right: &[u32], widest: usize) -> Result<()> {
         let lines = left.iter().max().map_or(0, |most| *most as usize + 1);
         self.make_room(lines, widest);
@@ -64,7 +64,7 @@ impl Pairs {
         Ok(number)
     }
 
-    /// Makes the square large enough, or gives it up for good.
+    /// Enlarges the table, or switches to hashing permanently.
     fn make_room(&mut self, lines: usize, widest: usize) {
         if self.width == 0 && !self.parts.is_empty() {
             return;
@@ -96,13 +96,13 @@ impl Pairs {
     }
 }
 
-/// Mixes one number: the keys are small numbers that nobody chose to collide.
+/// A hasher of one number: the keys are small numbers, and none is chosen to collide.
 #[derive(Default)]
 pub(super) struct Mix(u64);
 
 impl Mix {
     pub(super) fn of(value: u64) -> u64 {
-        // Fibonacci hashing; the fold brings the good upper bits down to where tables look.
+        // Fibonacci hashing; the fold moves the good upper bits down to where hash tables look.
         let mixed = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ (mixed >> 32)
     }

@@ -18,25 +18,25 @@ use super::groups::{NONE, as_number};
 use super::pairs::Mix;
 use crate::recording::types::text_type;
 
-/// The number of null.
+/// The number that represents null.
 const NULL: u32 = 0;
-/// Integers that are found without a look into the map: 4 KiB of them.
+/// Integers that are found without a lookup in the map: 4 KiB of them.
 const RECENT: usize = 256;
 
 /// Numbers for the values of one column.
 pub(super) struct Values {
     data_type: DataType,
-    /// DataFusion's map, whose hash of a text takes a third of the standard library's time.
+    /// DataFusion's map: it hashes a text in a third of the standard library's time.
     texts: TextMap<Arc<str>, u32>,
     /// Texts by number, from 1.
     spelled: Vec<Arc<str>>,
     spelled_bytes: usize,
-    /// The dictionary that was seen last, and the number of each of its values. All batches of
-    /// a row group share one.
+    /// The last dictionary, and the number of each of its values. All batches of a row group
+    /// share one dictionary.
     seen: Option<(StringArray, Vec<u32>)>,
     integers: HashMap<i64, u32, BuildHasherDefault<Mix>>,
-    /// Integers that came lately and their numbers, each where its hash says: one comparison
-    /// instead of a look into the map.
+    /// Recent integers and their numbers, indexed by hash: one comparison instead of a lookup in
+    /// the map.
     recent: [(i64, u32); RECENT],
     counted: Vec<i64>,
 }
@@ -55,7 +55,7 @@ impl Values {
         }
     }
 
-    /// Numbers given so far, with null's.
+    /// The count of numbers assigned so far, including the one for null.
     pub(super) fn count(&self) -> usize {
         1 + self.spelled.len() + self.counted.len()
     }
@@ -80,7 +80,7 @@ impl Values {
                 .iter()
                 .map(|text| text.map_or(Ok(NULL), |text| self.text(text)))
                 .collect::<Result<Vec<_>>>()?;
-            // Kept, so that its address stays its own.
+            // Kept alive, so that no other dictionary reuses its address.
             self.seen = Some((values.clone(), of_value));
         }
         let Some((_, of_value)) = &self.seen else { return Ok(()) };
@@ -89,7 +89,7 @@ impl Values {
             return Ok(());
         };
         let keys = column.keys();
-        // What stands where a row is null may be anything.
+        // The key of a null row is arbitrary, even out of bounds.
         let in_bounds = |key: &i32| of_value[(*key as u32 as usize).min(last)];
         numbers.extend(keys.values().iter().map(in_bounds));
         blank(numbers, keys.nulls());
@@ -111,7 +111,7 @@ impl Values {
     fn number_integers(&mut self, column: &ArrayRef, numbers: &mut Vec<u32>) -> Result<()> {
         let column = cast(column, &DataType::Int64)?;
         let column = column.as_primitive::<Int64Type>();
-        // Whatever stands where a row is null gets no number.
+        // The value of a null row is arbitrary and gets no number.
         let is_valid = |at: usize| column.nulls().is_none_or(|nulls| nulls.is_valid(at));
         for (at, value) in column.values().iter().enumerate() {
             let place = Mix::of(value.cast_unsigned()) as usize % RECENT;
@@ -139,7 +139,7 @@ impl Values {
         Ok(number)
     }
 
-    /// The values of these numbers; it starts anew.
+    /// The values of these numbers; resets the state.
     pub(super) fn take(&mut self, numbers: &[u32]) -> Result<ArrayRef> {
         let data_type = self.data_type.clone();
         let Self { spelled, counted, .. } = std::mem::replace(self, Self::new(data_type));
@@ -166,8 +166,8 @@ impl Values {
     }
 }
 
-/// Gives the rows that are null the number of null. By bits and not by branches: where every other
-/// row is null, a branch would be foretold wrongly for half of them.
+/// Assigns [`NULL`] to null rows. Nulls are applied as a bit mask: if every other row is null, a
+/// branch would be mispredicted for half of them.
 fn blank(numbers: &mut [u32], nulls: Option<&NullBuffer>) {
     let Some(nulls) = nulls else { return };
     let chunks = nulls.inner().bit_chunks();
@@ -178,7 +178,7 @@ fn blank(numbers: &mut [u32], nulls: Option<&NullBuffer>) {
     }
 }
 
-/// Whether two dictionaries are one and the same in memory.
+/// Whether two dictionaries are the same memory.
 pub(super) fn is_same(one: &StringArray, other: &StringArray) -> bool {
     one.len() == other.len()
         && one.offsets().as_ptr() == other.offsets().as_ptr()
@@ -197,7 +197,7 @@ mod tests {
         numbers
     }
 
-    /// 200 rows, so that the bits of more than one word count.
+    /// 200 rows, so that the null bits span more than one word.
     fn every_third_is_null(at: usize) -> Option<usize> {
         (!at.is_multiple_of(3)).then_some(at % 5)
     }
@@ -215,10 +215,10 @@ mod tests {
             let expected = every_third_is_null(at).map_or(NULL, |key| key as u32 + 1);
             assert_eq!(*number, expected, "row {at}");
         }
-        // A slice, whose bits do not begin with a word.
+        // The bits of this slice do not start at a word.
         let sliced = numbers(&mut values, Arc::new(column.slice(7, 130)));
         assert_eq!(sliced, found[7..137]);
-        // Another dictionary with the same texts in another order.
+        // A dictionary with the same texts in another order.
         let turned = Arc::new(StringArray::from(vec!["e", "d", "c", "b", "a"]));
         let turned = DictionaryArray::try_new(keys, turned).expect("a dictionary");
         let again = numbers(&mut values, Arc::new(turned));
@@ -226,7 +226,7 @@ mod tests {
             0 => *one == NULL,
             _ => *one == 6 - other,
         }));
-        // No dictionary at all.
+        // Only nulls.
         let none = new_null_array(&text_type(), 3);
         assert_eq!(numbers(&mut values, none), [NULL; 3]);
     }

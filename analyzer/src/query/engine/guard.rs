@@ -1,4 +1,4 @@
-//! The recording is never written to, whatever SQL may do elsewhere.
+//! Protects the recording from writes; SQL may be allowed to write elsewhere.
 
 use std::fmt;
 use std::io;
@@ -25,14 +25,14 @@ impl RecordedFolders {
         Self { dirs: dirs.iter().filter_map(|dir| real(dir)).collect() }
     }
 
-    /// Whether a file that may not exist yet is, or would be, in one of them. True as well where
-    /// that cannot be told.
+    /// Whether a file, which may not exist yet, is or would be in one of the folders. Also true if
+    /// this cannot be determined.
     pub fn holds(&self, path: &Path) -> bool {
         real(path).is_none_or(|path| self.dirs.iter().any(|dir| path.starts_with(dir)))
     }
 }
 
-/// The path without links, as far as it exists; `None` for `..` behind what does not exist.
+/// The path with links resolved as far as it exists; `None` for `..` after a missing component.
 fn real(path: &Path) -> Option<PathBuf> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut missing = Vec::new();
@@ -50,7 +50,7 @@ fn real(path: &Path) -> Option<PathBuf> {
     }
 }
 
-/// The file system, with the recording closed for writing.
+/// The file system with a read-only recording.
 #[derive(Debug)]
 pub(super) struct Guarded {
     files: LocalFileSystem,
@@ -65,7 +65,7 @@ impl Guarded {
     fn check(&self, location: &Location) -> Result<()> {
         let path = self.files.path_to_filesystem(location)?;
         if self.recorded.holds(&path) {
-            let text = format!("writing to {} refused: it is the recording", path.display());
+            let text = format!("cannot write to {}: it is in the recording", path.display());
             return Err(Error::NotSupported { source: io::Error::other(text).into() });
         }
         Ok(())
@@ -103,7 +103,7 @@ impl ObjectStore for Guarded {
         self.files.get_opts(location, options).await
     }
 
-    /// Nothing that SQL can say deletes a file.
+    /// Always fails: no SQL statement deletes a file.
     fn delete_stream(
         &self,
         locations: BoxStream<'static, Result<Location>>,
@@ -164,7 +164,7 @@ mod tests {
             let work = guarded.put_opts(&location, "x".into(), PutOptions::default());
             tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(work)
         };
-        assert!(put(data.join("x")).unwrap_err().to_string().contains("it is the recording"));
+        assert!(put(data.join("x")).unwrap_err().to_string().contains("it is in the recording"));
         assert!(put(other.join("link/x")).is_err());
         assert!(put(other.join("x")).is_ok());
         assert!(fs::read_dir(&data).unwrap().next().is_none());

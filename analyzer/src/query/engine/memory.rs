@@ -1,10 +1,10 @@
-//! How much memory a query may have.
+//! Determines the memory available to a query.
 
 use std::fs;
 use std::path::Path;
 
-/// Bytes that this process could still take, by the kernel's account and by that of each
-/// cgroup that it is in; `None` where neither tells.
+/// Bytes that this process can still allocate, by the kernel's account and by that of each cgroup
+/// of the process; `None` if neither is known.
 pub(super) fn free() -> Option<usize> {
     let host = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text));
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -31,8 +31,8 @@ fn available(meminfo: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The least that is left in a cgroup and all above it. In a container the path may be that of
-/// the host, and its own cgroup stands at the root of what is mounted.
+/// The smallest remainder in a cgroup and its ancestors. In a container the path may be that of the
+/// host, and the container's cgroup is the root of the mount.
 fn room(root: &str, path: &str, limit: &str, usage: &str) -> Option<u64> {
     let root = Path::new(root);
     let below = root.join(path.trim_start_matches('/'));
@@ -41,7 +41,7 @@ fn room(root: &str, path: &str, limit: &str, usage: &str) -> Option<u64> {
         .ancestors()
         .take_while(|folder| folder.starts_with(root))
         .filter_map(|folder| {
-            // `max` is no number: no limit here. Version 1 has a huge one instead.
+            // `max` is not a number and means no limit. Version 1 has a huge number instead.
             let limit = number(&folder.join(limit))?;
             Some(limit.saturating_sub(number(&folder.join(usage))?))
         })

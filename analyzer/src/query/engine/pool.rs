@@ -1,4 +1,4 @@
-//! Who gets how much of the memory.
+//! Divides the memory among the operators of a query.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,9 +9,9 @@ use datafusion::execution::memory_pool::{
     MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
-/// What can go to the disk shares a third of the memory, evenly. Bringing it together again can
-/// not go there, and needs about as much as was sorted: in DataFusion's own pools, sorts that
-/// have filled the memory fail at that moment.
+/// Operators that can spill share a third of the memory evenly. The merge after a spill cannot
+/// spill and needs about as much memory as the sort: in DataFusion's own pools, a sort that has
+/// filled the memory fails at that point.
 #[derive(Debug)]
 pub(super) struct Pool {
     limit: usize,
@@ -30,7 +30,7 @@ impl Pool {
         Self { limit, state: Mutex::default() }
     }
 
-    /// Nothing in here can panic half way.
+    /// Ignores poisoning, because no change of the state can panic halfway.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,7 +75,7 @@ impl MemoryPool for Pool {
         };
         if additional > available {
             return Err(DataFusionError::ResourcesExhausted(format!(
-                "{} has {} of {} and wants {} more",
+                "{} has {} of {} and needs {} more",
                 consumer.name(),
                 bytes(reservation.size()),
                 bytes(self.limit),

@@ -1,4 +1,4 @@
-//! Which expressions are the same over a rollup: those that see a time only by its step.
+//! Finds expressions with the same result over a rollup: they use a time only by its step.
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
@@ -9,19 +9,19 @@ use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
 use crate::recording::prune::{is_time, literal_us};
 use crate::recording::step::Step;
 
-/// What becomes of an aggregate.
+/// The form of an aggregate over the rollup.
 #[derive(Clone, Debug)]
 pub(super) enum Count {
     /// `count(*)`, with its FILTER: the sum of the counts.
     Rows(Option<Box<Expr>>),
-    /// `count(x)`: the sum of those where `x` is not null.
+    /// `count(x)`: the sum of the counts of rows with a non-null `x`.
     NotNull(Expr, Option<Box<Expr>>),
-    /// How often a value is there does not matter to it.
+    /// The aggregate does not depend on the number of repetitions of a value.
     AsItIs,
 }
 
 impl Count {
-    /// `None` where the rollup cannot answer it.
+    /// `None` if the rollup cannot answer the aggregate.
     pub(super) fn of(expr: &Expr, step: Step) -> Option<Self> {
         let Expr::AggregateFunction(function) = expr.clone().unalias() else {
             return None;
@@ -45,10 +45,10 @@ impl Count {
     }
 }
 
-/// Whether it has the same value for all times of a step.
+/// Whether an expression has the same value for all times of a step.
 pub(super) fn is_exact(expr: &Expr, step: Step) -> bool {
     let mut exact = !expr.is_volatile();
-    // Nothing here fails.
+    // The visitor never fails.
     let _ = expr.apply(|node| {
         if sees_steps_only(node, step) {
             return Ok(TreeNodeRecursion::Jump);
@@ -129,7 +129,7 @@ fn is_coarse(function: &ScalarFunction, step: Step) -> bool {
     }
 }
 
-/// An interval of whole steps; days and months are such.
+/// Whether an interval is a multiple of the step; days and months always are.
 fn is_whole_steps(width: &Expr, step: Step) -> bool {
     let length = step.length_us();
     match width {

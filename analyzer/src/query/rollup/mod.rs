@@ -1,4 +1,4 @@
-//! Answers from `resets_per_minute` what asks `resets` only for counts.
+//! Answers queries that only count `resets` from `resets_per_minute`.
 //!
 //! ```text
 //! Aggregate: group by A, count(*)            Projection: A, coalesce(S, 0) as count(*)
@@ -7,10 +7,9 @@
 //!                                                  TableScan: resets (rolled up), count as n
 //! ```
 //!
-//! It is the same answer, always: [`exact`] lets a plan through only where rows of one minute
-//! (hour, day, where a segment has such a rollup too) with the same dimensions cannot be told
-//! apart by it. [`table`] is the scan, which reads rows
-//! themselves where a segment has no rollup.
+//! The answer is always the same: [`exact`] accepts a plan only if the plan cannot distinguish rows
+//! of one minute (hour, day, if a segment has such a rollup too) with the same dimensions.
+//! [`table`] is the scan; it reads the rows themselves if a segment has no rollup.
 
 mod exact;
 mod table;
@@ -37,10 +36,10 @@ use crate::recording::table::SegmentTable;
 use exact::{Count, is_exact};
 use table::RollupTable;
 
-/// Name of the number of resets behind a row, where no column of a user can be called so.
+/// Internal column with the number of resets of a row; the prefix avoids a clash with user columns.
 const ROWS: &str = "__tcprst_rows";
 
-/// The rule; it runs after DataFusion's own.
+/// The optimizer rule; it runs after DataFusion's rules.
 #[derive(Debug)]
 pub struct AnswerFromRollup;
 
@@ -71,14 +70,14 @@ impl OptimizerRule for AnswerFromRollup {
     }
 }
 
-/// The aggregate over the rollup, or `None` where that would not be the same.
+/// The aggregate over the rollup, or `None` if the result could differ.
 fn rewritten(aggregate: &Aggregate, step: Step) -> Result<Option<LogicalPlan>> {
     let counts: Option<Vec<Count>> =
         aggregate.aggr_expr.iter().map(|expr| Count::of(expr, step)).collect();
     let Some(counts) = counts else { return Ok(None) };
     let is_grouped_exactly = aggregate.group_expr.iter().all(|expr| is_exact(expr, step));
     let is_set = |expr: &Expr| matches!(expr, Expr::GroupingSet(_));
-    // The footers know how many rows there are.
+    // A plain total comes from the footers without a scan.
     let is_total = aggregate.group_expr.is_empty()
         && counts.iter().all(|count| matches!(count, Count::Rows(None)))
         && matches!(&*aggregate.input, LogicalPlan::TableScan(scan) if scan.filters.is_empty());
@@ -111,7 +110,7 @@ fn rewritten(aggregate: &Aggregate, step: Step) -> Result<Option<LogicalPlan>> {
         .enumerate()
         .map(|(at, (qualifier, field))| {
             match at.checked_sub(groups).map(|at| (at, &counts[at])) {
-                // A sum over nothing is null, a count is zero.
+                // A sum over no rows is null, a count is zero.
                 Some((at, Count::Rows(_) | Count::NotNull(..))) => {
                     let sum = Expr::Column(Column::new_unqualified(sum_name(at)));
                     coalesce(vec![sum, lit(0_i64)])
@@ -152,7 +151,7 @@ fn rolled_up(plan: &LogicalPlan, step: Step) -> Result<Option<LogicalPlan>> {
             Ok(Some(LogicalPlan::Filter(filter)))
         }
         LogicalPlan::Projection(projection) => {
-            // The time itself may pass, under its own name: what is above is looked at too.
+            // The time itself may pass under its own name, because nodes above are checked too.
             let is_passed = |expr: &Expr| matches!(expr, Expr::Column(_)) || is_exact(expr, step);
             if !projection.expr.iter().all(is_passed) {
                 return Ok(None);
@@ -165,7 +164,7 @@ fn rolled_up(plan: &LogicalPlan, step: Step) -> Result<Option<LogicalPlan>> {
         LogicalPlan::SubqueryAlias(alias) => {
             let Some(input) = rolled_up(&alias.input, step)? else { return Ok(None) };
             let alias = SubqueryAlias::try_new(Arc::new(input), alias.alias.clone())?;
-            // Under the alias the number has a qualifier, which nothing above knows.
+            // The alias adds a qualifier to the count column, which no node above expects.
             let outputs = alias.schema.iter().map(|(qualifier, field)| {
                 let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
                 if field.name() == ROWS { column.alias(ROWS) } else { column }
@@ -178,7 +177,7 @@ fn rolled_up(plan: &LogicalPlan, step: Step) -> Result<Option<LogicalPlan>> {
     }
 }
 
-/// A scan of `resets` that only needs what the rollup has.
+/// The scan of the rollup for a scan of `resets`, if the rollup has all its columns.
 fn scanned(scan: &TableScan, step: Step) -> Result<Option<LogicalPlan>> {
     let provider = source_as_provider(&scan.source)?;
     let Some(resets) = (provider.as_ref() as &dyn Any).downcast_ref::<SegmentTable>() else {

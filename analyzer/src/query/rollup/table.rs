@@ -1,4 +1,4 @@
-//! The scan behind the rule: rollups of the segments that have one, rows of the others.
+//! The scan of a rewritten plan: rollups of segments that have one, rows of the others.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::recording::sealed::Sealed;
 use crate::recording::step::Step;
 use crate::recording::types::reader_schema;
 
-/// The column that says how many resets a row stands for.
+/// The column with the number of resets that a row represents.
 pub(super) const COUNT: &str = "count";
 
-/// `resets`, as few rows as will do.
+/// The table `resets` with as few rows as the query allows.
 #[derive(Debug)]
 pub(super) struct RollupTable {
-    /// That of `resets_per_minute`.
+    /// The schema of `resets_per_minute`.
     schema: SchemaRef,
     recording: Arc<Recording>,
-    /// The longest steps that will do.
+    /// The longest step that gives the same answer.
     step: Step,
 }
 
@@ -43,7 +43,7 @@ impl RollupTable {
         Self { schema: reader_schema(ROLLUP_COLUMNS), recording, step }
     }
 
-    /// Where a column of `resets` is here.
+    /// The position of a column of `resets` in this schema.
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         self.schema.fields().iter().position(|field| field.name() == name && name != COUNT)
     }
@@ -52,8 +52,8 @@ impl RollupTable {
         self.schema.fields().len() - 1
     }
 
-    /// Rollups of every row and every column of these segments, the longest steps that there are,
-    /// and the segments that have none.
+    /// Complete rollups of the segments, in the longest steps available, and the segments without
+    /// one. A complete rollup counts every row and has all `columns`.
     fn parted(&self, times: Times, columns: &[&str]) -> (Vec<Arc<Sealed>>, Vec<Arc<Sealed>>) {
         let name = |segment: &Sealed| SegmentName::of_file(&segment.path);
         let of_step = |step: Step| -> HashMap<SegmentName, Arc<Sealed>> {
@@ -72,7 +72,7 @@ impl RollupTable {
                 let rollup = name(segment).and_then(|name| rollups.get(&name)).filter(|rollup| {
                     i64::try_from(rollup.footer.written) == Ok(segment.rows)
                         && rollup.footer.taxonomy_version == segment.footer.taxonomy_version
-                        // Its causes cannot be derived anew.
+                        // A rollup's causes cannot be derived again.
                         && !rederive::is_due(segment)
                         && columns.iter().all(|column| rollup.has_column(column))
                 });
@@ -120,7 +120,7 @@ impl TableProvider for RollupTable {
             let read = Read { projection: Some(projection), filters, limit };
             parts.push(scan_files(state, &self.schema, files, &read)?);
         }
-        // What every row has, whether it is one reset or many.
+        // The columns that rows and rollups have in common.
         let columns = Schema::new(self.schema.fields()[..self.count_position()].to_vec());
         let columns = Arc::new(columns);
         let own: Vec<usize> =
@@ -154,7 +154,7 @@ impl TableProvider for RollupTable {
 }
 
 impl RollupTable {
-    /// Rows of live segments, in these columns.
+    /// Rows of live segments, projected to these columns.
     fn live(&self, columns: &SchemaRef) -> Result<Vec<Vec<arrow::array::RecordBatch>>> {
         let narrow = |batch: &arrow::array::RecordBatch| -> Result<_> {
             let positions = columns
@@ -172,7 +172,7 @@ impl RollupTable {
     }
 }
 
-/// Rows as they are, each counted once; `names` are the output's columns.
+/// Plain rows, each counted once; `names` are the output columns.
 fn one_each(rows: Arc<dyn ExecutionPlan>, names: &[&str]) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = rows.schema();
     let outputs = names
