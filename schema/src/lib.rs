@@ -38,6 +38,10 @@ pub mod rollup;
 #[cfg(feature = "arrow")]
 pub mod row;
 #[cfg(feature = "arrow")]
+pub mod spool;
+#[cfg(feature = "arrow")]
+pub mod tables;
+#[cfg(feature = "arrow")]
 pub mod words;
 #[cfg(feature = "arrow")]
 pub mod writer;
