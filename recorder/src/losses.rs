@@ -165,8 +165,8 @@ pub fn write_table<R>(
 ) -> Result<()> {
     let mut batch = Batch::new(columns);
     rows.iter().for_each(|row| batch.append(row));
-    let mut file = PartialFile::create(name.partial(dir, table), columns)?;
+    let mut file = PartialFile::create(name.partial(dir, table), table)?;
     file.append(&batch.finish()?)?;
-    let footer = Footer { seen: 0, lost: 0, written: rows.len() as u64, ..footer };
+    let footer = footer.for_companion(rows.len() as u64);
     Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }

@@ -92,7 +92,7 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
     let mut account = Account::from_base(&footer.account);
     let mut last_us = footer.recorded_from_us;
     let mut written = 0;
-    let mut file = PartialFile::create(segment.partial(dir, Table::Resets), COLUMNS)?;
+    let mut file = PartialFile::create(segment.partial(dir, Table::Resets), Table::Resets)?;
     let mut rollup = Rollup::default();
     let schema = spool_schema(COLUMNS);
     for batch in &batches {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use tcprst_schema::columns::{COLUMNS, ROLLUP_COLUMNS};
+use tcprst_schema::columns::COLUMNS;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SegmentName, Table};
 use tcprst_schema::rollup::Rollup;
@@ -34,7 +34,7 @@ impl Segment {
     pub fn open(dir: &Path, name: SegmentName, footer: &Footer) -> Result<Self> {
         Ok(Self {
             spool: Spool::create(name.spool(dir), footer)?,
-            file: PartialFile::create(name.partial(dir, Table::Resets), COLUMNS)?,
+            file: PartialFile::create(name.partial(dir, Table::Resets), Table::Resets)?,
             batch: Batch::new(COLUMNS),
             rollup: Rollup::default(),
             written: 0,
@@ -102,9 +102,9 @@ pub fn write_rollup(
         return Ok(());
     }
     let table = Table::ResetsPerMinute;
-    let mut file = PartialFile::create(name.partial(dir, table), ROLLUP_COLUMNS)?;
+    let mut file = PartialFile::create(name.partial(dir, table), table)?;
     file.append(&rollup.finish().map_err(Error::Batch)?)?;
     // What it counts, so that a reader sees at once whether that is the whole segment.
-    let footer = Footer { seen: 0, lost: 0, written, ..footer.clone() };
+    let footer = footer.for_companion(written);
     Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }
