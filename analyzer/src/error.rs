@@ -10,10 +10,17 @@ use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use tcprst_schema::tables::{Maker, Table};
 use tcprst_schema::writer::WriteError;
 
 use crate::nearest::is_it;
 use crate::window::WindowError;
+
+/// The tables of files that SQL finds by name. `files` is one more, made of footers. The rollups by
+/// hour and by day only stand in for `resets`.
+pub(crate) fn sql_tables() -> impl Iterator<Item = Table> {
+    Table::all().filter(|table| table.row().maker != Maker::Compact)
+}
 
 /// Name of the catalog that holds our tables; error messages leave it out.
 pub(crate) const CATALOG: &str = "tcprst";
@@ -187,9 +194,8 @@ fn essence(error: &DataFusionError) -> String {
     let text = text.replace(&format!("{CATALOG}.public."), "");
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.starts_with("table '") && text.ends_with("' not found") {
-        text.push_str(
-            " (there are resets, resets_per_minute, losses, ledger, containers and files)",
-        );
+        let names: Vec<&str> = sql_tables().map(Table::name).collect();
+        text.push_str(&format!(" (there are {} and files)", names.join(", ")));
     }
     text
 }

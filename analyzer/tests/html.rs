@@ -15,8 +15,9 @@ use common::{Recording, batch, footer, loss, one_line, row, stderr, stdout, writ
 use serde_json::{Value, json};
 use tcprst_schema::columns::COLUMNS;
 use tcprst_schema::container::{Container, Details, Pod};
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
 use tcprst_schema::row::{Named, Owner, Row, Stack};
+use tcprst_schema::tables::Table;
 
 const CAUSES: [&str; 6] =
     ["closed_port", "timewait", "app_linger0", "fw_nft", "accept_overflow", "unknown"];

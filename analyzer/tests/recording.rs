@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use tcprst_schema::columns::COLUMNS;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 
 mod common;
 use common::{

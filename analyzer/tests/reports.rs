@@ -8,8 +8,8 @@ use std::process::Output;
 use std::sync::Arc;
 
 use tcprst_schema::columns::COLUMNS;
-use tcprst_schema::paths::Table;
 use tcprst_schema::row::{Row, Stack};
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
 
 mod common;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use tcprst_schema::columns::COLUMNS;
-use tcprst_schema::paths::Table;
 use tcprst_schema::row::{Row, Task};
+use tcprst_schema::tables::Table;
 
 mod common;
 use common::{Recording, START_US, analyze, batch, name, row, stderr, stdout};

@@ -8,20 +8,12 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 
 use crate::commands::dispatch::Command;
-use crate::error::Error;
+use crate::error::{Error, sql_tables};
 use crate::output::format::Format;
 use crate::query::engine::EngineOptions;
 use crate::window::Window;
 
 const EXAMPLES: &str = "\
-Tables:
-  resets             one row per TCP reset, including those of the last seconds
-  resets_per_minute  counts of resets per minute; counts over resets use it automatically
-  losses             resets that were seen but not recorded
-  ledger             RST packets that left, compared with the record (tcprst-record --audit)
-  containers         containers and their life spans
-  files              one row per recorded segment
-
 Examples:
   tcprst-analyze \"select caller, count(*) from resets group by caller order by 2 desc\"
   tcprst-analyze \"select date_trunc('hour', time) as hour, cause, count(*)
@@ -41,13 +33,25 @@ Exit codes:
     3  not permitted to read the recording
   130  interrupted by Ctrl-C";
 
+/// What follows the options: the tables, examples and exit codes.
+fn after_help() -> String {
+    let mut text = "Tables:\n".to_owned();
+    let tables = sql_tables().map(|table| (table.name(), table.row().doc));
+    for (name, doc) in tables.chain([("files", "One row per recorded segment.")]) {
+        text.push_str(&format!("  {name:<17}  {doc}\n"));
+    }
+    text.push('\n');
+    text.push_str(EXAMPLES);
+    text
+}
+
 /// SQL over recorded TCP resets.
 ///
 /// Reads the files that tcprst-record writes; only `compact` changes them. Several statements,
 /// separated by `;`, run in order. A file that cannot be read is skipped and reported on stderr.
 /// Without SQL, on a terminal, a shell starts.
 #[derive(Debug, Parser)]
-#[command(name = "tcprst-analyze", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "tcprst-analyze", version, after_help = after_help(), max_term_width = 100)]
 #[command(
     override_usage = "tcprst-analyze [OPTIONS] [SQL]\n       tcprst-analyze [OPTIONS] <COMMAND>"
 )]

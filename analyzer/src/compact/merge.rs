@@ -9,7 +9,8 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use tcprst_schema::arrow::by_name;
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SEALED, Table};
+use tcprst_schema::paths::SEALED;
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
 use super::Source;

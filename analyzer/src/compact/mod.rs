@@ -21,7 +21,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SEALED, SegmentName, Table, spool_dir};
+use tcprst_schema::paths::{SEALED, SegmentName, spool_dir};
+use tcprst_schema::tables::{Content, Table};
 
 use crate::error::CompactError;
 use crate::recording::sealed::{self, Sealed};
@@ -57,7 +58,7 @@ pub fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactErro
     let _lock = lock(dir)?;
     swap::clean_up(dir)?;
     let mut done = Vec::new();
-    for table in [Table::Resets, Table::Losses, Table::Ledger, Table::Containers] {
+    for table in Table::all().filter(|table| table.row().content == Content::Rows) {
         for (date, folder) in days(&dir.join(table.name()))? {
             let compacted = compact_day(dir, table, &date, &folder, policy);
             if compacted.is_err() {

@@ -8,9 +8,9 @@ use std::fs;
 use std::path::Path;
 
 use tcprst_schema::columns::DIMENSIONS;
-use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
 use tcprst_schema::rollup::{HOUR_US, Rollup};
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
 use super::merge::each_batch;
@@ -85,7 +85,7 @@ fn write_one(
     let rows = rollup.finish().map_err(|error| CompactError::read(&segment.path, &error))?;
     let mut file = PartialFile::create(name.partial(dir, step.table()), step.table())?;
     file.append(&rows)?;
-    let footer = Footer { seen: 0, lost: 0, ..segment.footer.clone() };
+    let footer = segment.footer.for_companion(segment.footer.written);
     Ok(file.seal(&footer, &name.sealed(dir, step.table()))?)
 }
 

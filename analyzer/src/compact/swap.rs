@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use tcprst_schema::paths::{SEALED, SegmentName, Table};
+use tcprst_schema::paths::{SEALED, SegmentName};
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::sync_dir;
 
 use super::{WORK, work_root};

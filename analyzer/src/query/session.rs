@@ -9,13 +9,9 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use tcprst_schema::columns::{
-    COLUMNS, CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS, ROLLUP_COLUMNS,
-};
-use tcprst_schema::paths::Table;
 
 use super::carry_over;
-use crate::error::Error;
+use crate::error::{Error, sql_tables};
 use crate::functions;
 use crate::output;
 use crate::output::format::Format;
@@ -70,16 +66,9 @@ impl Session {
         engine: &Arc<Engine>,
         context: SessionContext,
     ) -> Result<Self, Error> {
-        let segments =
-            |table, schema| Arc::new(SegmentTable::new(table, schema, Arc::clone(&recording)));
-        for (table, schema) in [
-            (Table::Resets, reader_schema(COLUMNS)),
-            (Table::Losses, reader_schema(LOSS_COLUMNS)),
-            (Table::Ledger, reader_schema(LEDGER_COLUMNS)),
-            (Table::Containers, reader_schema(CONTAINER_COLUMNS)),
-            (Table::ResetsPerMinute, reader_schema(ROLLUP_COLUMNS)),
-        ] {
-            context.register_table(table.name(), segments(table, schema))?;
+        for table in sql_tables() {
+            let segments = SegmentTable::new(table, reader_schema(table), Arc::clone(&recording));
+            context.register_table(table.name(), Arc::new(segments))?;
         }
         context.register_table("files", Arc::new(FilesTable::new(recording)))?;
         functions::register(&context);

@@ -14,16 +14,17 @@ use datafusion::datasource::TableType;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
+use tcprst_schema::arrow::table_schema;
 use tcprst_schema::columns::{Column, Encoding, Kind, Value};
 use tcprst_schema::footer::{Footer, SiteStatus};
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 
 use crate::recording::Recording;
 use crate::recording::prune::{Times, literal_us};
 use crate::recording::scan::scan_batches;
 use crate::recording::sealed::Sealed;
 use crate::recording::spool::Live;
-use crate::recording::types::reader_schema;
+use crate::recording::types::as_read;
 
 /// One row of `files`.
 #[derive(Debug)]
@@ -126,7 +127,7 @@ pub struct FilesTable {
 
 impl FilesTable {
     pub fn new(recording: Arc<Recording>) -> Self {
-        Self { schema: reader_schema(FILE_COLUMNS), recording }
+        Self { schema: as_read(&table_schema(FILE_COLUMNS)), recording }
     }
 }
 
@@ -190,7 +191,7 @@ fn ended_since(filter: &Expr) -> Option<i64> {
     }
 }
 
-/// One column, in the type that [`reader_schema`] gives it.
+/// One column, in the type that [`as_read`] gives it.
 fn array(column: &Column<FileRow>, rows: &[FileRow]) -> ArrayRef {
     let values = rows.iter().map(column.value);
     match column.kind {

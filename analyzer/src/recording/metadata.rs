@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 
 /// The room that keeps the metadata of a table's files.
 ///

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use arrow::array::RecordBatch;
-use tcprst_schema::columns::COLUMNS;
-use tcprst_schema::paths::{self, SegmentName, Table};
+use tcprst_schema::paths::{self, SegmentName};
+use tcprst_schema::tables::{TABLES, Table};
 
 use crate::error::Error;
 use crate::recording::prune::Times;
@@ -42,17 +42,6 @@ pub mod types;
 /// Folders below a table's own: `date=...`. More than that is a loop or a mistake.
 const MAX_DEPTH: usize = 4;
 
-/// Every table that has files.
-const TABLES: [Table; 7] = [
-    Table::Resets,
-    Table::Losses,
-    Table::Ledger,
-    Table::Containers,
-    Table::ResetsPerMinute,
-    Table::ResetsPerHour,
-    Table::ResetsPerDay,
-];
-
 /// A file that is not, or not wholly, part of the answer.
 #[derive(Debug)]
 pub struct Skipped {
@@ -74,11 +63,6 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// Whether the name and the first column of its files say when its rows are from.
-fn is_of_resets(table: Table) -> bool {
-    !matches!(table, Table::Losses | Table::Ledger | Table::Containers)
-}
-
 /// A sealed file as the listing found it.
 #[derive(Debug)]
 pub struct SegmentFile {
@@ -95,7 +79,7 @@ impl SegmentFile {
     /// `resets` and its rollup the name says when the rows are from.
     fn can_meet(&self, table: Table, times: Times) -> bool {
         match (&self.name, table) {
-            (Some(name), table) if is_of_resets(table) => {
+            (Some(name), table) if table.row().name_bounds_times => {
                 times.meet(name.first_time_us(), name.day_end_us())
             }
             _ => true,
@@ -137,6 +121,7 @@ const LISTINGS: usize = 10;
 pub struct Recording {
     dirs: Vec<PathBuf>,
     live: Vec<Live>,
+    /// Of each table, in the order of [`TABLES`].
     sealed: [Mutex<Arc<Vec<SegmentFile>>>; TABLES.len()],
     skipped: Mutex<Vec<Skipped>>,
 }
@@ -150,7 +135,7 @@ impl Recording {
             fs::read_dir(dir).map_err(|source| Error::Folder { path: dir.clone(), source })?;
             recording.add_spools(&paths::spool_dir(dir))?;
         }
-        for table in TABLES {
+        for table in Table::all() {
             recording.list_table(table)?;
         }
         recording.drop_sealed_spools();
@@ -170,9 +155,7 @@ impl Recording {
             found.extend(self.list(&dir.join(table.name()), paths::SEALED)?);
         }
         let listed = Arc::new(by_name(found));
-        if let Some(at) = TABLES.iter().position(|each| *each == table) {
-            *self.sealed[at].lock().unwrap_or_else(PoisonError::into_inner) = listed;
-        }
+        *self.sealed[table as usize].lock().unwrap_or_else(PoisonError::into_inner) = listed;
         Ok(())
     }
 
@@ -196,7 +179,7 @@ impl Recording {
 
     fn is_empty(&self) -> bool {
         let skipped = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_listed = TABLES.into_iter().any(|table| !self.files(table).is_empty());
+        let is_listed = Table::all().any(|table| !self.files(table).is_empty());
         self.live.is_empty() && !is_listed && skipped.is_empty()
     }
 
@@ -206,10 +189,7 @@ impl Recording {
 
     /// The sealed files of a table, as listed.
     pub fn files(&self, table: Table) -> Arc<Vec<SegmentFile>> {
-        let at = TABLES.iter().position(|each| *each == table);
-        at.map_or_else(Arc::default, |at| {
-            Arc::clone(&self.sealed[at].lock().unwrap_or_else(PoisonError::into_inner))
-        })
+        Arc::clone(&self.sealed[table as usize].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Segments that a recorder still writes to.
@@ -220,11 +200,6 @@ impl Recording {
     /// Their rows, segment by segment.
     pub fn live_batches(&self) -> Vec<Vec<RecordBatch>> {
         self.live.iter().map(|spool| spool.batches.clone()).collect()
-    }
-
-    /// All usable sealed segments of a table, opened.
-    pub fn sealed(&self, table: Table) -> Vec<Arc<Sealed>> {
-        self.sealed_within(table, Times::ALL)
     }
 
     /// Those that can have rows of these times.
@@ -286,7 +261,7 @@ impl Recording {
             _ => false,
         };
         let of_times = |segment: &Sealed| match (table, segment.times) {
-            (table, Some((least, greatest))) if is_of_resets(table) => {
+            (table, Some((least, greatest))) if table.row().name_bounds_times => {
                 least < times.to_us && times.from_us <= greatest
             }
             _ => true,
@@ -334,7 +309,7 @@ impl Recording {
     }
 
     fn add_spools(&mut self, dir: &Path) -> Result<(), Error> {
-        let schema = reader_schema(COLUMNS);
+        let schema = reader_schema(Table::Resets);
         for path in self.list(dir, paths::SPOOL)? {
             match spool::read(&path, &schema) {
                 Ok(Some(live)) => {
@@ -346,7 +321,7 @@ impl Recording {
                 }
                 Ok(None) => {}
                 // Sealed since it was listed.
-                Err(spool::Unusable::Open(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(spool::SpoolError::Open(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(reason) => self.skip(Skipped::new(&path, reason)),
             }
         }

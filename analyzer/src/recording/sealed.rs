@@ -15,7 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::statistics::Statistics as ParquetStatistics;
 use tcprst_schema::footer::{Footer, FooterError};
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 
 use crate::recording::metadata::{Kept, room_of};
 use crate::recording::reader::Known;

@@ -1,7 +1,7 @@
 //! The steps by which rollups count.
 
-use tcprst_schema::paths::Table;
 use tcprst_schema::rollup::{DAY_US, HOUR_US, MINUTE_US};
+use tcprst_schema::tables::Table;
 
 /// The steps of a rollup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

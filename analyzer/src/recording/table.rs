@@ -10,7 +10,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 
 use crate::recording::Recording;
 use crate::recording::prune::Times;

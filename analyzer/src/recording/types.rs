@@ -3,22 +3,24 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use tcprst_schema::arrow::table_schema;
-use tcprst_schema::columns::Column;
+use tcprst_schema::tables::Table;
 
-/// The type of text in a table: numbers into a dictionary, as the files have it. A filter then
-/// looks at each stack once and not once a row, and groups are found by number (see
-/// [`crate::query::dictionary`]).
+/// The type of text in a table: numbers into a dictionary, as in the files. A filter then examines
+/// each stack once instead of once per row, and groups are found by number (see the optimizer rule
+/// in `query/dictionary`).
 pub fn text_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
-/// Schema of a table as queries see it, the same whatever the files' versions.
-///
-/// It differs from [`table_schema`] in two ways. Every column is nullable, because a file of
-/// an older recorder may lack it. Text keeps its dictionary ([`text_type`]).
-pub fn reader_schema<R>(columns: &[Column<R>]) -> SchemaRef {
-    let fields = table_schema(columns)
+/// Schema of a table as queries see it, the same for files of every version.
+pub fn reader_schema(table: Table) -> SchemaRef {
+    as_read(&table.schema())
+}
+
+/// Columns as queries see them, which differs from the files in two ways: every column is nullable,
+/// because a file of an older recorder may lack it, and text keeps its dictionary ([`text_type`]).
+pub(super) fn as_read(schema: &Schema) -> SchemaRef {
+    let fields = schema
         .fields()
         .iter()
         .map(|field| {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tokio::runtime::Runtime;
 
 use crate::commands::schema;

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, TimestampMicrosecondArray, new_null_array};
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+};
+use arrow::datatypes::DataType;
 use serde_json::Value;
 use tcprst_schema::arrow::table_schema;
 use tcprst_schema::columns::{COLUMNS, LOSS_COLUMNS, ROLLUP_COLUMNS};
 use tcprst_schema::footer::{CpuAccount, Footer};
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 
 use crate::common::{
     Recording, START_US, batch, footer, loss, name, one_line, put, rows, stderr, write_parquet,
@@ -103,6 +106,60 @@ fn damage_is_found() {
     assert!(problem(&recording).contains("damaged or truncated"));
 }
 
+/// A row of a table: what must have a value has some, the rest is null.
+fn a_row(table: Table) -> RecordBatch {
+    let columns: Vec<ArrayRef> = table
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| match field.data_type() {
+            kind if field.is_nullable() => new_null_array(kind, 1),
+            DataType::Timestamp(..) => {
+                Arc::new(TimestampMicrosecondArray::from(vec![START_US]).with_timezone("UTC"))
+            }
+            DataType::Int64 => Arc::new(Int64Array::from(vec![1])),
+            DataType::Utf8 => Arc::new(StringArray::from(vec!["x"])),
+            other => panic!("{}: a required {other}", field.name()),
+        })
+        .collect();
+    RecordBatch::try_new(table.schema(), columns).unwrap()
+}
+
+#[test]
+fn damage_is_found_in_every_table() {
+    let recording = Recording::new();
+    // One row per minute over more than two hours: long enough for a rollup by the day.
+    seal(&recording, 1, 1, 200, &whole(200, 1, 0));
+    let others = [(2, Table::Losses), (3, Table::Ledger), (4, Table::Containers)];
+    for (seq, table) in others {
+        let path = name(seq).sealed(recording.path(), table);
+        write_parquet(&path, &a_row(table), table, Some(&whole(1, 0, 0)));
+    }
+    let compacted = recording.analyze(&["compact"]);
+    assert_eq!(compacted.status.code(), Some(0), "{}", stderr(&compacted));
+    assert_eq!(problems(&recording), (HashMap::new(), 0));
+
+    for table in Table::all() {
+        let seq = others.iter().find(|(_, other)| *other == table).map_or(1, |(seq, _)| *seq);
+        let file = name(seq).sealed(recording.path(), table);
+        let bytes = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let mut flipped = bytes.clone();
+        // The first byte of the first page: the footer stays intact.
+        flipped[4] ^= 0xff;
+        fs::write(&file, flipped).unwrap();
+        let output = recording.analyze(&["verify", "--format", "json"]);
+        assert_eq!(output.status.code(), Some(1), "{}", table.name());
+        let files: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let broken: Vec<&str> = files
+            .iter()
+            .filter(|file| file["status"] == "broken")
+            .map(|file| file["path"].as_str().unwrap())
+            .collect();
+        assert_eq!(broken, [file.to_str().unwrap()], "{}", table.name());
+        fs::write(&file, bytes).unwrap();
+    }
+}
+
 #[test]
 fn numbers_that_do_not_add_up_are_told() {
     for (from, count, footer, told) in [
@@ -166,7 +223,7 @@ fn losses_agree_with_the_footers() {
     assert_eq!(problems(&recording), (HashMap::new(), 0));
 }
 
-fn roll_up(recording: &Recording, seq: u32, count: i64) {
+fn roll_up(recording: &Recording, table: Table, seq: u32, count: i64) {
     let time = TimestampMicrosecondArray::from(vec![START_US]).with_timezone("UTC");
     let columns: Vec<ArrayRef> = table_schema(ROLLUP_COLUMNS)
         .fields()
@@ -178,21 +235,23 @@ fn roll_up(recording: &Recording, seq: u32, count: i64) {
         })
         .collect();
     let batch = RecordBatch::try_new(table_schema(ROLLUP_COLUMNS), columns).unwrap();
-    let path = name(seq).sealed(recording.path(), Table::ResetsPerMinute);
+    let path = name(seq).sealed(recording.path(), table);
     let footer = Footer { seen: 0, lost: 0, ..footer(count as usize) };
-    write_parquet(&path, &batch, Table::ResetsPerMinute, Some(&footer));
+    write_parquet(&path, &batch, table, Some(&footer));
 }
 
 #[test]
 fn a_rollup_counts_its_segment() {
-    let recording = recording();
-    roll_up(&recording, 1, 5);
-    assert_eq!(problems(&recording), (HashMap::new(), 0));
-    roll_up(&recording, 1, 4);
-    assert!(problem(&recording).contains("counts 4 resets, but its segment has 5"));
-    roll_up(&recording, 1, 5);
-    roll_up(&recording, 7, 5);
-    assert!(problem(&recording).contains("resets has no segment of this name"));
+    for table in [Table::ResetsPerMinute, Table::ResetsPerHour, Table::ResetsPerDay] {
+        let recording = recording();
+        roll_up(&recording, table, 1, 5);
+        assert_eq!(problems(&recording), (HashMap::new(), 0));
+        roll_up(&recording, table, 1, 4);
+        assert!(problem(&recording).contains("counts 4 resets, but its segment has 5"));
+        roll_up(&recording, table, 1, 5);
+        roll_up(&recording, table, 7, 5);
+        assert!(problem(&recording).contains("resets has no segment of this name"));
+    }
 }
 
 #[test]

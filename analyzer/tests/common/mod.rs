@@ -20,9 +20,10 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use tcprst_schema::arrow::{spool_schema, table_schema};
 use tcprst_schema::columns::{COLUMNS, Column, Kind, LOSS_COLUMNS, Value};
 use tcprst_schema::footer::{CpuAccount, Footer, Origin, SiteStatus};
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
 use tcprst_schema::rollup::Rollup;
 use tcprst_schema::row::{LossRow, Row, SocketOwner, Stack, Task};
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
 
 /// 2026-11-21T20:18:19Z.

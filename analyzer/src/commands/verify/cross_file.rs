@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
+use tcprst_schema::tables::{Content, Table};
 
-use super::file::{Checked, Kind, LOSSES, RESETS, ROLLUP, Status};
+use super::file::{Checked, Kind, Status};
 
 pub(super) fn compare(checked: &mut Vec<Checked>) {
     compare_rollups(checked);
@@ -19,16 +20,18 @@ fn recording(path: &Path) -> PathBuf {
     path.ancestors().nth(3).unwrap_or(path).to_owned()
 }
 
-/// Each rollup must count the rows of the segment with its name.
+/// Each rollup, by the minute, hour or day, must count the rows of the segment with its name.
 fn compare_rollups(checked: &mut [Checked]) {
     let key = |file: &Checked| Some((recording(&file.path), file.name()?));
     let segments: HashMap<(PathBuf, SegmentName), Option<i64>> = checked
         .iter()
-        .filter(|file| file.kind == Kind::Sealed(RESETS))
+        .filter(|file| file.kind == Kind::Sealed(Table::Resets))
         .filter_map(|file| Some((key(file)?, file.rows.filter(|_| file.status != Status::Broken))))
         .collect();
     for file in checked.iter_mut() {
-        if file.kind != Kind::Sealed(ROLLUP) || file.status == Status::Broken {
+        let is_rollup =
+            matches!(file.kind, Kind::Sealed(table) if table.row().content == Content::Rollup);
+        if !is_rollup || file.status == Status::Broken {
             continue;
         }
         let Some(of) = key(file) else { continue };
@@ -92,11 +95,11 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
         let is_merged = !footer.merged.is_empty();
         boot.is_partial |= is_damaged || is_merged || file.kind == Kind::Spool;
         match file.kind {
-            Kind::Sealed(RESETS) => {
+            Kind::Sealed(Table::Resets) => {
                 boot.footers += footer.lost;
                 boot.is_recovered |= footer.recovered;
             }
-            Kind::Sealed(LOSSES) => boot.losses += file.sum.cast_unsigned(),
+            Kind::Sealed(Table::Losses) => boot.losses += file.sum.cast_unsigned(),
             _ => {}
         }
         // The rollup of a segment has its name, and so has the losses file of its recovery.
@@ -113,7 +116,8 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
         let agrees =
             boot.losses == boot.footers || (boot.is_recovered && boot.losses > boot.footers);
         if boot.is_whole() && !agrees {
-            let mut file = Checked::new(Kind::Sealed(LOSSES), &boot.dir.join(LOSSES));
+            let mut file =
+                Checked::new(Kind::Sealed(Table::Losses), &boot.dir.join(Table::Losses.name()));
             file.wrong(format_args!(
                 "reports {} lost resets of {host}, but the footers report {}",
                 boot.losses, boot.footers

@@ -9,40 +9,30 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tcprst_schema::SCHEMA_VERSION;
-use tcprst_schema::columns::{
-    COLUMNS, CONTAINER_COLUMNS, Column, LEDGER_COLUMNS, LOSS_COLUMNS, ROLLUP_COLUMNS,
-};
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
+use tcprst_schema::tables::{Content, Table};
 
 use super::numbers::Numbers;
 use crate::recording::spool;
 use crate::recording::types::reader_schema;
 
-pub(super) const RESETS: &str = Table::Resets.name();
-pub(super) const LOSSES: &str = Table::Losses.name();
-pub(super) const ROLLUP: &str = Table::ResetsPerMinute.name();
-
-/// The table folders of a recording.
-pub(super) const TABLES: [&str; 5] =
-    [RESETS, LOSSES, Table::Ledger.name(), Table::Containers.name(), ROLLUP];
-
 /// Maximum number of problems reported for one file; a damaged one has thousands.
-const MOST_TOLD: usize = 5;
+const MAX_REPORTED: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Sealed(&'static str),
+    Sealed(Table),
     Spool,
     /// A spool that a recorder could not read.
     SetAside,
 }
 
 impl Kind {
-    pub(super) fn table(self) -> &'static str {
+    pub(super) fn table(self) -> Table {
         match self {
             Kind::Sealed(table) => table,
-            Kind::Spool | Kind::SetAside => RESETS,
+            Kind::Spool | Kind::SetAside => Table::Resets,
         }
     }
 }
@@ -104,7 +94,7 @@ impl Checked {
     fn tell(&mut self, problem: &dyn Display) {
         // Library errors can have several lines.
         let text = problem.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        if self.problems.len() < MOST_TOLD && !self.problems.contains(&text) {
+        if self.problems.len() < MAX_REPORTED && !self.problems.contains(&text) {
             self.problems.push(text);
         }
     }
@@ -136,11 +126,11 @@ pub(super) fn check(kind: Kind, path: &Path) -> Option<Checked> {
 }
 
 fn check_spool(mut checked: Checked) -> Option<Checked> {
-    match spool::read(&checked.path, &reader_schema(COLUMNS)) {
+    match spool::read(&checked.path, &reader_schema(Table::Resets)) {
         Ok(Some(live)) => {
             checked.rows = Some(i64::try_from(live.rows()).unwrap_or(i64::MAX));
             checked.status = Status::Live;
-            let mut rows = Rows::new(RESETS, checked.name());
+            let mut rows = Rows::new(Table::Resets, checked.name());
             live.batches.iter().for_each(|batch| rows.take(batch, &mut checked));
             checked.footer = Some(live.footer);
             match live.damage {
@@ -156,7 +146,7 @@ fn check_spool(mut checked: Checked) -> Option<Checked> {
             checked.rows = Some(0);
             Some(checked)
         }
-        Err(spool::Unusable::Open(error)) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(spool::SpoolError::Open(error)) if error.kind() == io::ErrorKind::NotFound => None,
         Err(problem) => Some(checked.broken(problem)),
     }
 }
@@ -206,12 +196,15 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
         ));
     }
     // The footer of a rollup has the number of counted resets.
-    let (told, what) =
-        if table == ROLLUP { (checked.sum, "counted resets") } else { (rows.count, "rows") };
+    let (told, what) = if table.row().content == Content::Rollup {
+        (checked.sum, "counted resets")
+    } else {
+        (rows.count, "rows")
+    };
     if told.cast_unsigned() != footer.written {
         checked.wrong(format_args!("{told} {what}, but its footer says {}", footer.written));
     }
-    if table == RESETS {
+    if table == Table::Resets {
         if footer.seen != footer.written + footer.lost {
             checked.wrong(format_args!(
                 "seen {} is not written {} + lost {}",
@@ -250,10 +243,10 @@ struct Rows {
 }
 
 impl Rows {
-    fn new(table: &'static str, name: Option<SegmentName>) -> Self {
+    fn new(table: Table, name: Option<SegmentName>) -> Self {
         let required = required(table);
         let nulls = vec![None; required.len()];
-        let (is_resets, numbers) = (table == RESETS, Numbers::default());
+        let (is_resets, numbers) = (table == Table::Resets, Numbers::default());
         Self { name, is_resets, count: 0, numbers, required, nulls }
     }
 
@@ -291,17 +284,8 @@ impl Rows {
     }
 }
 
-/// Columns that must have a value in each row.
-fn required(table: &str) -> Vec<&'static str> {
-    fn names<R>(columns: &'static [Column<R>]) -> Vec<&'static str> {
-        columns.iter().filter(|column| !column.nullable).map(|column| column.name).collect()
-    }
-    match table {
-        RESETS => names(COLUMNS),
-        LOSSES => names(LOSS_COLUMNS),
-        "ledger" => names(LEDGER_COLUMNS),
-        "containers" => names(CONTAINER_COLUMNS),
-        ROLLUP => names(ROLLUP_COLUMNS),
-        _ => Vec::new(),
-    }
+/// The columns without nulls.
+fn required(table: Table) -> Vec<&'static str> {
+    let columns = table.columns().into_iter().filter(|column| !column.nullable);
+    columns.map(|column| column.name).collect()
 }

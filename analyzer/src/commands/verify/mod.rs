@@ -16,6 +16,7 @@ use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use tcprst_schema::paths::{SEALED, SPOOL, spool_dir};
+use tcprst_schema::tables::Table;
 
 use crate::error::Error;
 use crate::outcome::Outcome;
@@ -55,9 +56,9 @@ pub fn run(
             },
             &mut found,
         )?;
-        for table in file::TABLES {
+        for table in Table::all() {
             list(
-                &dir.join(table),
+                &dir.join(table.name()),
                 &mut |path| {
                     (path.extension()? == SEALED).then(|| (Kind::Sealed(table), path.to_owned()))
                 },
@@ -172,7 +173,7 @@ fn rows(checked: &[Checked]) -> Result<RecordBatch, ArrowError> {
         Arc::new(schema),
         vec![
             texts(&|file| Some(file.path.display().to_string())),
-            texts(&|file| Some(file.kind.table().to_owned())),
+            texts(&|file| Some(file.kind.table().name().to_owned())),
             Arc::new(checked.iter().map(|file| file.rows).collect::<Int64Array>()),
             texts(&|file| Some(file.status.name().to_owned())),
             texts(&|file| file.problem()),

@@ -29,7 +29,7 @@ use datafusion::logical_expr::{
     lit, when,
 };
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 
 use crate::recording::step::Step;
 use crate::recording::table::SegmentTable;

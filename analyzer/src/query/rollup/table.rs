@@ -14,8 +14,8 @@ use datafusion::physical_expr::expressions::{Column, lit};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
-use tcprst_schema::columns::{COLUMNS, ROLLUP_COLUMNS};
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
+use tcprst_schema::tables::Table;
 
 use crate::recording::Recording;
 use crate::recording::prune::Times;
@@ -40,7 +40,7 @@ pub(super) struct RollupTable {
 
 impl RollupTable {
     pub(super) fn new(recording: Arc<Recording>, step: Step) -> Self {
-        Self { schema: reader_schema(ROLLUP_COLUMNS), recording, step }
+        Self { schema: reader_schema(Table::ResetsPerMinute), recording, step }
     }
 
     /// The position of a column of `resets` in this schema.
@@ -129,7 +129,7 @@ impl TableProvider for RollupTable {
             raw.into_iter().partition(|segment| rederive::is_due(segment));
         if !older.is_empty() {
             // Derived from columns that the rollup does not have.
-            let resets = reader_schema(COLUMNS);
+            let resets = reader_schema(Table::Resets);
             let files = older.iter().map(|segment| segment.scan(&resets)).collect();
             let own = names
                 .iter()
