@@ -4,7 +4,6 @@ use std::fs::File;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
-use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use tcprst_schema::arrow::by_name;
@@ -13,7 +12,7 @@ use tcprst_schema::paths::SEALED;
 use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
-use super::Source;
+use super::groups::DayFile;
 use crate::error::CompactError;
 use crate::recording::sealed::Sealed;
 
@@ -21,44 +20,30 @@ use crate::recording::sealed::Sealed;
 const BATCH_ROWS: usize = 64 * 1024;
 
 /// Writes the rows of a run of segments into `folder`, under the name of the first.
-pub(super) fn merge(table: Table, group: &[Source], folder: &Path) -> Result<(), CompactError> {
+pub(super) fn merge(table: Table, group: &[DayFile], folder: &Path) -> Result<(), CompactError> {
     let mut file = PartialFile::create(target(group, folder), table)?;
     let schema = table.spool_schema();
     // Consecutive segments are in order of time.
     for source in group {
-        each_batch(&source.segment, None, |batch| Ok(file.append(&by_name(&batch, &schema)?)?))?;
+        each_batch(&source.segment, None, |batch| {
+            let batch = by_name(&batch, &schema)
+                .map_err(|error| CompactError::read(&source.segment.path, &error))?;
+            Ok(file.append(&batch)?)
+        })?;
     }
     file.close(&footer(group))?;
     Ok(())
 }
 
-fn target(group: &[Source], folder: &Path) -> std::path::PathBuf {
+fn target(group: &[DayFile], folder: &Path) -> std::path::PathBuf {
     folder.join(format!("{}.{SEALED}", group[0].name))
-}
-
-/// An error of one step; the caller adds the path.
-pub(super) enum Failed {
-    Arrow(ArrowError),
-    Other(CompactError),
-}
-
-impl From<ArrowError> for Failed {
-    fn from(error: ArrowError) -> Self {
-        Self::Arrow(error)
-    }
-}
-
-impl From<tcprst_schema::writer::WriteError> for Failed {
-    fn from(error: tcprst_schema::writer::WriteError) -> Self {
-        Self::Other(error.into())
-    }
 }
 
 /// Reads a segment: all columns, or those of `columns` that it has.
 pub(super) fn each_batch(
     segment: &Sealed,
     columns: Option<&[&str]>,
-    mut step: impl FnMut(RecordBatch) -> Result<(), Failed>,
+    mut step: impl FnMut(RecordBatch) -> Result<(), CompactError>,
 ) -> Result<(), CompactError> {
     let read = |error: &dyn std::fmt::Display| CompactError::read(&segment.path, error);
     let file = File::open(&segment.path).map_err(CompactError::io("open", &segment.path))?;
@@ -75,16 +60,13 @@ pub(super) fn each_batch(
         })
         .map_err(|error| read(&error))?;
     for batch in reader {
-        step(batch.map_err(|error| read(&error))?).map_err(|failed| match failed {
-            Failed::Arrow(error) => read(&error),
-            Failed::Other(error) => error,
-        })?;
+        step(batch.map_err(|error| read(&error))?)?;
     }
     Ok(())
 }
 
 /// The footer of the merged segment: the sum of the footers of its parts.
-fn footer(group: &[Source]) -> Footer {
+fn footer(group: &[DayFile]) -> Footer {
     let footers = || group.iter().map(|source| &source.segment.footer);
     let first = &group[0].segment.footer;
     let merged = group.iter().skip(1).map(|source| source.name.to_string());

@@ -14,7 +14,7 @@ use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
 use super::merge::each_batch;
-use super::{days, swap};
+use super::swap::{self, days};
 use crate::error::CompactError;
 use crate::recording::sealed::{self, Sealed};
 use crate::recording::step::Step;
@@ -67,6 +67,13 @@ fn counts(path: &Path) -> Option<u64> {
     sealed::open(path).ok().map(|rollup| rollup.footer.written)
 }
 
+/// Adds the rows of a file to a rollup.
+fn count(rollup: &mut Rollup, file: &Sealed, columns: Option<&[&str]>) -> Result<(), CompactError> {
+    each_batch(file, columns, |batch| {
+        rollup.add(&batch).map_err(|error| CompactError::read(&file.path, &error))
+    })
+}
+
 fn write_one(
     dir: &Path,
     step: Step,
@@ -77,10 +84,10 @@ fn write_one(
     let parts = if step == Step::Minute { parts(dir, name, segment) } else { Vec::new() };
     if parts.is_empty() {
         let columns: Vec<&str> = DIMENSIONS.iter().copied().chain(["time", "count"]).collect();
-        each_batch(segment, Some(&columns), |batch| Ok(rollup.add(&batch)?))?;
+        count(&mut rollup, segment, Some(&columns))?;
     }
     for part in &parts {
-        each_batch(part, None, |batch| Ok(rollup.add(&batch)?))?;
+        count(&mut rollup, part, None)?;
     }
     let rows = rollup.finish().map_err(|error| CompactError::read(&segment.path, &error))?;
     let mut file = PartialFile::create(name.partial(dir, step.table()), step.table())?;

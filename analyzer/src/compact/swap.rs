@@ -1,19 +1,21 @@
 //! Replaces a folder in one step.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use tcprst_schema::paths::{SEALED, SegmentName};
+use tcprst_schema::paths::{SEALED, SegmentName, spool_dir};
 use tcprst_schema::tables::Table;
 use tcprst_schema::writer::sync_dir;
 
-use super::{WORK, work_root};
 use crate::error::CompactError;
 use crate::recording::sealed;
+
+/// Prefix of work folders; they are below the spool, where no reader looks for sealed files.
+const WORK: &str = "compact-";
 
 /// Files of a folder, sorted.
 pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, CompactError> {
@@ -120,4 +122,29 @@ pub(super) fn clean_up(dir: &Path) -> Result<(), CompactError> {
         fs::remove_dir(folder).map_err(CompactError::io("remove", folder))?;
     }
     Ok(())
+}
+
+/// The `date=` folders of a table, oldest first.
+pub(super) fn days(top: &Path) -> Result<BTreeMap<String, PathBuf>, CompactError> {
+    let entries = match fs::read_dir(top) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(CompactError::io("read", top)(error)),
+    };
+    let mut days = BTreeMap::new();
+    for entry in entries {
+        let path = entry.map_err(CompactError::io("read", top))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(date) = name.and_then(|name| name.strip_prefix("date="))
+            && path.is_dir()
+        {
+            days.insert(date.to_owned(), path);
+        }
+    }
+    Ok(days)
+}
+
+/// The parent of a recording's work folders.
+fn work_root(dir: &Path) -> PathBuf {
+    spool_dir(dir)
 }

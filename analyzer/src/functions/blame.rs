@@ -6,7 +6,8 @@ use arrow::array::StringViewArray;
 use arrow::datatypes::DataType;
 use tcprst_schema::cause::CAUSES;
 
-use super::{Function, a_text, text};
+use super::function::{Function, a_text};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
 
-use super::{Function, a_text, text};
+use super::function::{Function, a_text};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(

@@ -7,6 +7,7 @@ mod blame;
 mod cause;
 mod cause_text;
 mod date_trunc;
+mod function;
 mod in_cidr;
 mod network;
 mod port_name;
@@ -14,17 +15,9 @@ mod rate_change_p;
 mod stack_has;
 mod text;
 
-pub(crate) use cause::Recorded;
+pub(crate) use cause::Evidence;
 
-use std::hash::{Hash, Hasher};
-
-use arrow::datatypes::DataType;
-use datafusion::common::Result;
-use datafusion::common::types::{NativeType, logical_int64, logical_string};
-use datafusion::logical_expr::{
-    Coercion, ColumnarValue, DocSection, Documentation, EncodingPreservation, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, TypeSignatureClass, Volatility,
-};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
 /// Every function that this crate adds.
@@ -62,89 +55,6 @@ pub fn register(context: &SessionContext) {
     context.register_udf(date_trunc::function());
 }
 
-/// A function with a result that depends only on its arguments.
-#[derive(Debug)]
-struct Function {
-    name: &'static str,
-    signature: Signature,
-    returns: DataType,
-    documentation: Documentation,
-    run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
-}
-
-impl Function {
-    fn new(
-        name: &'static str,
-        arguments: Vec<Coercion>,
-        returns: DataType,
-        run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
-        syntax: &str,
-        description: &str,
-    ) -> Self {
-        const SECTION: DocSection =
-            DocSection { include: true, label: "TCP resets", description: None };
-        Self {
-            name,
-            signature: Signature::coercible(arguments, Volatility::Immutable),
-            returns,
-            documentation: Documentation::builder(SECTION, description, syntax).build(),
-            run,
-        }
-    }
-}
-
-/// A text argument, in any encoding.
-fn a_text() -> Coercion {
-    Coercion::new_exact(TypeSignatureClass::Native(logical_string()))
-        .with_encoding_preservation(EncodingPreservation::dictionary())
-}
-
-/// An integer argument.
-fn an_int() -> Coercion {
-    Coercion::new_implicit(
-        TypeSignatureClass::Native(logical_int64()),
-        vec![TypeSignatureClass::Integer],
-        NativeType::Int64,
-    )
-}
-
-// Names are unique.
-impl PartialEq for Function {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Function {}
-
-impl Hash for Function {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
-
-impl ScalarUDFImpl for Function {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(self.returns.clone())
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        (self.run)(&args)
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        Some(&self.documentation)
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
@@ -153,7 +63,8 @@ mod tests {
     use arrow::array::{
         ArrayRef, AsArray as _, DictionaryArray, RecordBatch, StringArray, StringViewArray,
     };
-    use arrow::datatypes::Int32Type;
+    use arrow::datatypes::{DataType, Int32Type};
+    use datafusion::common::Result;
     use datafusion::datasource::MemTable;
 
     use super::*;

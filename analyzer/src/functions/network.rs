@@ -8,7 +8,8 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
-use super::{Function, a_text, an_int, text};
+use super::function::{Function, a_text, an_int};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
-use super::{Function, an_int};
+use super::function::{Function, an_int};
 
 /// Common services by their usual TCP port, in ascending order.
 #[rustfmt::skip]

@@ -13,7 +13,7 @@ use datafusion::common::types::{NativeType, logical_float64};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Coercion, ColumnarValue, ScalarFunctionArgs, TypeSignatureClass};
 
-use super::Function;
+use super::function::Function;
 
 pub(super) fn function() -> Function {
     let number = || {

@@ -2,7 +2,8 @@
 
 use arrow::datatypes::DataType;
 
-use super::{Function, a_text, text};
+use super::function::{Function, a_text};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(

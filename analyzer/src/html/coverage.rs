@@ -18,7 +18,7 @@ const SEAM_US: i64 = 1_000_000;
 /// Gaps narrower than this fraction of the window are counted but not drawn.
 const NARROWEST: i64 = 400;
 
-const MOST_LOSSES: usize = 200;
+const MAX_LOSSES: usize = 200;
 
 /// The segments of a host.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    pub(super) async fn of(source: &Source<'_>) -> Result<Self, Error> {
+    pub(super) async fn load(source: &Source<'_>) -> Result<Self, Error> {
         let sql = format!(
             "select host, kernel, recorded_from, recorded_to, seen, written, lost, rows from files{} \
              order by recorded_from",
@@ -210,7 +210,7 @@ pub(super) async fn losses(
             (batches::texts(&batch, "caller")?, batches::texts(&batch, "reason")?);
         let (ports, counts) = (batches::ints(&batch, "port")?, batches::counts(&batch, "n")?);
         for (at, host) in batches::texts(&batch, "host")?.into_iter().enumerate() {
-            if losses.rows.len() == MOST_LOSSES {
+            if losses.rows.len() == MAX_LOSSES {
                 losses.left += counts[at];
                 continue;
             }

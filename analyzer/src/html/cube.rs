@@ -16,16 +16,16 @@ use super::source::{self, Source};
 use crate::error::Error;
 
 /// Maximum number of values of one dimension that the page shows one by one.
-const MOST_VALUES: usize = 200;
+const MAX_VALUES: usize = 200;
 
 /// Maximum number of combinations of cause, container, port and host, a dozen bytes each.
-const MOST_COMBINATIONS: usize = 20_000;
+const MAX_COMBINATIONS: usize = 20_000;
 
 /// Maximum number of counts of a combination in an interval, five bytes each.
-const MOST_COUNTS: usize = 300_000;
+const MAX_COUNTS: usize = 300_000;
 
 /// Minimum number of intervals in the timeline, if the window has that many.
-const LEAST_INTERVALS: i64 = 100;
+const MIN_INTERVALS: i64 = 100;
 
 /// The dimensions that the page filters by, with all values found.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ pub(super) struct FoldedKeys {
 }
 
 /// Cause, container, port and host, as numbers.
-pub(super) type Key = [u32; 4];
+pub(super) type CubeKey = [u32; 4];
 
 /// A row of counts from SQL.
 #[derive(Debug)]
@@ -81,9 +81,9 @@ pub(super) fn key_rows(batch: &RecordBatch) -> Result<Vec<KeyRow>, Error> {
 
 /// One count.
 #[derive(Clone, Copy, Debug)]
-struct Counted {
+struct CountedRow {
     at_us: i64,
-    key: Key,
+    key: CubeKey,
     n: u64,
 }
 
@@ -91,12 +91,12 @@ struct Counted {
 #[derive(Debug)]
 pub(super) struct Counts {
     scale: Scale,
-    rows: Vec<Counted>,
+    rows: Vec<CountedRow>,
     pub(super) keys: Keys,
 }
 
 impl Counts {
-    pub(super) async fn of(source: &Source<'_>, scale: Scale) -> Result<Self, Error> {
+    pub(super) async fn load(source: &Source<'_>, scale: Scale) -> Result<Self, Error> {
         // Plain columns and whole intervals, so that a rollup can answer the query.
         let bucket = format!("date_bin({}, time)", scale.interval());
         let sql = source::count_by(&bucket, "bucket", &source.within());
@@ -111,7 +111,7 @@ impl Counts {
                     counts.keys.ports.number(row.port, n),
                     counts.keys.hosts.number(row.host, n),
                 ];
-                counts.rows.push(Counted { at_us: time.unwrap_or_default(), key, n });
+                counts.rows.push(CountedRow { at_us: time.unwrap_or_default(), key, n });
             }
         }
         Ok(counts)
@@ -123,7 +123,7 @@ impl Counts {
 
     /// The finest cube that fits into a page.
     pub(super) fn fit(&self) -> (Cube, FoldedKeys, Scale) {
-        self.fit_within(MOST_COMBINATIONS, MOST_COUNTS)
+        self.fit_within(MAX_COMBINATIONS, MAX_COUNTS)
     }
 
     fn fit_within(
@@ -131,7 +131,7 @@ impl Counts {
         most_combinations: usize,
         most_counts: usize,
     ) -> (Cube, FoldedKeys, Scale) {
-        let mut limits = [MOST_VALUES; 3];
+        let mut limits = [MAX_VALUES; 3];
         let mut scale = self.scale;
         loop {
             let keys = self.keys.fold(limits);
@@ -140,10 +140,10 @@ impl Counts {
             let sizes =
                 [keys.containers.entries.len(), keys.ports.entries.len(), keys.hosts.entries.len()];
             let is_small = cells.len() <= most_combinations && counts <= most_counts;
-            if is_small || limits == [0; 3] && scale.count <= LEAST_INTERVALS {
+            if is_small || limits == [0; 3] && scale.count <= MIN_INTERVALS {
                 return (Cube::new(&cells), keys, scale);
             }
-            let has_intervals = scale.count / 2 >= LEAST_INTERVALS;
+            let has_intervals = scale.count / 2 >= MIN_INTERVALS;
             if limits == [0; 3] || cells.len() <= most_combinations && has_intervals {
                 scale = scale.coarser();
             } else {
@@ -154,10 +154,10 @@ impl Counts {
         }
     }
 
-    fn cells(&self, keys: &FoldedKeys, scale: Scale) -> HashMap<Key, BTreeMap<u32, u64>> {
-        let mut cells: HashMap<Key, BTreeMap<u32, u64>> = HashMap::new();
+    fn cells(&self, keys: &FoldedKeys, scale: Scale) -> HashMap<CubeKey, BTreeMap<u32, u64>> {
+        let mut cells: HashMap<CubeKey, BTreeMap<u32, u64>> = HashMap::new();
         for row in &self.rows {
-            let times = cells.entry(keys.of(row.key)).or_default();
+            let times = cells.entry(keys.fold(row.key)).or_default();
             *times.entry(scale.at(row.at_us)).or_default() += row.n;
         }
         cells
@@ -176,7 +176,7 @@ impl Keys {
     }
 
     /// The page's key of a row; `None` if a value appeared only after the cube was counted.
-    pub(super) fn find(&self, folded: &FoldedKeys, row: &KeyRow) -> Option<Key> {
+    pub(super) fn find(&self, folded: &FoldedKeys, row: &KeyRow) -> Option<CubeKey> {
         Some([
             self.causes.entry(&folded.causes, &row.cause)?,
             self.containers.entry(&folded.containers, &row.container)?,
@@ -187,7 +187,7 @@ impl Keys {
 }
 
 impl FoldedKeys {
-    fn of(&self, [cause, container, port, host]: Key) -> Key {
+    fn fold(&self, [cause, container, port, host]: CubeKey) -> CubeKey {
         [
             self.causes.to_entry[cause as usize],
             self.containers.to_entry[container as usize],
@@ -199,7 +199,7 @@ impl FoldedKeys {
 
 /// Counts by key, column by column.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Cells {
+pub(super) struct CubeCells {
     cause: Vec<u32>,
     container: Vec<u32>,
     port: Vec<u32>,
@@ -207,8 +207,8 @@ pub(super) struct Cells {
     n: Vec<u64>,
 }
 
-impl Cells {
-    pub(super) fn push(&mut self, [cause, container, port, host]: Key, n: u64) {
+impl CubeCells {
+    pub(super) fn push(&mut self, [cause, container, port, host]: CubeKey, n: u64) {
         self.cause.push(cause);
         self.container.push(container);
         self.port.push(port);
@@ -221,17 +221,17 @@ impl Cells {
 #[derive(Debug, Serialize)]
 pub(super) struct Cube {
     #[serde(flatten)]
-    cells: Cells,
+    cells: CubeCells,
     /// For each cell, alternately the number of intervals to skip and the resets there.
     times: Vec<Vec<u64>>,
 }
 
 impl Cube {
-    fn new(cells: &HashMap<Key, BTreeMap<u32, u64>>) -> Self {
+    fn new(cells: &HashMap<CubeKey, BTreeMap<u32, u64>>) -> Self {
         // A fixed order, so that the same recording gives the same file.
         let mut order: Vec<_> = cells.iter().collect();
         order.sort_unstable_by_key(|(key, _)| **key);
-        let mut cube = Self { cells: Cells::default(), times: Vec::with_capacity(order.len()) };
+        let mut cube = Self { cells: CubeCells::default(), times: Vec::with_capacity(order.len()) };
         for (key, times) in order {
             cube.cells.push(*key, times.values().sum());
             let mut before = 0;
@@ -264,7 +264,7 @@ mod tests {
                 keys.hosts.number(format!("h{}", at % 5), n),
             ];
             let at_us = i64::try_from(at % 250).unwrap_or(0) * 1_000_000;
-            counts.rows.push(Counted { at_us, key, n });
+            counts.rows.push(CountedRow { at_us, key, n });
         }
         counts
     }
@@ -293,7 +293,7 @@ mod tests {
             } else {
                 // Causes are never folded.
                 assert_eq!((cube.cells.n.len(), keys.ports.entries.len()), (11, 1));
-                assert!(scale.count <= LEAST_INTERVALS);
+                assert!(scale.count <= MIN_INTERVALS);
             }
         }
     }

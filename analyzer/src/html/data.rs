@@ -54,9 +54,9 @@ struct Bucket {
 }
 
 pub(super) async fn gather(source: &Source<'_>, title: &str) -> Result<Data, Error> {
-    let segments = Segments::of(source).await?;
+    let segments = Segments::load(source).await?;
     let (from, to) = window(source, &segments).await?;
-    let mut counts = Counts::of(source, Scale::covering(from, to)).await?;
+    let mut counts = Counts::load(source, Scale::covering(from, to)).await?;
     // A host that recorded without a reset belongs on the page, too.
     for host in segments.hosts.keys() {
         counts.keys.hosts.number(host.clone(), 0);
@@ -72,8 +72,8 @@ pub(super) async fn gather(source: &Source<'_>, title: &str) -> Result<Data, Err
             count: scale.count,
         },
         total: counts.total(),
-        stacks: stacks::of(source, keys, &folded).await?,
-        peers: peers::of(source, keys, &folded).await?,
+        stacks: stacks::load(source, keys, &folded).await?,
+        peers: peers::load(source, keys, &folded).await?,
         losses: coverage::losses(source, keys, &folded).await?,
         lost_time: coverage::lost_time(source, scale, keys, &folded).await?,
         coverage: segments.coverage((from, to), keys, &folded),

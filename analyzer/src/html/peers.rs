@@ -6,20 +6,20 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::batches;
-use super::cube::{Cells, FoldedKeys, Key, Keys, key_rows};
+use super::cube::{CubeCells, CubeKey, FoldedKeys, Keys, key_rows};
 use super::source::{Source, all_of, count_by};
 use crate::error::Error;
 
 /// Peers listed for all resets.
-const MOST_OVERALL: usize = 100;
+const MAX_OVERALL: usize = 100;
 
 /// Peers listed for each cause and each container, so that a filter by one finds its peers.
-const MOST_OF_EACH: usize = 10;
+const MAX_OF_EACH: usize = 10;
 
 /// Maximum number of peers that all causes, or all containers, add.
-const MOST_OF_ALL_EACH: usize = 300;
+const MAX_OF_ALL_EACH: usize = 300;
 
-const MOST_CELLS: usize = 150_000;
+const MAX_CELLS: usize = 150_000;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Peers {
@@ -34,7 +34,7 @@ pub(super) struct Peers {
 struct PeerCells {
     peer: Vec<u32>,
     #[serde(flatten)]
-    cells: Cells,
+    cells: CubeCells,
 }
 
 /// The addresses to list, and the number of all addresses.
@@ -43,15 +43,15 @@ async fn most_frequent(source: &Source<'_>, within: &str) -> Result<(Vec<String>
     let overall = format!(
         "select peer, count(*) over () as peers from \
          (select {peer} as peer, count(*) as n from resets{within} group by {peer}) \
-         order by n desc, peer limit {MOST_OVERALL}"
+         order by n desc, peer limit {MAX_OVERALL}"
     );
     let of_each = |part: &str| {
         format!(
             "select peer from (select peer, n, row_number() over \
              (partition by part order by n desc, peer) as place from \
              (select {peer} as peer, {part} as part, count(*) as n from resets{within} \
-             group by {peer}, {part})) where place <= {MOST_OF_EACH} \
-             order by n desc, peer limit {MOST_OF_ALL_EACH}"
+             group by {peer}, {part})) where place <= {MAX_OF_EACH} \
+             order by n desc, peer limit {MAX_OF_ALL_EACH}"
         )
     };
     let mut names = Vec::new();
@@ -74,7 +74,7 @@ async fn most_frequent(source: &Source<'_>, within: &str) -> Result<(Vec<String>
     Ok((names, distinct))
 }
 
-pub(super) async fn of(
+pub(super) async fn load(
     source: &Source<'_>,
     keys: &Keys,
     folded: &FoldedKeys,
@@ -90,7 +90,7 @@ pub(super) async fn of(
     }
     let listed = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>();
     conditions.push(source.of_peer(&format!(" in ({})", listed.join(", "))));
-    let mut counted: Vec<BTreeMap<Key, u64>> = vec![BTreeMap::new(); names.len()];
+    let mut counted: Vec<BTreeMap<CubeKey, u64>> = vec![BTreeMap::new(); names.len()];
     for batch in source.collect(&count_by(&peer, "peer", &all_of(&conditions))).await? {
         let peers = batches::texts(&batch, "peer")?;
         for (row, peer) in key_rows(&batch)?.into_iter().zip(peers) {
@@ -104,7 +104,7 @@ pub(super) async fn of(
     let mut peers = Peers { distinct, ..Peers::default() };
     for (name, cells) in names.into_iter().zip(counted) {
         // Complete peers only: a peer is listed with exact numbers or not at all.
-        if peers.cells.peer.len() + cells.len() > MOST_CELLS {
+        if peers.cells.peer.len() + cells.len() > MAX_CELLS {
             break;
         }
         let peer = u32::try_from(peers.names.len()).unwrap_or(u32::MAX);

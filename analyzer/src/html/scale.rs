@@ -7,7 +7,7 @@ const WIDTHS: [i64; 22] = [
 ];
 
 /// Maximum number of bars that a reader can distinguish.
-const MOST: i64 = 300;
+const MAX_INTERVALS: i64 = 300;
 
 const SECOND_US: i64 = 1_000_000;
 
@@ -24,7 +24,7 @@ impl Scale {
     /// The finest scale that covers the window with at most 300 intervals.
     pub(super) fn covering(from_us: i64, to_us: i64) -> Self {
         let seconds = (to_us.saturating_sub(from_us) / SECOND_US).max(1);
-        let finest = (seconds - 1) / (MOST - 1) + 1;
+        let finest = (seconds - 1) / (MAX_INTERVALS - 1) + 1;
         let width = WIDTHS.into_iter().find(|width| *width >= finest).unwrap_or_else(|| {
             // A clock was wrong by decades: use whole years of 365 days.
             let year = 31_536_000;
@@ -75,7 +75,7 @@ mod tests {
             for offset in [0, 1, 12_345_678_901] {
                 let from = 19_000 * day + offset;
                 let scale = Scale::covering(from, from + length * SECOND_US);
-                assert!((1..=MOST + 1).contains(&scale.count), "{length} {scale:?}");
+                assert!((1..=MAX_INTERVALS + 1).contains(&scale.count), "{length} {scale:?}");
             }
         }
     }

@@ -12,8 +12,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use super::numbers::thousands;
 
 /// Delay before the line is first shown; in a shorter query it would only flicker.
-const PATIENCE: Duration = Duration::from_millis(500);
-const EVERY: Duration = Duration::from_millis(200);
+const FIRST_DELAY: Duration = Duration::from_millis(500);
+const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The progress line of one query. Dropping it erases the line, however the query ends.
 #[expect(missing_debug_implementations, reason = "a plan is shown by EXPLAIN")]
@@ -40,7 +40,7 @@ impl Progress {
         if !io::stderr().is_terminal() {
             return Self::off();
         }
-        let mut ticks = interval_at(tokio::time::Instant::now() + PATIENCE, EVERY);
+        let mut ticks = interval_at(tokio::time::Instant::now() + FIRST_DELAY, REDRAW_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (plan, total) = (Arc::clone(plan), rows_in(plan.as_ref()));
         Self { query: Some(Query { plan, total, started: Instant::now(), ticks }), is_shown: false }

@@ -14,7 +14,7 @@ use crate::error::{Error, INTERRUPTED};
 use crate::output::stderr::tell;
 
 /// How long a cancelled query may take to close its files.
-const GRACE: Duration = Duration::from_secs(1);
+const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs the work until it is done or Ctrl-C is pressed. Dropping a query cancels it.
 pub(crate) async fn cancellable<T>(
@@ -35,7 +35,7 @@ pub(crate) async fn cancellable<T>(
 pub(crate) fn watch(runtime: &Runtime, leftovers: impl Fn() -> Vec<PathBuf> + Send + 'static) {
     runtime.spawn(async move {
         if ctrl_c().await.is_ok() {
-            tokio::time::sleep(2 * GRACE).await;
+            tokio::time::sleep(2 * CANCEL_GRACE).await;
             remove(&leftovers());
             process::exit(INTERRUPTED.into());
         }
@@ -45,7 +45,7 @@ pub(crate) fn watch(runtime: &Runtime, leftovers: impl Fn() -> Vec<PathBuf> + Se
 /// Waits until the tasks of a dropped query have ended and closed their files. `before` is the
 /// number of tasks before the query.
 pub(crate) async fn settle(before: usize) {
-    let until = tokio::time::Instant::now() + GRACE;
+    let until = tokio::time::Instant::now() + CANCEL_GRACE;
     while tokio::time::Instant::now() < until {
         // Sleep once more after the last task: files are removed in the background.
         let settled = Handle::current().metrics().num_alive_tasks() <= before;

@@ -17,8 +17,8 @@ use tcprst_schema::tables::Table;
 /// Rows and rollups have separate rooms: a query of the rollup only needs the number of rows from
 /// the row files, and their metadata would otherwise fill the room.
 pub(crate) fn room_of(table: Table) -> &'static Room {
-    static ROWS: Room = Room::of(128 << 20);
-    static OTHERS: Room = Room::of(128 << 20);
+    static ROWS: Room = Room::new(128 << 20);
+    static OTHERS: Room = Room::new(128 << 20);
     match table {
         Table::Resets => &ROWS,
         _ => &OTHERS,
@@ -33,7 +33,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    const fn of(bytes: usize) -> Self {
+    const fn new(bytes: usize) -> Self {
         Self { bytes, taken: AtomicUsize::new(0) }
     }
 
@@ -43,24 +43,24 @@ impl Room {
         let with_them = |taken: usize| taken.checked_add(bytes).filter(|all| *all <= self.bytes);
         let is_room =
             self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_them).is_ok();
-        let counted = || Arc::new(Counted { metadata: Arc::new(metadata), bytes, room: self });
+        let counted = || Arc::new(KeptMetadata { metadata: Arc::new(metadata), bytes, room: self });
         Kept(is_room.then(counted))
     }
 }
 
 /// The metadata of one file, or nothing if it was not kept.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Option<Arc<Counted>>);
+pub(crate) struct Kept(Option<Arc<KeptMetadata>>);
 
 /// Metadata that occupies its room until it is dropped.
 #[derive(Debug)]
-struct Counted {
+struct KeptMetadata {
     metadata: Arc<ParquetMetaData>,
     bytes: usize,
     room: &'static Room,
 }
 
-impl Drop for Counted {
+impl Drop for KeptMetadata {
     fn drop(&mut self) {
         self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_is_not_kept_is_read_again_and_room_comes_back() {
-        static TIGHT: Room = Room::of(64 << 10);
+        static TIGHT: Room = Room::new(64 << 10);
         let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, false)]));
         let mut file = tempfile::tempfile().expect("a file");
         let mut writer = ArrowWriter::try_new(&mut file, Arc::clone(&schema), None).expect("opens");

@@ -114,7 +114,7 @@ struct Opened {
 }
 
 /// Times that a table is listed anew because files of it are gone.
-const LISTINGS: usize = 10;
+const MAX_LISTINGS: usize = 10;
 
 /// The segments of all given folders at one moment.
 #[derive(Debug, Default)]
@@ -211,7 +211,7 @@ impl Recording {
     /// read.
     pub fn sealed_for(&self, table: Table, times: Times, rows: Option<i64>) -> Vec<Arc<Sealed>> {
         let mut files = self.files(table);
-        for _ in 0..LISTINGS {
+        for _ in 0..MAX_LISTINGS {
             let wanted: Vec<&SegmentFile> =
                 files.iter().filter(|file| file.can_meet(table, times)).collect();
             let are_enough = |rows: i64| {

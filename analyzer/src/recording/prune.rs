@@ -15,28 +15,21 @@ impl Times {
     pub const ALL: Times = Times { from_us: i64::MIN, to_us: i64::MAX };
 
     /// The times that pass all filters. An unsupported filter passes all times.
-    pub fn of_filters<'a>(filters: impl IntoIterator<Item = &'a Expr>) -> Self {
-        filters.into_iter().fold(Self::ALL, |times, filter| times.and(Self::of(filter)))
+    pub fn from_filters<'a>(filters: impl IntoIterator<Item = &'a Expr>) -> Self {
+        filters.into_iter().fold(Self::ALL, |times, filter| times.and(Self::from_filter(filter)))
     }
 
     fn and(self, other: Self) -> Self {
         Self { from_us: self.from_us.max(other.from_us), to_us: self.to_us.min(other.to_us) }
     }
 
-    fn of(filter: &Expr) -> Self {
+    fn from_filter(filter: &Expr) -> Self {
         match filter {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
-                Self::of(left).and(Self::of(right))
+                Self::from_filter(left).and(Self::from_filter(right))
             }
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                if is_time(left) {
-                    literal_us(right).map_or(Self::ALL, |us| Self::compared(*op, us))
-                } else if is_time(right) {
-                    let op = op.swap().unwrap_or(*op);
-                    literal_us(left).map_or(Self::ALL, |us| Self::compared(op, us))
-                } else {
-                    Self::ALL
-                }
+            Expr::BinaryExpr(comparison) => {
+                time_comparison(comparison).map_or(Self::ALL, |(op, us)| Self::compared(op, us))
             }
             Expr::Between(Between { expr, negated: false, low, high }) if is_time(expr) => {
                 match (literal_us(low), literal_us(high)) {
@@ -71,6 +64,18 @@ pub(crate) fn is_time(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if column.name == "time")
 }
 
+/// A comparison of the column of times with a literal, as `time op us`.
+pub(crate) fn time_comparison(comparison: &BinaryExpr) -> Option<(Operator, i64)> {
+    let BinaryExpr { left, op, right } = comparison;
+    if is_time(left) {
+        Some((*op, literal_us(right)?))
+    } else if is_time(right) {
+        Some((op.swap().unwrap_or(*op), literal_us(left)?))
+    } else {
+        None
+    }
+}
+
 /// The value of a time literal; the planner has cast it to the type of the column.
 pub(crate) fn literal_us(expr: &Expr) -> Option<i64> {
     match expr {
@@ -96,18 +101,18 @@ mod tests {
     #[test]
     fn filters_on_time_become_an_interval() {
         let both = col("time").gt_eq(at(5)).and(col("time").lt(at(9))).and(col("cpu").eq(lit(1)));
-        assert_eq!(Times::of_filters([&both]), Times { from_us: 5, to_us: 9 });
+        assert_eq!(Times::from_filters([&both]), Times { from_us: 5, to_us: 9 });
         let apart = [col("time").gt(at(5)), col("time").lt_eq(at(9))];
-        assert_eq!(Times::of_filters(&apart), Times { from_us: 6, to_us: 10 });
+        assert_eq!(Times::from_filters(&apart), Times { from_us: 6, to_us: 10 });
         let turned = Expr::BinaryExpr(BinaryExpr {
             left: Box::new(at(7)),
             op: Operator::LtEq,
             right: Box::new(col("time")),
         });
-        assert_eq!(Times::of_filters([&turned]).from_us, 7);
+        assert_eq!(Times::from_filters([&turned]).from_us, 7);
         let between = col("time").between(at(1), at(2));
-        assert_eq!(Times::of_filters([&between]), Times { from_us: 1, to_us: 3 });
+        assert_eq!(Times::from_filters([&between]), Times { from_us: 1, to_us: 3 });
         let either = col("time").lt(at(1)).or(col("time").gt(at(9)));
-        assert_eq!(Times::of_filters([&either]), Times::ALL);
+        assert_eq!(Times::from_filters([&either]), Times::ALL);
     }
 }

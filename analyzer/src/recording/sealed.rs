@@ -137,7 +137,7 @@ fn physical_schema(metadata: &ParquetMetaData) -> Result<SchemaRef, ParquetError
 }
 
 /// Maximum number of distinct schemas: one for each table and version of the recorder.
-const SCHEMAS: usize = 32;
+const MAX_SHARED_SCHEMAS: usize = 32;
 
 /// The shared copy of a schema: thousands of files have few distinct schemas.
 fn shared(schema: Schema) -> SchemaRef {
@@ -147,7 +147,7 @@ fn shared(schema: Schema) -> SchemaRef {
         return Arc::clone(same);
     }
     let schema = Arc::new(schema);
-    if known.len() < SCHEMAS {
+    if known.len() < MAX_SHARED_SCHEMAS {
         known.push(Arc::clone(&schema));
     }
     schema

@@ -31,7 +31,7 @@ impl SegmentTable {
         Self { table, schema, recording }
     }
 
-    pub(crate) fn is(&self, table: Table) -> bool {
+    pub(crate) fn is_of(&self, table: Table) -> bool {
         self.table == table
     }
 
@@ -67,7 +67,7 @@ impl TableProvider for SegmentTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let times = Times::of_filters(filters);
+        let times = Times::from_filters(filters);
         let mut halves = Vec::new();
         // Without a filter any rows will do. A filter is not exact here: then no limit comes.
         let enough = limit.filter(|_| filters.is_empty());

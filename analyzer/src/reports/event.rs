@@ -11,7 +11,7 @@ use tcprst_schema::classify::is_key_frame;
 use super::prose::Prose;
 use super::{explanation, literal};
 use crate::error::Error;
-use crate::functions::Recorded;
+use crate::functions::Evidence;
 use crate::window;
 
 /// What is read of an event.
@@ -179,8 +179,8 @@ impl Event {
         prose
     }
 
-    fn recorded(&self) -> Recorded<'_> {
-        Recorded {
+    fn recorded(&self) -> Evidence<'_> {
+        Evidence {
             stack: self.get("stack"),
             reason: self.get("reason"),
             sk_state: self.get("sk_state"),

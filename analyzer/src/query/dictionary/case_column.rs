@@ -21,14 +21,14 @@ use super::values::is_same;
 use crate::recording::types::text_type;
 
 /// A group's expression, evaluated batch by batch.
-pub(super) struct Key {
+pub(super) struct GroupKey {
     expr: Arc<dyn PhysicalExpr>,
     choice: Option<Choice>,
 }
 
-impl Key {
+impl GroupKey {
     pub(super) fn new(expr: Arc<dyn PhysicalExpr>, schema: &Schema) -> Self {
-        Self { choice: Choice::of(&expr, schema), expr }
+        Self { choice: Choice::from_case(&expr, schema), expr }
     }
 
     pub(super) fn evaluate(&mut self, batch: &RecordBatch) -> Result<ArrayRef> {
@@ -56,7 +56,7 @@ struct Choice {
 }
 
 impl Choice {
-    fn of(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<Self> {
+    fn from_case(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Option<Self> {
         let case = (expr.as_ref() as &dyn Any).downcast_ref::<CaseExpr>()?;
         let ([(condition, one)], Some(other), None) =
             (case.when_then_expr(), case.else_expr(), case.expr())
@@ -130,14 +130,14 @@ mod tests {
         RecordBatch::try_new(schema(), vec![flags, texts(a), texts(b)]).expect("a batch")
     }
 
-    fn chosen() -> Key {
+    fn chosen() -> GroupKey {
         let column = |name| col(name, &schema()).expect("a column");
         let expr = case(None, vec![(column("flag"), column("a"))], Some(column("b")));
-        Key::new(expr.expect("an expression"), &schema())
+        GroupKey::new(expr.expect("an expression"), &schema())
     }
 
     /// The choice as DataFusion evaluates it.
-    fn expected(key: &Key, batch: &RecordBatch) -> ArrayRef {
+    fn expected(key: &GroupKey, batch: &RecordBatch) -> ArrayRef {
         let array = key.expr.evaluate(batch).expect("evaluated");
         cast(&array.into_array(batch.num_rows()).expect("an array"), &DataType::Utf8).expect("text")
     }
@@ -174,6 +174,6 @@ mod tests {
     #[test]
     fn other_expressions_are_datafusions() {
         let plain = col("a", &schema()).expect("a column");
-        assert!(Key::new(plain, &schema()).choice.is_none());
+        assert!(GroupKey::new(plain, &schema()).choice.is_none());
     }
 }

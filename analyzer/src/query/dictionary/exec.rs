@@ -21,7 +21,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt as _;
 
-use super::case_column::Key;
+use super::case_column::GroupKey;
 use super::groups::Groups;
 
 /// Groups emitted in one batch: few batches, because each reader of a batch hashes its whole
@@ -93,7 +93,7 @@ impl ExecutionPlan for DictionaryAggregate {
             partial: Arc::clone(&self.partial),
             input: Some(input),
             groups: Groups::new(&exprs, &schema)?,
-            keys: exprs.into_iter().map(|expr| Key::new(expr, &schema)).collect(),
+            keys: exprs.into_iter().map(|expr| GroupKey::new(expr, &schema)).collect(),
             accumulators: accumulators(&self.partial)?,
             numbers: Vec::new(),
             ready: Vec::new(),
@@ -121,7 +121,7 @@ struct Work {
     partial: Arc<AggregateExec>,
     /// `None` after the end of the input.
     input: Option<SendableRecordBatchStream>,
-    keys: Vec<Key>,
+    keys: Vec<GroupKey>,
     groups: Groups,
     accumulators: Vec<Box<dyn GroupsAccumulator>>,
     /// Group of each row of the current batch.
@@ -162,7 +162,7 @@ impl Work {
 
     fn size(&self) -> usize {
         let functions: usize = self.accumulators.iter().map(|function| function.size()).sum();
-        let keys: usize = self.keys.iter().map(Key::size).sum();
+        let keys: usize = self.keys.iter().map(GroupKey::size).sum();
         keys + self.groups.size() + functions
     }
 

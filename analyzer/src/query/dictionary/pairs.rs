@@ -20,7 +20,7 @@ pub(super) struct Pairs {
     /// Numbers by pair, in lines of `width` cells.
     square: Vec<u32>,
     width: usize,
-    hashed: HashMap<u64, u32, BuildHasherDefault<Mix>>,
+    hashed: HashMap<u64, u32, BuildHasherDefault<NumberHasher>>,
 }
 
 impl Pairs {
@@ -98,17 +98,17 @@ impl Pairs {
 
 /// A hasher of one number: the keys are small numbers, and none is chosen to collide.
 #[derive(Default)]
-pub(super) struct Mix(u64);
+pub(super) struct NumberHasher(u64);
 
-impl Mix {
-    pub(super) fn of(value: u64) -> u64 {
+impl NumberHasher {
+    pub(super) fn spread(value: u64) -> u64 {
         // Fibonacci hashing; the fold moves the good upper bits down to where hash tables look.
         let mixed = value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ (mixed >> 32)
     }
 }
 
-impl Hasher for Mix {
+impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -120,7 +120,7 @@ impl Hasher for Mix {
     }
 
     fn write_u64(&mut self, value: u64) {
-        self.0 = Self::of(self.0 ^ value);
+        self.0 = Self::spread(self.0 ^ value);
     }
 
     fn write_i64(&mut self, value: i64) {

@@ -15,7 +15,7 @@ use datafusion::common::HashMap as TextMap;
 use datafusion::error::Result;
 
 use super::groups::{NONE, as_number};
-use super::pairs::Mix;
+use super::pairs::NumberHasher;
 use crate::recording::types::text_type;
 
 /// The number that represents null.
@@ -34,7 +34,7 @@ pub(super) struct Values {
     /// The last dictionary, and the number of each of its values. All batches of a row group
     /// share one dictionary.
     seen: Option<(StringArray, Vec<u32>)>,
-    integers: HashMap<i64, u32, BuildHasherDefault<Mix>>,
+    integers: HashMap<i64, u32, BuildHasherDefault<NumberHasher>>,
     /// Recent integers and their numbers, indexed by hash: one comparison instead of a lookup in
     /// the map.
     recent: [(i64, u32); RECENT],
@@ -114,7 +114,7 @@ impl Values {
         // The value of a null row is arbitrary and gets no number.
         let is_valid = |at: usize| column.nulls().is_none_or(|nulls| nulls.is_valid(at));
         for (at, value) in column.values().iter().enumerate() {
-            let place = Mix::of(value.cast_unsigned()) as usize % RECENT;
+            let place = NumberHasher::spread(value.cast_unsigned()) as usize % RECENT;
             let recent = self.recent[place];
             numbers.push(if recent.0 == *value && recent.1 != NONE {
                 recent.1

@@ -37,7 +37,7 @@ impl Pool {
 }
 
 impl State {
-    fn of(&mut self, consumer: &MemoryConsumer) -> &mut usize {
+    fn used_by(&mut self, consumer: &MemoryConsumer) -> &mut usize {
         if consumer.can_spill() { &mut self.spillable } else { &mut self.unspillable }
     }
 }
@@ -56,11 +56,11 @@ impl MemoryPool for Pool {
     }
 
     fn grow(&self, reservation: &MemoryReservation, additional: usize) {
-        *self.state().of(reservation.consumer()) += additional;
+        *self.state().used_by(reservation.consumer()) += additional;
     }
 
     fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
-        *self.state().of(reservation.consumer()) -= shrink;
+        *self.state().used_by(reservation.consumer()) -= shrink;
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
@@ -82,7 +82,7 @@ impl MemoryPool for Pool {
                 bytes(additional),
             )));
         }
-        *state.of(consumer) += additional;
+        *state.used_by(consumer) += additional;
         Ok(())
     }
 

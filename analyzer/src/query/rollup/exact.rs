@@ -4,9 +4,9 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
-use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use datafusion::logical_expr::{Between, Expr, Operator};
 
-use crate::recording::prune::{is_time, literal_us};
+use crate::recording::prune::{is_time, literal_us, time_comparison};
 use crate::recording::step::Step;
 
 /// The form of an aggregate over the rollup.
@@ -22,7 +22,7 @@ pub(super) enum Count {
 
 impl Count {
     /// `None` if the rollup cannot answer the aggregate.
-    pub(super) fn of(expr: &Expr, step: Step) -> Option<Self> {
+    pub(super) fn from_aggregate(expr: &Expr, step: Step) -> Option<Self> {
         let Expr::AggregateFunction(function) = expr.clone().unalias() else {
             return None;
         };
@@ -74,15 +74,8 @@ pub(super) fn is_exact(expr: &Expr, step: Step) -> bool {
 /// An expression of the time that is constant within each step.
 fn sees_steps_only(expr: &Expr, step: Step) -> bool {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            if is_time(left) {
-                literal_us(right).is_some_and(|us| is_boundary(*op, us, step))
-            } else if is_time(right) {
-                let op = op.swap().unwrap_or(*op);
-                literal_us(left).is_some_and(|us| is_boundary(op, us, step))
-            } else {
-                false
-            }
+        Expr::BinaryExpr(comparison) => {
+            time_comparison(comparison).is_some_and(|(op, us)| is_boundary(op, us, step))
         }
         Expr::Between(Between { expr, low, high, .. }) if is_time(expr) => {
             literal_us(low).is_some_and(|us| is_boundary(Operator::GtEq, us, step))

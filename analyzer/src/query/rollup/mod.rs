@@ -73,7 +73,7 @@ impl OptimizerRule for AnswerFromRollup {
 /// The aggregate over the rollup, or `None` if the result could differ.
 fn rewritten(aggregate: &Aggregate, step: Step) -> Result<Option<LogicalPlan>> {
     let counts: Option<Vec<Count>> =
-        aggregate.aggr_expr.iter().map(|expr| Count::of(expr, step)).collect();
+        aggregate.aggr_expr.iter().map(|expr| Count::from_aggregate(expr, step)).collect();
     let Some(counts) = counts else { return Ok(None) };
     let is_grouped_exactly = aggregate.group_expr.iter().all(|expr| is_exact(expr, step));
     let is_set = |expr: &Expr| matches!(expr, Expr::GroupingSet(_));
@@ -183,7 +183,7 @@ fn scanned(scan: &TableScan, step: Step) -> Result<Option<LogicalPlan>> {
     let Some(resets) = (provider.as_ref() as &dyn Any).downcast_ref::<SegmentTable>() else {
         return Ok(None);
     };
-    if !resets.is(Table::Resets)
+    if !resets.is_of(Table::Resets)
         || scan.fetch.is_some()
         || !scan.filters.iter().all(|filter| is_exact(filter, step))
     {

@@ -112,7 +112,7 @@ impl TableProvider for RollupTable {
         let projection = projection.unwrap_or(&all);
         let names: Vec<&str> =
             projection.iter().map(|at| self.schema.field(*at).name().as_str()).collect();
-        let times = Times::of_filters(filters);
+        let times = Times::from_filters(filters);
         let (rolled, raw) = self.parted(times, &names);
         let mut parts = Vec::new();
         if !rolled.is_empty() {
