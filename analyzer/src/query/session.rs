@@ -20,6 +20,7 @@ use crate::query::engine::Engine;
 use crate::query::permit;
 use crate::recording::Recording;
 use crate::recording::files::FilesTable;
+use crate::recording::provider::Provider;
 use crate::recording::table::SegmentTable;
 use crate::recording::types::reader_schema;
 use crate::window::Window;
@@ -68,9 +69,9 @@ impl Session {
     ) -> Result<Self, Error> {
         for table in sql_tables() {
             let segments = SegmentTable::new(table, reader_schema(table), Arc::clone(&recording));
-            context.register_table(table.name(), Arc::new(segments))?;
+            context.register_table(table.name(), Arc::new(Provider(segments)))?;
         }
-        context.register_table("files", Arc::new(FilesTable::new(recording)))?;
+        context.register_table("files", Arc::new(Provider(FilesTable::new(recording))))?;
         functions::register(&context);
         Ok(Self { context, engine: Arc::clone(engine) })
     }

@@ -8,11 +8,9 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::{Int32Type, SchemaRef};
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::datasource::TableType;
-use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPushDown};
+use datafusion::catalog::Session;
+use datafusion::error::Result;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::physical_plan::ExecutionPlan;
 use tcprst_schema::arrow::table_schema;
 use tcprst_schema::columns::{Column, Encoding, Kind, Value};
@@ -20,8 +18,9 @@ use tcprst_schema::footer::{Footer, SiteStatus};
 use tcprst_schema::tables::Table;
 
 use crate::recording::Recording;
+use crate::recording::provider::Scan;
 use crate::recording::prune::{Times, literal_us};
-use crate::recording::scan::scan_batches;
+use crate::recording::scan::{Read, scan_batches};
 use crate::recording::sealed::Sealed;
 use crate::recording::spool::Live;
 use crate::recording::types::as_read;
@@ -131,34 +130,14 @@ impl FilesTable {
     }
 }
 
-#[async_trait]
-impl TableProvider for FilesTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+impl Scan for FilesTable {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    /// Inexact: they only spare footers.
-    fn supports_filters_pushdown(
-        &self,
-        filters: &[&Expr],
-    ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
-        &self,
-        _state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        _limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        // A name says of which day a segment is. What comes later may have begun long before: a
-        // quiet host starts no new segment.
-        let from_us = filters.iter().filter_map(ended_since).max().unwrap_or(i64::MIN);
+    fn scan(&self, _: &dyn Session, read: &Read<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        // A name bounds the day of a segment only from below: a quiet host starts no new segment.
+        let from_us = read.filters.iter().filter_map(ended_since).max().unwrap_or(i64::MIN);
         let times = Times { from_us, ..Times::ALL };
         let sealed = self.recording.sealed_within(Table::Resets, times);
         let rows: Vec<FileRow> = (sealed.iter().map(|segment| FileRow::from(&**segment)))
@@ -166,7 +145,7 @@ impl TableProvider for FilesTable {
             .collect();
         let columns = FILE_COLUMNS.iter().map(|column| array(column, &rows)).collect();
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        scan_batches(&self.schema, &[vec![batch]], projection)
+        scan_batches(&self.schema, &[vec![batch]], read.projection)
     }
 }
 

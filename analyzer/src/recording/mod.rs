@@ -29,6 +29,7 @@ use crate::recording::types::reader_schema;
 
 pub mod files;
 mod metadata;
+pub(crate) mod provider;
 pub mod prune;
 mod reader;
 pub(crate) mod rederive;

@@ -31,6 +31,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use tcprst_schema::tables::Table;
 
+use crate::recording::provider::Provider;
 use crate::recording::step::Step;
 use crate::recording::table::SegmentTable;
 use exact::{Count, is_exact};
@@ -180,7 +181,9 @@ fn rolled_up(plan: &LogicalPlan, step: Step) -> Result<Option<LogicalPlan>> {
 /// The scan of the rollup for a scan of `resets`, if the rollup has all its columns.
 fn scanned(scan: &TableScan, step: Step) -> Result<Option<LogicalPlan>> {
     let provider = source_as_provider(&scan.source)?;
-    let Some(resets) = (provider.as_ref() as &dyn Any).downcast_ref::<SegmentTable>() else {
+    let Some(Provider(resets)) =
+        (provider.as_ref() as &dyn Any).downcast_ref::<Provider<SegmentTable>>()
+    else {
         return Ok(None);
     };
     if !resets.is_of(Table::Resets)
@@ -196,7 +199,7 @@ fn scanned(scan: &TableScan, step: Step) -> Result<Option<LogicalPlan>> {
     let Some(mut positions) = positions else { return Ok(None) };
     positions.push(rollup.count_position());
     let name: TableReference = scan.table_name.clone();
-    let source = provider_as_source(Arc::new(rollup));
+    let source = provider_as_source(Arc::new(Provider(rollup)));
     let plan = LogicalPlanBuilder::scan_with_filters(
         name.clone(),
         source,

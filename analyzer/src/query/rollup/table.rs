@@ -4,11 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
-use datafusion::datasource::TableType;
+use datafusion::catalog::Session;
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{Column, lit};
 use datafusion::physical_plan::ExecutionPlan;
@@ -18,6 +15,7 @@ use tcprst_schema::paths::SegmentName;
 use tcprst_schema::tables::Table;
 
 use crate::recording::Recording;
+use crate::recording::provider::Scan;
 use crate::recording::prune::Times;
 use crate::recording::rederive;
 use crate::recording::scan::{Read, scan_batches, scan_files};
@@ -84,31 +82,14 @@ impl RollupTable {
     }
 }
 
-#[async_trait]
-impl TableProvider for RollupTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+impl Scan for RollupTable {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    fn supports_filters_pushdown(
-        &self,
-        filters: &[&Expr],
-    ) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn scan(&self, state: &dyn Session, read: &Read<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let Read { projection, filters, limit } = *read;
         let projection = projection.unwrap_or(&all);
         let names: Vec<&str> =
             projection.iter().map(|at| self.schema.field(*at).name().as_str()).collect();
