@@ -1,5 +1,7 @@
 //! Recorded text, prepared for the page.
 
+use crate::output::escape::is_unsafe;
+
 /// Maximum number of characters shown of a name. Recorded text may have any length.
 const MAX_SHOWN: usize = 300;
 
@@ -11,22 +13,13 @@ pub(super) fn visible(text: &str) -> String {
             shown.push('…');
             break;
         }
-        if letter.is_control() || is_invisible(letter) {
+        if is_unsafe(letter) {
             shown.extend(letter.escape_unicode());
         } else {
             shown.push(letter);
         }
     }
     shown
-}
-
-/// Direction marks, joiners, zero-width characters, tags and line separators.
-fn is_invisible(letter: char) -> bool {
-    matches!(letter,
-        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

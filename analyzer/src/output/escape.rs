@@ -8,29 +8,30 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
-/// Whether a character affects the terminal or the layout instead of being shown.
-pub fn acts(c: char) -> bool {
+/// Whether a character is escaped wherever people read it, in a terminal or on the HTML page: it
+/// acts on the terminal, changes the writing direction, breaks the line or is invisible.
+#[rustfmt::skip]
+pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(
-            c,
-            '\u{61c}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+        || matches!(c,
+            // Soft hyphen; the letters of Hangul and Khmer that are empty; Mongolian separator.
+            '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+            | '\u{3164}' | '\u{ffa0}'
+            // Widths of zero, joiners, directions and separators of lines and paragraphs.
+            | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            // Annotations and tags.
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A value for people: characters that act are escaped as in Rust, `\n` or `\u{1b}`.
+/// A value for people: unsafe characters are escaped as in Rust, `\n` or `\u{1b}`.
 pub fn escape(value: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
-    if !value.chars().any(|c| acts(c) && !keep(c)) {
+    if !value.chars().any(|c| is_unsafe(c) && !keep(c)) {
         return Cow::Borrowed(value);
     }
     let mut text = String::with_capacity(value.len() + 8);
     for c in value.chars() {
-        if keep(c) || !acts(c) {
+        if keep(c) || !is_unsafe(c) {
             text.push(c);
         } else if c.is_control() {
             text.extend(c.escape_default());
@@ -41,7 +42,7 @@ pub fn escape(value: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Formats for programs go to a file unchanged. In a terminal, characters that act are shown as
+/// Formats for programs go to a file unchanged. In a terminal, unsafe characters are shown as
 /// `\u001b`, which JSON reads back as the same text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terminal {
@@ -61,12 +62,12 @@ impl Terminal {
             return encoded;
         };
         let keep = |c| c == '\n' || c == '\t';
-        if !text.chars().any(|c| acts(c) && !keep(c)) {
+        if !text.chars().any(|c| is_unsafe(c) && !keep(c)) {
             return encoded;
         }
         let mut safe = String::with_capacity(text.len() + 8);
         for c in text.chars() {
-            if keep(c) || !acts(c) {
+            if keep(c) || !is_unsafe(c) {
                 safe.push(c);
                 continue;
             }
@@ -88,6 +89,18 @@ mod tests {
         let shown = escape("a\u{1b}[2J\r\u{9b}\u{202e}\u{2028}\u{feff}é", |_| false);
         assert_eq!(shown, "a\\u{1b}[2J\\r\\u{9b}\\u{202e}\\u{2028}\\u{feff}é");
         assert!(matches!(escape("plain é 漢", |_| false), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_nobody_sees_is_escaped() {
+        for c in
+            "\u{ad}\u{61c}\u{115f}\u{180e}\u{200d}\u{2066}\u{3164}\u{ffa0}\u{fffb}\u{e0041}".chars()
+        {
+            assert!(is_unsafe(c), "{}", c.escape_unicode());
+        }
+        for c in "a é漢한ខ\u{301}🦀".chars() {
+            assert!(!is_unsafe(c), "{}", c.escape_unicode());
+        }
     }
 
     #[test]
