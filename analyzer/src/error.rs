@@ -120,7 +120,7 @@ impl CompactError {
 }
 
 /// Exit code after Ctrl-C: what a shell makes of a process that SIGINT ended.
-pub const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 impl Error {
     pub fn exit_code(&self) -> ExitCode {

@@ -19,20 +19,20 @@
 //!    far an answer goes; [`window`] reads `--since` and `--until`; [`nearest`] finds the name that
 //!    a wrong one was meant to be.
 
-pub mod app;
-pub mod commands;
-pub mod compact;
-pub mod error;
-pub mod functions;
-pub mod html;
+mod app;
+mod commands;
+mod compact;
+mod error;
+mod functions;
+mod html;
 mod nearest;
-pub mod outcome;
-pub mod output;
-pub mod query;
-pub mod recording;
-pub mod reports;
+mod outcome;
+mod output;
+mod query;
+mod recording;
+mod reports;
 mod shell;
-pub mod window;
+mod window;
 
 pub use app::cli::Cli;
 pub use app::run::run;

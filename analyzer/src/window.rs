@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::scalar::ScalarValue;
 
 /// The forms of time that `--since` and `--until` accept.
-pub const FORMS: &str = "2h, 90m, 3d, now, today, yesterday, 'yesterday 14:00', 14:00, \
+pub(crate) const FORMS: &str = "2h, 90m, 3d, now, today, yesterday, 'yesterday 14:00', 14:00, \
                          2026-11-25, '2026-11-25 14:00' or RFC 3339, all in UTC";
 
 /// The reason why the arguments do not form a window.
@@ -24,14 +24,14 @@ pub enum WindowError {
 
 /// A time range of the recording; a missing end is the end of the recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Window {
+pub(crate) struct Window {
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
 }
 
 impl Window {
     /// Parses `--since` and `--until`.
-    pub fn parse(
+    pub(crate) fn parse(
         since: Option<&str>,
         until: Option<&str>,
         now: DateTime<Utc>,
@@ -41,7 +41,7 @@ impl Window {
     }
 
     /// Parses `SINCE..UNTIL`.
-    pub fn parse_span(text: &str, now: DateTime<Utc>) -> Result<Self, WindowError> {
+    pub(crate) fn parse_span(text: &str, now: DateTime<Utc>) -> Result<Self, WindowError> {
         let (since, until) = text.split_once("..").ok_or_else(|| WindowError::Span(shown(text)))?;
         Self::between(Some(parse_time(since, now)?), Some(parse_time(until, now)?))
     }
@@ -59,12 +59,12 @@ impl Window {
     }
 
     /// Whether the window is the whole recording.
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         *self == Self::default()
     }
 
     /// SQL conditions on a time column.
-    pub fn on(&self, column: &str) -> Vec<String> {
+    pub(crate) fn on(&self, column: &str) -> Vec<String> {
         self.since
             .map(|since| format!("{column} >= {}", sql(since)))
             .into_iter()
@@ -73,7 +73,7 @@ impl Window {
     }
 
     /// SQL conditions for intervals that overlap the window. A null `to` means not ended yet.
-    pub fn overlapping(&self, from: &str, to: &str) -> Vec<String> {
+    pub(crate) fn overlapping(&self, from: &str, to: &str) -> Vec<String> {
         self.since
             .map(|since| format!("({to} is null or {to} >= {})", sql(since)))
             .into_iter()
@@ -82,7 +82,7 @@ impl Window {
     }
 
     /// The same conditions as an expression, for views.
-    pub fn filter(&self, from: &str, to: &str) -> Option<Expr> {
+    pub(crate) fn filter(&self, from: &str, to: &str) -> Option<Expr> {
         let time = |time: DateTime<Utc>| {
             lit(ScalarValue::TimestampMicrosecond(
                 Some(time.timestamp_micros()),
@@ -96,12 +96,12 @@ impl Window {
 }
 
 /// A time as text for people.
-pub fn text(time: DateTime<Utc>) -> String {
+pub(crate) fn text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// A time as an SQL literal that other programs read the same way.
-pub fn sql(time: DateTime<Utc>) -> String {
+pub(crate) fn sql(time: DateTime<Utc>) -> String {
     format!("timestamptz '{}'", text(time))
 }
 
@@ -111,7 +111,7 @@ fn shown(text: &str) -> String {
 }
 
 /// Parses a point in time.
-pub fn parse_time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, WindowError> {
+pub(crate) fn parse_time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, WindowError> {
     let lower = text.trim().to_lowercase();
     relative(&lower, now)
         .or_else(|| on_a_day(&lower, now))
@@ -130,7 +130,7 @@ fn relative(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 /// Parses a length of time such as `5m` or `1h 30m`.
-pub fn parse_length(text: &str) -> Result<Duration, WindowError> {
+pub(crate) fn parse_length(text: &str) -> Result<Duration, WindowError> {
     // A number without a unit is ambiguous, but humantime accepts `0`.
     let length = humantime::parse_duration(text)
         .ok()

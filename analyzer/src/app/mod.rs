@@ -1,5 +1,5 @@
 //! A run from arguments to exit code: the command line, the job, Ctrl-C.
 
-pub mod cli;
-pub mod run;
+pub(crate) mod cli;
+pub(crate) mod run;
 mod timing;

@@ -20,13 +20,13 @@ A recorder and readers can keep running: each folder of a day is replaced in one
 no reader sees a segment twice or misses one. Segments stay separate if there is a gap in the \
 recording between them, or if they differ in host, boot, version or hooks. Prints the days that \
 changed.")]
-pub struct Args {
+pub(crate) struct Args {
     /// Merge segments up to this size
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     target_size: ByteSize,
 }
 
-pub fn run(
+pub(crate) fn run(
     args: &Args,
     dirs: &[PathBuf],
     format: Format,

@@ -25,7 +25,7 @@ Examples:
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = crate::reports::dimension::help(HELP))]
-pub struct Args {
+pub(crate) struct Args {
     /// The first window, SINCE..UNTIL
     #[arg(value_name = "A")]
     a: Option<String>,

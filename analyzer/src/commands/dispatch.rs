@@ -16,7 +16,7 @@ use crate::output::format::Format;
 
 /// A subcommand with its arguments: one module each, in `commands/`.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// List the columns of every table: type, encoding and meaning
     Schema,
     /// Merge small segments into large ones
@@ -60,7 +60,7 @@ impl Command {
     }
 
     /// Runs a subcommand that asks nothing of the recording's tables; `None` for all others.
-    pub fn run_without_session(
+    pub(crate) fn run_without_session(
         &self,
         dirs: &[PathBuf],
         threads: Option<NonZeroUsize>,
@@ -75,12 +75,12 @@ impl Command {
     }
 
     /// The SQL of a report that was asked to print it (`--sql`). No recording is needed.
-    pub fn shown_sql(&self, request: &Request) -> Result<Option<String>, Error> {
+    pub(crate) fn shown_sql(&self, request: &Request) -> Result<Option<String>, Error> {
         self.report().map_or(Ok(None), |report| super::shown_sql(report, request))
     }
 
     /// Runs the subcommand on an open recording.
-    pub async fn run(&self, context: &mut Context<'_>) -> Result<Outcome, Error> {
+    pub(crate) async fn run(&self, context: &mut Context<'_>) -> Result<Outcome, Error> {
         if let Some(report) = self.report() {
             return super::run(report, context).await;
         }

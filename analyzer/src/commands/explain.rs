@@ -29,7 +29,7 @@ Examples:
   tcprst-analyze explain app_close_unread
   tcprst-analyze explain web-1:0:17
   tcprst-analyze explain 2026-11-25T14:00:05.123456Z")]
-pub struct Args {
+pub(crate) struct Args {
     /// A cause or an event
     #[arg(value_name = "WHAT")]
     what: Option<String>,

@@ -8,7 +8,7 @@ use crate::reports::{ReportArgs, render, where_clause};
 const SQL: &str = include_str!("../reports/files.sql");
 
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(flatten)]
     report: ReportArgs,
 }

@@ -20,7 +20,7 @@ const SQL: &str = include_str!("../reports/flame.sql");
 #[command(after_help = "\
 Without --svg, prints one line for each stack, `frame;frame;callee COUNT`, root first, whatever the
 format. flamegraph.pl, inferno and speedscope read such lines.")]
-pub struct Args {
+pub(crate) struct Args {
     /// Draw a flame graph into this file, for a browser
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,

@@ -3,19 +3,19 @@
 //! Most are a [`Report`]: SQL of `reports/` with the arguments put in. To add one: a module here
 //! that implements [`Report`], its SQL, and a variant of [`dispatch::Command`].
 
-pub mod compact;
-pub mod diff;
-pub mod dispatch;
-pub mod explain;
-pub mod files;
-pub mod flame;
-pub mod losses;
-pub mod report;
-pub mod schema;
-pub mod summary;
-pub mod timeline;
-pub mod top;
-pub mod verify;
+pub(crate) mod compact;
+pub(crate) mod diff;
+pub(crate) mod dispatch;
+pub(crate) mod explain;
+pub(crate) mod files;
+pub(crate) mod flame;
+pub(crate) mod losses;
+pub(crate) mod report;
+pub(crate) mod schema;
+pub(crate) mod summary;
+pub(crate) mod timeline;
+pub(crate) mod top;
+pub(crate) mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ use crate::window::Window;
 
 /// What the global options ask of a subcommand.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// `--since` and `--until`.
     pub window: Window,
     /// `--format`.
@@ -43,8 +43,7 @@ pub struct Request {
 }
 
 /// What a subcommand works with once the recording is open.
-#[expect(missing_debug_implementations, reason = "the output is any writer")]
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     pub session: &'a Session,
     pub request: Request,
     /// The folders of the recording.
@@ -54,13 +53,13 @@ pub struct Context<'a> {
 
 impl Context<'_> {
     /// Prints the result of SQL.
-    pub async fn print(&mut self, sql: &str) -> Result<(), Error> {
+    pub(crate) async fn print(&mut self, sql: &str) -> Result<(), Error> {
         self.session.run_sql(sql, self.request.format, self.out).await
     }
 }
 
 /// A subcommand whose answer is the result of SQL: `--sql` prints the SQL, otherwise it runs.
-pub trait Report {
+pub(crate) trait Report {
     /// The arguments that every report has.
     fn shared(&self) -> &ReportArgs;
 

@@ -9,7 +9,7 @@ use crate::outcome::Outcome;
 use crate::output::file;
 
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// File to write, replaced in one step when the page is complete; `-` is stdout
     #[arg(long, value_name = "FILE", required = true)]
     pub html: PathBuf,
@@ -19,7 +19,7 @@ pub struct Args {
     pub title: String,
 }
 
-pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Error> {
+pub(crate) async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Error> {
     let page = html::report(context.session, context.request.window, &args.title).await?;
     if args.html == Path::new("-") {
         context.out.write_all(page.as_bytes()).map_err(Error::Output)?;

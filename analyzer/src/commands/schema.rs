@@ -17,7 +17,7 @@ use crate::recording::files::FILE_COLUMNS;
 
 const HEADER: [&str; 7] = ["table", "column", "type", "null", "encoding", "reason", "doc"];
 
-pub fn run(format: Format, out: &mut dyn Write) -> Result<Outcome, Error> {
+pub(crate) fn run(format: Format, out: &mut dyn Write) -> Result<Outcome, Error> {
     output::batch(format, &columns(None)?, out)?;
     Ok(Outcome::Complete)
 }

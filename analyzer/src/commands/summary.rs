@@ -10,7 +10,7 @@ const SQL: &str = include_str!("../reports/summary.sql");
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = crate::reports::dimension::help(""))]
-pub struct Args {
+pub(crate) struct Args {
     /// Dimensions to count by, separated by `,`; see below
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "cause")]
     by: Vec<String>,

@@ -16,7 +16,7 @@ const BAR: u32 = 40;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = crate::reports::dimension::help(""))]
-pub struct Args {
+pub(crate) struct Args {
     /// Length of a step: `30s`, `5m`, `1h`
     #[arg(long, value_name = "STEP", default_value = "1m")]
     window: String,

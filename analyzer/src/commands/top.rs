@@ -14,7 +14,7 @@ const LENGTH: u32 = 10;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = crate::reports::dimension::help(""))]
-pub struct Args {
+pub(crate) struct Args {
     /// Print one list by these dimensions, separated by `,`; without it, a short list each by
     /// container, service, peer, process and caller
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]

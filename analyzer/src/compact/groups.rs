@@ -10,7 +10,7 @@ const SEAM_US: i64 = 1_000_000;
 
 /// The size of merged segments.
 #[derive(Clone, Copy, Debug)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// A segment of this size is large enough; a merged one stays below twice this size.
     pub target_bytes: u64,
 }

@@ -34,7 +34,7 @@ const LOCK: &str = ".tcprst-compact.lock";
 
 /// The result for one day of one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Compacted {
+pub(crate) struct Compacted {
     pub table: &'static str,
     pub date: String,
     pub files_before: usize,
@@ -44,7 +44,7 @@ pub struct Compacted {
 }
 
 /// Compacts every day of a recording and returns the result for each day that changed.
-pub fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactError> {
+pub(crate) fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactError> {
     let _lock = lock(dir)?;
     swap::clean_up(dir)?;
     let mut done = Vec::new();

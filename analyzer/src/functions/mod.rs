@@ -21,7 +21,7 @@ use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
 /// Every function that this crate adds.
-pub fn all() -> Vec<ScalarUDF> {
+pub(crate) fn all() -> Vec<ScalarUDF> {
     [
         blame::function(),
         cause::function(),
@@ -48,7 +48,7 @@ pub(crate) fn blame() -> ScalarUDF {
 }
 
 /// Registers the functions with SQL.
-pub fn register(context: &SessionContext) {
+pub(crate) fn register(context: &SessionContext) {
     for function in all() {
         context.register_udf(function);
     }

@@ -18,15 +18,19 @@ mod source;
 mod stacks;
 mod text;
 
-pub use page::render;
-pub use source::Source;
+pub(crate) use page::render;
+pub(crate) use source::Source;
 
 use crate::error::Error;
 use crate::query::session::Session;
 use crate::window::Window;
 
 /// The whole page for a window of a recording.
-pub async fn report(session: &Session, window: Window, title: &str) -> Result<String, Error> {
+pub(crate) async fn report(
+    session: &Session,
+    window: Window,
+    title: &str,
+) -> Result<String, Error> {
     let source = Source::new(session, window).await?;
     let data = data::gather(&source, title).await?;
     render(title, &data)

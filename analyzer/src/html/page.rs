@@ -31,7 +31,7 @@ fn digest(text: &str) -> String {
 }
 
 /// The page as HTML, with the data embedded.
-pub fn render<D: Serialize>(title: &str, data: &D) -> Result<String, Error> {
+pub(crate) fn render<D: Serialize>(title: &str, data: &D) -> Result<String, Error> {
     // Nothing is loaded, and only this style and this script take effect.
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \

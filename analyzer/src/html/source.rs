@@ -14,8 +14,7 @@ const PORT: &str = "port";
 const KEYS: &str = "cause, container_name, k8s_pod, host";
 
 /// The source of the page's numbers.
-#[expect(missing_debug_implementations, reason = "DataFusion's context has none")]
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     session: &'a Session,
     pub(super) window: Window,
     /// Whether some resets were received by this host: then the sender is the peer.
@@ -23,7 +22,7 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub async fn new(session: &'a Session, window: Window) -> Result<Self, Error> {
+    pub(crate) async fn new(session: &'a Session, window: Window) -> Result<Self, Error> {
         let mut source = Self { session, window, has_received: false };
         // If there are none, statistics answer this, and the other column is not read.
         let mut conditions = source.conditions();

@@ -25,7 +25,7 @@ pub(crate) fn is_unsafe(c: char) -> bool {
 }
 
 /// A value for people: unsafe characters are escaped as in Rust, `\n` or `\u{1b}`.
-pub fn escape(value: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+pub(crate) fn escape(value: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
     if !value.chars().any(|c| is_unsafe(c) && !keep(c)) {
         return Cow::Borrowed(value);
     }

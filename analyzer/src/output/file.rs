@@ -10,7 +10,7 @@ use crate::error::Error;
 /// Replaces a file in one step: the bytes go to a temporary file in the same folder, which is
 /// synced and renamed. A reader sees the old file or the new one, never a part. A device or a pipe
 /// gets the bytes, and a link stays a link.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     put(path, bytes).map_err(|source| Error::WriteFile { path: path.to_owned(), source })
 }
 

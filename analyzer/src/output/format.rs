@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// Aligned columns for people; control characters are escaped
     Table,
     /// RFC 4180 with a header
@@ -25,7 +25,7 @@ pub enum Format {
 
 impl Format {
     /// Whether only programs read it: it holds one result and is not for a terminal.
-    pub fn is_binary(self) -> bool {
+    pub(crate) fn is_binary(self) -> bool {
         matches!(self, Format::Parquet | Format::Arrow)
     }
 }

@@ -16,14 +16,14 @@ mod cells;
 mod columnar;
 mod delimited;
 mod encode;
-pub mod escape;
-pub mod file;
-pub mod format;
+pub(crate) mod escape;
+pub(crate) mod file;
+pub(crate) mod format;
 mod json;
 mod markdown;
 pub(crate) mod numbers;
-pub mod progress;
-pub mod stderr;
+pub(crate) mod progress;
+pub(crate) mod stderr;
 mod table;
 
 use columnar::{ArrowStream, Parquet};
@@ -31,7 +31,7 @@ use delimited::{Delimited, Style};
 use encode::Encode;
 use json::{Json, Ndjson};
 use markdown::Markdown;
-pub use table::Cells;
+pub(crate) use table::Cells;
 use table::TextTable;
 
 /// A format at work on one result.
@@ -70,7 +70,7 @@ pub(crate) fn escape(value: &str, cells: Cells) -> String {
 }
 
 /// The same with a line on the terminal until the first row is there; says how many rows it was.
-pub async fn watched(
+pub(crate) async fn watched(
     format: Format,
     cells: Cells,
     mut batches: SendableRecordBatchStream,
@@ -109,7 +109,7 @@ pub async fn watched(
 }
 
 /// Prints one batch.
-pub fn batch(format: Format, batch: &RecordBatch, out: &mut dyn Write) -> Result<(), Error> {
+pub(crate) fn batch(format: Format, batch: &RecordBatch, out: &mut dyn Write) -> Result<(), Error> {
     let mut encoder = Encoder::new(format, Cells::OneLine, &batch.schema())?;
     out.write_all(&encoder.encode(batch)?).map_err(Error::Output)?;
     out.write_all(&encoder.finish()?).map_err(Error::Output)?;

@@ -16,8 +16,7 @@ const FIRST_DELAY: Duration = Duration::from_millis(500);
 const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The progress line of one query. Dropping it erases the line, however the query ends.
-#[expect(missing_debug_implementations, reason = "a plan is shown by EXPLAIN")]
-pub struct Progress {
+pub(crate) struct Progress {
     query: Option<Query>,
     is_shown: bool,
 }
@@ -31,12 +30,12 @@ struct Query {
 
 impl Progress {
     /// A progress that shows no line.
-    pub fn off() -> Self {
+    pub(crate) fn off() -> Self {
         Self { query: None, is_shown: false }
     }
 
     /// Shows a line if stderr is a terminal. Must be called in the runtime.
-    pub fn new(plan: &Arc<dyn ExecutionPlan>) -> Self {
+    pub(crate) fn new(plan: &Arc<dyn ExecutionPlan>) -> Self {
         if !io::stderr().is_terminal() {
             return Self::off();
         }
@@ -47,7 +46,7 @@ impl Progress {
     }
 
     /// Waits until the line is due to be shown again.
-    pub async fn due(&mut self) {
+    pub(crate) async fn due(&mut self) {
         match &mut self.query {
             Some(query) => {
                 query.ticks.tick().await;
@@ -56,7 +55,7 @@ impl Progress {
         }
     }
 
-    pub fn show(&mut self) {
+    pub(crate) fn show(&mut self) {
         if let Some(query) = &self.query {
             let read = thousands(rows_read(query.plan.as_ref()));
             let seconds = query.started.elapsed().as_secs_f64();
@@ -71,7 +70,7 @@ impl Progress {
     }
 
     /// Erases the line before rows are printed. It is not shown again if stdout is a terminal.
-    pub fn give_way(&mut self) {
+    pub(crate) fn give_way(&mut self) {
         self.erase();
         if io::stdout().is_terminal() {
             self.query = None;

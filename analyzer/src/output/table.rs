@@ -19,7 +19,7 @@ const PLAN_WIDTH: usize = 80;
 
 /// The meaning of a line end in a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cells {
+pub(crate) enum Cells {
     /// Part of the value: it is escaped, so that a row is one line.
     OneLine,
     /// Layout, as in a query plan.

@@ -1,9 +1,9 @@
 //! From SQL to rows.
 
 mod carry_over;
-pub mod dictionary;
-pub mod engine;
+pub(crate) mod dictionary;
+pub(crate) mod engine;
 pub(crate) mod interrupt;
 pub(crate) mod permit;
-pub mod rollup;
-pub mod session;
+pub(crate) mod rollup;
+pub(crate) mod session;

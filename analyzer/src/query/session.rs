@@ -26,7 +26,7 @@ use crate::recording::types::reader_schema;
 use crate::window::Window;
 
 /// The statements of an input, at least one.
-pub fn parse(sql: &str) -> Result<Vec<Statement>, Error> {
+pub(crate) fn parse(sql: &str) -> Result<Vec<Statement>, Error> {
     let statements = DFParserBuilder::new(sql).build()?.parse_statements()?;
     if statements.is_empty() {
         return Err(Error::NoStatement);
@@ -35,14 +35,13 @@ pub fn parse(sql: &str) -> Result<Vec<Statement>, Error> {
 }
 
 /// The tables of a recording, ready for queries.
-#[expect(missing_debug_implementations, reason = "DataFusion's context has none")]
-pub struct Session {
+pub(crate) struct Session {
     context: SessionContext,
     engine: Arc<Engine>,
 }
 
 impl Session {
-    pub fn new(recording: Arc<Recording>, engine: &Arc<Engine>) -> Result<Self, Error> {
+    pub(crate) fn new(recording: Arc<Recording>, engine: &Arc<Engine>) -> Result<Self, Error> {
         Self::open(recording, engine, engine.context(engine.config()))
     }
 
@@ -83,7 +82,7 @@ impl Session {
 
     /// Narrows `resets` and `losses` to a window for the SQL that follows: views of the same names,
     /// whose filter reaches the scan like one that was written out.
-    pub fn restrict(&self, window: &Window) -> Result<(), Error> {
+    pub(crate) fn restrict(&self, window: &Window) -> Result<(), Error> {
         for (name, from, to) in [("resets", "time", "time"), ("losses", "from_time", "to_time")] {
             let Some(filter) = window.filter(from, to) else { return Ok(()) };
             let Some(table) = self.context.deregister_table(name)? else { continue };
@@ -95,7 +94,7 @@ impl Session {
     }
 
     /// Runs the statements of a text, one after the other.
-    pub async fn run_sql(
+    pub(crate) async fn run_sql(
         &self,
         sql: &str,
         format: Format,
@@ -108,14 +107,14 @@ impl Session {
     }
 
     /// The whole result of one query, for reports whose results are small.
-    pub async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
+    pub(crate) async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
         let plan = self.context.state().create_logical_plan(sql).await?;
         permit::check_plan(&plan)?;
         Ok(self.context.execute_logical_plan(plan).await?.collect().await?)
     }
 
     /// Runs one statement and prints its result while it comes.
-    pub async fn run(
+    pub(crate) async fn run(
         &self,
         statement: Statement,
         format: Format,
@@ -125,7 +124,7 @@ impl Session {
     }
 
     /// The same; says how many rows it was, where the statement has a result.
-    pub async fn answer(
+    pub(crate) async fn answer(
         &self,
         statement: Statement,
         format: Format,

@@ -27,7 +27,7 @@ use crate::recording::types::as_read;
 
 /// One row of `files`.
 #[derive(Debug)]
-pub struct FileRow {
+pub(crate) struct FileRow {
     path: String,
     footer: Footer,
     rows: i64,
@@ -84,7 +84,7 @@ const fn column(
 
 /// The columns of `files`.
 #[rustfmt::skip]
-pub const FILE_COLUMNS: &[Column<FileRow>] = &[
+pub(crate) const FILE_COLUMNS: &[Column<FileRow>] = &[
     column("path", Kind::Text, false, "Path of the segment.", |f| text(&f.path)),
     column("host", Kind::Text, false, "Name of the host.", |f| text(&f.footer.host)),
     column("boot_id", Kind::Text, false, "Boot of that host: `boot_ns`, cookies and ids compare within one.", |f| text(&f.footer.boot_id)),
@@ -119,13 +119,13 @@ fn sites(sites: &[SiteStatus]) -> String {
 
 /// The table `files`: the footers are read when it is asked.
 #[derive(Debug)]
-pub struct FilesTable {
+pub(crate) struct FilesTable {
     schema: SchemaRef,
     recording: Arc<Recording>,
 }
 
 impl FilesTable {
-    pub fn new(recording: Arc<Recording>) -> Self {
+    pub(crate) fn new(recording: Arc<Recording>) -> Self {
         Self { schema: as_read(&table_schema(FILE_COLUMNS)), recording }
     }
 }

@@ -27,25 +27,25 @@ use crate::recording::sealed::Sealed;
 use crate::recording::spool::Live;
 use crate::recording::types::reader_schema;
 
-pub mod files;
+pub(crate) mod files;
 mod metadata;
 pub(crate) mod provider;
-pub mod prune;
+pub(crate) mod prune;
 mod reader;
 pub(crate) mod rederive;
 pub(crate) mod scan;
-pub mod sealed;
-pub mod spool;
+pub(crate) mod sealed;
+pub(crate) mod spool;
 pub(crate) mod step;
-pub mod table;
-pub mod types;
+pub(crate) mod table;
+pub(crate) mod types;
 
 /// Folders below a table's own: `date=...`. More than that is a loop or a mistake.
 const MAX_DEPTH: usize = 4;
 
 /// A file that is not, or not wholly, part of the answer.
 #[derive(Debug)]
-pub struct Skipped {
+pub(crate) struct Skipped {
     path: PathBuf,
     reason: String,
 }
@@ -66,7 +66,7 @@ impl fmt::Display for Skipped {
 
 /// A sealed file as the listing found it.
 #[derive(Debug)]
-pub struct SegmentFile {
+pub(crate) struct SegmentFile {
     /// `None` where it is not called like one of ours.
     pub name: Option<SegmentName>,
     /// Where it is; a name that is there twice is a copy in another folder.
@@ -119,7 +119,7 @@ const MAX_LISTINGS: usize = 10;
 
 /// The segments of all given folders at one moment.
 #[derive(Debug, Default)]
-pub struct Recording {
+pub(crate) struct Recording {
     dirs: Vec<PathBuf>,
     live: Vec<Live>,
     /// Of each table, in the order of [`TABLES`].
@@ -129,7 +129,7 @@ pub struct Recording {
 
 impl Recording {
     /// Finds the segments of `dirs`.
-    pub fn open(dirs: &[PathBuf]) -> Result<Self, Error> {
+    pub(crate) fn open(dirs: &[PathBuf]) -> Result<Self, Error> {
         let mut recording = Self { dirs: dirs.to_vec(), ..Self::default() };
         // All spools before all sealed files: a folder may hold the copy of another.
         for dir in dirs {
@@ -171,7 +171,7 @@ impl Recording {
     }
 
     /// Files that were looked at and that the answer leaves out; each is told once.
-    pub fn take_skipped(&self) -> Vec<Skipped> {
+    pub(crate) fn take_skipped(&self) -> Vec<Skipped> {
         let mut skipped =
             std::mem::take(&mut *self.skipped.lock().unwrap_or_else(PoisonError::into_inner));
         skipped.sort_by(|one, other| one.path.cmp(&other.path));
@@ -189,28 +189,33 @@ impl Recording {
     }
 
     /// The sealed files of a table, as listed.
-    pub fn files(&self, table: Table) -> Arc<Vec<SegmentFile>> {
+    pub(crate) fn files(&self, table: Table) -> Arc<Vec<SegmentFile>> {
         Arc::clone(&self.sealed[table as usize].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Segments that a recorder still writes to.
-    pub fn live(&self) -> &[Live] {
+    pub(crate) fn live(&self) -> &[Live] {
         &self.live
     }
 
     /// Their rows, segment by segment.
-    pub fn live_batches(&self) -> Vec<Vec<RecordBatch>> {
+    pub(crate) fn live_batches(&self) -> Vec<Vec<RecordBatch>> {
         self.live.iter().map(|spool| spool.batches.clone()).collect()
     }
 
     /// Those that can have rows of these times.
-    pub fn sealed_within(&self, table: Table, times: Times) -> Vec<Arc<Sealed>> {
+    pub(crate) fn sealed_within(&self, table: Table, times: Times) -> Vec<Arc<Sealed>> {
         self.sealed_for(table, times, None)
     }
 
     /// All of those, or as many as it takes for so many rows, whichever: further footers are not
     /// read.
-    pub fn sealed_for(&self, table: Table, times: Times, rows: Option<i64>) -> Vec<Arc<Sealed>> {
+    pub(crate) fn sealed_for(
+        &self,
+        table: Table,
+        times: Times,
+        rows: Option<i64>,
+    ) -> Vec<Arc<Sealed>> {
         let mut files = self.files(table);
         for _ in 0..MAX_LISTINGS {
             let wanted: Vec<&SegmentFile> =

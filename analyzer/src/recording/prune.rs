@@ -6,16 +6,16 @@ use tcprst_schema::paths::LATE_US;
 
 /// A half-open interval of microseconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Times {
+pub(crate) struct Times {
     pub from_us: i64,
     pub to_us: i64,
 }
 
 impl Times {
-    pub const ALL: Times = Times { from_us: i64::MIN, to_us: i64::MAX };
+    pub(crate) const ALL: Times = Times { from_us: i64::MIN, to_us: i64::MAX };
 
     /// The times that pass all filters. An unsupported filter passes all times.
-    pub fn from_filters<'a>(filters: impl IntoIterator<Item = &'a Expr>) -> Self {
+    pub(crate) fn from_filters<'a>(filters: impl IntoIterator<Item = &'a Expr>) -> Self {
         filters.into_iter().fold(Self::ALL, |times, filter| times.and(Self::from_filter(filter)))
     }
 
@@ -54,7 +54,7 @@ impl Times {
     }
 
     /// Whether a segment with rows in `first_us..end_us` can have a row in this range.
-    pub fn meet(self, first_us: i64, end_us: i64) -> bool {
+    pub(crate) fn meet(self, first_us: i64, end_us: i64) -> bool {
         first_us.saturating_sub(LATE_US) < self.to_us && self.from_us < end_us
     }
 }

@@ -23,7 +23,7 @@ use crate::recording::types::text_type;
 
 /// A sealed file, described without reading its rows.
 #[derive(Debug)]
-pub struct Sealed {
+pub(crate) struct Sealed {
     pub path: PathBuf,
     pub footer: Footer,
     pub bytes: u64,
@@ -37,7 +37,7 @@ pub struct Sealed {
 
 /// The reason why a file is left out of the answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Unusable {
+pub(crate) enum Unusable {
     #[error(transparent)]
     Open(#[from] io::Error),
     #[error("damaged or truncated: {0}")]
@@ -51,7 +51,7 @@ pub enum Unusable {
 /// Reads the footer of a file.
 ///
 /// A truncated file fails here and not in the middle of a query, because the footer is at the end.
-pub fn open(path: &Path) -> Result<Sealed, Unusable> {
+pub(crate) fn open(path: &Path) -> Result<Sealed, Unusable> {
     read(path, |_| Kept::default())
 }
 
@@ -94,19 +94,19 @@ fn read(path: &Path, keep: impl FnOnce(ParquetMetaData) -> Kept) -> Result<Seale
 
 impl Sealed {
     /// The columns of the file, with the types of the reader.
-    pub fn physical_schema(&self) -> SchemaRef {
+    pub(crate) fn physical_schema(&self) -> SchemaRef {
         self.scan.arrow_schema.clone().unwrap_or_else(|| Arc::new(Schema::empty()))
     }
 
     /// Whether the file has this column; a file of an older recorder may lack it.
-    pub fn has_column(&self, name: &str) -> bool {
+    pub(crate) fn has_column(&self, name: &str) -> bool {
         self.physical_schema().column_with_name(name).is_some()
     }
 
     /// The file with the statistics that a table of this schema can use: the number of rows
     /// answers `count(*)` without a scan, and the times allow a query to skip whole files. The
     /// reader uses the statistics of other columns, row group by row group.
-    pub fn scan(&self, schema: &SchemaRef) -> PartitionedFile {
+    pub(crate) fn scan(&self, schema: &SchemaRef) -> PartitionedFile {
         let mut statistics = Statistics::new_unknown(schema);
         statistics.num_rows = Precision::Exact(usize::try_from(self.rows).unwrap_or(0));
         statistics.total_byte_size =

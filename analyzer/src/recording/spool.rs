@@ -12,7 +12,7 @@ pub(crate) use tcprst_schema::spool::SpoolError;
 
 /// The current content of a spool.
 #[derive(Debug)]
-pub struct Live {
+pub(crate) struct Live {
     pub path: PathBuf,
     pub footer: Footer,
     pub bytes: u64,
@@ -23,13 +23,13 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
 }
 
 /// Reads a spool up to its last complete batch; `None` if its schema is not written yet.
-pub fn read(path: &Path, schema: &SchemaRef) -> Result<Option<Live>, SpoolError> {
+pub(crate) fn read(path: &Path, schema: &SchemaRef) -> Result<Option<Live>, SpoolError> {
     let Some(spool) = spool::read(path)? else { return Ok(None) };
     let batches =
         spool.batches.iter().map(|batch| by_name(batch, schema)).collect::<Result<_, _>>();

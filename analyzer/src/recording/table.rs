@@ -18,14 +18,14 @@ use crate::recording::sealed::Sealed;
 
 /// A table of segments.
 #[derive(Debug)]
-pub struct SegmentTable {
+pub(crate) struct SegmentTable {
     table: Table,
     schema: SchemaRef,
     recording: Arc<Recording>,
 }
 
 impl SegmentTable {
-    pub fn new(table: Table, schema: SchemaRef, recording: Arc<Recording>) -> Self {
+    pub(crate) fn new(table: Table, schema: SchemaRef, recording: Arc<Recording>) -> Self {
         Self { table, schema, recording }
     }
 

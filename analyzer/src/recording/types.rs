@@ -8,12 +8,12 @@ use tcprst_schema::tables::Table;
 /// The type of text in a table: numbers into a dictionary, as in the files. A filter then examines
 /// each stack once instead of once per row, and groups are found by number (see the optimizer rule
 /// in `query/dictionary`).
-pub fn text_type() -> DataType {
+pub(crate) fn text_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
 /// Schema of a table as queries see it, the same for files of every version.
-pub fn reader_schema(table: Table) -> SchemaRef {
+pub(crate) fn reader_schema(table: Table) -> SchemaRef {
     as_read(&table.schema())
 }
 

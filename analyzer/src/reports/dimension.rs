@@ -10,7 +10,7 @@ const PEER: &str = "case when direction = 'received' then src_addr else dst_addr
 
 /// One thing to count by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dimension {
+pub(crate) struct Dimension {
     /// As people write it, and the name of the result's column.
     pub name: &'static str,
     /// What the scan groups by, mostly plain columns: the rollup can answer these.
@@ -46,7 +46,7 @@ const fn dimension(
 
 /// Those that are more than a column. Any column of `resets` can be given beside them.
 #[rustfmt::skip]
-pub const DIMENSIONS: &[Dimension] = &[
+pub(crate) const DIMENSIONS: &[Dimension] = &[
     dimension("container", &[plain("container_name"), plain("k8s_namespace"), plain("k8s_pod")],
         Some("coalesce(container_name, k8s_namespace || '/' || k8s_pod, k8s_pod)"),
         "name of the container, else of the pod"),
@@ -69,7 +69,7 @@ pub const DIMENSIONS: &[Dimension] = &[
 ];
 
 /// What stands under the options of a report, after `before`.
-pub fn help(before: &str) -> String {
+pub(crate) fn help(before: &str) -> String {
     let mut text = before.to_owned();
     if !text.is_empty() {
         text.push_str("\n\n");
@@ -86,7 +86,7 @@ pub fn help(before: &str) -> String {
 
 impl Dimension {
     /// By its name, or the name of a column.
-    pub fn from_name(name: &str) -> Result<Self, ReportError> {
+    pub(crate) fn from_name(name: &str) -> Result<Self, ReportError> {
         let name = name.trim();
         if let Some(found) = DIMENSIONS.iter().find(|dimension| dimension.name == name) {
             return Ok(*found);
@@ -108,14 +108,14 @@ impl Dimension {
 
 /// A mix of them, as the parts of SQL that a report is made of.
 #[derive(Clone, Debug)]
-pub struct Mix {
+pub(crate) struct Mix {
     dimensions: Vec<Dimension>,
     parts: Vec<Inner>,
 }
 
 impl Mix {
     /// Of the names that were given; one that comes twice counts once.
-    pub fn from_names<S: AsRef<str>>(names: &[S]) -> Result<Self, ReportError> {
+    pub(crate) fn from_names<S: AsRef<str>>(names: &[S]) -> Result<Self, ReportError> {
         let mut dimensions: Vec<Dimension> = Vec::new();
         let mut parts: Vec<Inner> = Vec::new();
         for name in names {
@@ -134,7 +134,7 @@ impl Mix {
     }
 
     /// Of the inner query's `select`, one a line: `cause`, `container_name`.
-    pub fn selected(&self) -> String {
+    pub(crate) fn selected(&self) -> String {
         let select = |part: &Inner| match part.expression {
             Some(expression) => format!("{expression} as {}", part.name),
             None => part.name.to_owned(),
@@ -143,13 +143,13 @@ impl Mix {
     }
 
     /// Of the inner query's `group by`.
-    pub fn grouped(&self) -> String {
+    pub(crate) fn grouped(&self) -> String {
         let group = |part: &Inner| part.expression.unwrap_or(part.name);
         self.parts.iter().map(group).collect::<Vec<_>>().join(", ")
     }
 
     /// Of the outer query's `select`: the names that people asked for.
-    pub fn named(&self) -> String {
+    pub(crate) fn named(&self) -> String {
         let name = |dimension: &Dimension| match dimension.outer {
             Some(expression) if expression != dimension.name => {
                 format!("{expression} as {}", dimension.name)
@@ -160,16 +160,16 @@ impl Mix {
     }
 
     /// The names alone.
-    pub fn names(&self) -> String {
+    pub(crate) fn names(&self) -> String {
         self.name_list().join(", ")
     }
 
-    pub fn name_list(&self) -> Vec<&'static str> {
+    pub(crate) fn name_list(&self) -> Vec<&'static str> {
         self.dimensions.iter().map(|dimension| dimension.name).collect()
     }
 
     /// The names as one text, for lists of several kinds.
-    pub fn joined(&self) -> String {
+    pub(crate) fn joined(&self) -> String {
         let text =
             |dimension: &Dimension| format!("coalesce(cast({} as varchar), '-')", dimension.name);
         self.dimensions.iter().map(text).collect::<Vec<_>>().join(" || ' ' || ")

@@ -16,7 +16,7 @@ use crate::window;
 
 /// What is read of an event.
 #[rustfmt::skip]
-pub const COLUMNS: &[&str] = &[
+pub(crate) const COLUMNS: &[&str] = &[
     "time", "boot_ns", "host", "cpu", "seq", "direction", "cause", "blame", "callee", "caller",
     "stack", "reason", "sk_state", "sk_flags", "answered_flags", "context", "src_addr", "src_port",
     "dst_addr", "dst_port", "pid", "comm", "uid", "socket_pid", "socket_comm", "socket_act",
@@ -26,7 +26,7 @@ pub const COLUMNS: &[&str] = &[
 
 /// Conditions for what was written: `HOST:CPU:SEQ`, `CPU:SEQ`, nanoseconds since boot, or the
 /// time to the microsecond. `None` where it is none of these.
-pub fn conditions(key: &str) -> Option<Vec<String>> {
+pub(crate) fn conditions(key: &str) -> Option<Vec<String>> {
     let parts: Vec<&str> = key.split(':').collect();
     let whole = |text: &str| text.parse::<u64>().ok().filter(|_| !text.starts_with('+'));
     if let Some(boot_ns) = whole(key) {
@@ -55,11 +55,11 @@ fn at(time: DateTime<Utc>) -> Vec<String> {
 
 /// A row by the names of its columns, as text; what is null is not there.
 #[derive(Clone, Debug, Default)]
-pub struct Event(HashMap<String, String>);
+pub(crate) struct Event(HashMap<String, String>);
 
 impl Event {
     /// The rows of a result.
-    pub fn from_batches(batches: &[RecordBatch]) -> Result<Vec<Self>, Error> {
+    pub(crate) fn from_batches(batches: &[RecordBatch]) -> Result<Vec<Self>, Error> {
         let options = FormatOptions::default();
         let mut events = Vec::new();
         for batch in batches {
@@ -89,12 +89,12 @@ impl Event {
     }
 
     /// A count; 0 where there is none.
-    pub fn int(&self, column: &str) -> i64 {
+    pub(crate) fn int(&self, column: &str) -> i64 {
         self.get(column).and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
     /// A value, `-` where it is null.
-    pub fn text(&self, column: &str) -> &str {
+    pub(crate) fn text(&self, column: &str) -> &str {
         self.or(column, "-")
     }
 
@@ -113,7 +113,7 @@ impl Event {
     }
 
     /// As it is told among several.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!(
             "{} {}:{}:{}  {}  {} -> {}",
             self.or("time", "-"),
@@ -127,7 +127,7 @@ impl Event {
     }
 
     /// All of it.
-    pub fn explain(&self) -> Prose {
+    pub(crate) fn explain(&self) -> Prose {
         let recorded = self.recorded();
         let proven = recorded.prove();
         let name = self.or("cause", UNKNOWN);

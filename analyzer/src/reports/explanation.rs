@@ -7,7 +7,7 @@ use crate::error::ReportError;
 use crate::nearest::near;
 
 /// A cause by its name; `None` is `unknown`.
-pub fn check_cause(name: &str) -> Result<Option<&'static Cause>, ReportError> {
+pub(crate) fn check_cause(name: &str) -> Result<Option<&'static Cause>, ReportError> {
     if name == UNKNOWN {
         return Ok(None);
     }
@@ -20,22 +20,22 @@ pub fn check_cause(name: &str) -> Result<Option<&'static Cause>, ReportError> {
 }
 
 /// What happened.
-pub fn meaning(cause: Option<&Cause>) -> &'static str {
+pub(crate) fn meaning(cause: Option<&Cause>) -> &'static str {
     cause.map_or(UNKNOWN_MEANING, |cause| cause.meaning)
 }
 
 /// What to check next.
-pub fn check(cause: Option<&Cause>) -> &'static str {
+pub(crate) fn check(cause: Option<&Cause>) -> &'static str {
     cause.map_or(UNKNOWN_CHECK, |cause| cause.check)
 }
 
 /// Who acted.
-pub fn who(blame: Option<Blame>) -> String {
+pub(crate) fn who(blame: Option<Blame>) -> String {
     blame.map_or_else(|| "Nobody can be named.".to_owned(), |blame| sentence(blame.meaning()))
 }
 
 /// What proves a cause, a paragraph for each way.
-pub fn evidence(cause: Option<&Cause>) -> Vec<String> {
+pub(crate) fn evidence(cause: Option<&Cause>) -> Vec<String> {
     let Some(cause) = cause else {
         return vec!["None: the recorded stack, reason and state fit no rule.".to_owned()];
     };

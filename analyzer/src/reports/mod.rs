@@ -1,11 +1,11 @@
 //! What reports share. A report is SQL in `reports/*.sql`; its command puts the window and the
 //! like into named places, so that `--sql` prints what anybody can read, copy and run.
 
-pub mod dimension;
-pub mod event;
-pub mod explanation;
-pub mod notes;
-pub mod prose;
+pub(crate) mod dimension;
+pub(crate) mod event;
+pub(crate) mod explanation;
+pub(crate) mod notes;
+pub(crate) mod prose;
 
 use chrono::Duration;
 
@@ -14,7 +14,7 @@ use crate::window::Window;
 
 /// Arguments that every report has.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// Print the SQL of the report and run nothing
     #[arg(long = "sql", id = "show_sql")]
     pub show_sql: bool,
@@ -22,7 +22,7 @@ pub struct ReportArgs {
 
 /// Puts values into the `{name}` places of a template. Where the value of a place that has a line
 /// of its own is empty, the line goes; where it has several, they are indented like the first.
-pub fn render(template: &str, values: &[(&str, &str)]) -> String {
+pub(crate) fn render(template: &str, values: &[(&str, &str)]) -> String {
     let mut sql = String::with_capacity(template.len() * 2);
     for line in template.lines() {
         let mut filled = line.to_owned();
@@ -40,7 +40,7 @@ pub fn render(template: &str, values: &[(&str, &str)]) -> String {
 }
 
 /// `where ...` of conditions, or nothing.
-pub fn where_clause(conditions: &[String]) -> String {
+pub(crate) fn where_clause(conditions: &[String]) -> String {
     if conditions.is_empty() {
         return String::new();
     }
@@ -48,7 +48,7 @@ pub fn where_clause(conditions: &[String]) -> String {
 }
 
 /// A text as an SQL literal.
-pub fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn interval(length: Duration) -> Result<String, Error> {
 
 /// Conditions of a report on `resets`: its window, and what it was narrowed to.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Narrow {
+pub(crate) struct Narrow {
     /// Only resets of this cause
     #[arg(long, value_name = "CAUSE")]
     pub cause: Option<String>,
@@ -84,7 +84,7 @@ pub struct Narrow {
 
 impl Narrow {
     /// As conditions in SQL, with those of the window.
-    pub fn conditions(&self, window: &Window) -> Result<Vec<String>, Error> {
+    pub(crate) fn conditions(&self, window: &Window) -> Result<Vec<String>, Error> {
         let mut conditions = window.on("time");
         if let Some(cause) = &self.cause {
             explanation::check_cause(cause)?;

@@ -22,14 +22,14 @@ const GAP_US: i64 = 1_000_000;
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Topics {
+pub(crate) struct Topics {
     unknown: bool,
 }
 
 impl Topics {
-    pub const ALL: Self = Self { unknown: true };
+    pub(crate) const ALL: Self = Self { unknown: true };
     /// Of the files only: nothing is scanned for it.
-    pub const COVERAGE: Self = Self { unknown: false };
+    pub(crate) const COVERAGE: Self = Self { unknown: false };
 }
 
 /// One line.
@@ -102,7 +102,11 @@ fn length(us: i64) -> String {
 }
 
 /// Says what the answer over these windows does not hold.
-pub async fn tell(session: &Session, windows: &[Window], topics: Topics) -> Result<(), Error> {
+pub(crate) async fn tell(
+    session: &Session,
+    windows: &[Window],
+    topics: Topics,
+) -> Result<(), Error> {
     for note in find(session, windows, topics).await? {
         stderr::tell(&note);
     }
@@ -110,7 +114,7 @@ pub async fn tell(session: &Session, windows: &[Window], topics: Topics) -> Resu
 }
 
 /// For SQL that was given a window.
-pub async fn tell_coverage(session: &Session, window: &Window) -> Result<(), Error> {
+pub(crate) async fn tell_coverage(session: &Session, window: &Window) -> Result<(), Error> {
     for note in find(session, std::slice::from_ref(window), Topics::COVERAGE).await? {
         stderr::tell(&note);
     }

@@ -17,20 +17,20 @@ const INDENT: &str = "  ";
 
 /// One answer in sentences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prose {
+pub(crate) struct Prose {
     topics: Vec<(&'static str, Vec<String>)>,
 }
 
 impl Prose {
     /// Adds a topic; one without a paragraph is left out.
-    pub fn add(&mut self, topic: &'static str, paragraphs: Vec<String>) {
+    pub(crate) fn add(&mut self, topic: &'static str, paragraphs: Vec<String>) {
         if !paragraphs.is_empty() {
             self.topics.push((topic, paragraphs));
         }
     }
 
     /// Prints them. Names of processes and containers are in them: they are escaped as in tables.
-    pub fn print(&self, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+    pub(crate) fn print(&self, format: Format, out: &mut dyn Write) -> Result<(), Error> {
         if format != Format::Table {
             return output::batch(format, &self.batch()?, out);
         }

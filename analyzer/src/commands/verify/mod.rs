@@ -34,7 +34,7 @@ use file::{Checked, Kind, Status};
 /// Extension of a spool that the recorder could not recover after it was killed.
 const DAMAGED: &str = "damaged";
 
-pub fn run(
+pub(crate) fn run(
     dirs: &[PathBuf],
     threads: Option<NonZeroUsize>,
     format: Format,

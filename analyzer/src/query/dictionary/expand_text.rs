@@ -15,7 +15,7 @@ const SPELLED: [&str; 2] = ["approx_distinct", "string_agg"];
 
 /// The analyzer rule that casts their arguments to plain text.
 #[derive(Debug)]
-pub struct SpellOut;
+pub(crate) struct SpellOut;
 
 impl AnalyzerRule for SpellOut {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {

@@ -24,11 +24,11 @@ use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::{ExecutionPlan, InputOrderMode};
 
 use exec::DictionaryAggregate;
-pub use expand_text::SpellOut;
+pub(crate) use expand_text::SpellOut;
 
 /// The optimizer rule that groups by number.
 #[derive(Debug)]
-pub struct GroupByNumber;
+pub(crate) struct GroupByNumber;
 
 impl PhysicalOptimizerRule for GroupByNumber {
     fn optimize(

@@ -16,18 +16,18 @@ use futures::stream::BoxStream;
 
 /// The folders of the recording.
 #[derive(Clone, Debug)]
-pub struct RecordedFolders {
+pub(crate) struct RecordedFolders {
     dirs: Vec<PathBuf>,
 }
 
 impl RecordedFolders {
-    pub fn new(dirs: &[PathBuf]) -> Self {
+    pub(crate) fn new(dirs: &[PathBuf]) -> Self {
         Self { dirs: dirs.iter().filter_map(|dir| real(dir)).collect() }
     }
 
     /// Whether a file, which may not exist yet, is or would be in one of the folders. Also true if
     /// this cannot be determined.
-    pub fn holds(&self, path: &Path) -> bool {
+    pub(crate) fn holds(&self, path: &Path) -> bool {
         real(path).is_none_or(|path| self.dirs.iter().any(|dir| path.starts_with(dir)))
     }
 }

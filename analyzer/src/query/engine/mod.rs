@@ -19,12 +19,12 @@ mod memory;
 mod options;
 mod pool;
 
-pub use guard::RecordedFolders;
-pub use options::EngineOptions;
+pub(crate) use guard::RecordedFolders;
+pub(crate) use options::EngineOptions;
 
 /// What all sessions of a process have in common: one memory, one folder for what does not fit.
 #[derive(Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     options: EngineOptions,
     env: Arc<RuntimeEnv>,
     recorded: RecordedFolders,
@@ -33,7 +33,11 @@ pub struct Engine {
 }
 
 impl Engine {
-    pub fn new(options: &EngineOptions, dirs: &[PathBuf], use_rollup: bool) -> Result<Self, Error> {
+    pub(crate) fn new(
+        options: &EngineOptions,
+        dirs: &[PathBuf],
+        use_rollup: bool,
+    ) -> Result<Self, Error> {
         let mut builder = RuntimeEnvBuilder::new();
         let limit = match options.memory_limit {
             Some(size) => usize::try_from(size.as_u64()).ok(),
@@ -64,22 +68,22 @@ impl Engine {
     }
 
     /// Whether SQL may touch other files than the recording, and change what is in the session.
-    pub fn allows_files(&self) -> bool {
+    pub(crate) fn allows_files(&self) -> bool {
         self.options.allow_files
     }
 
     /// The folders that are never written to.
-    pub fn recorded(&self) -> &RecordedFolders {
+    pub(crate) fn recorded(&self) -> &RecordedFolders {
         &self.recorded
     }
 
     /// Folders that this process has made for what did not fit into memory.
-    pub fn spilled_to(&self) -> Vec<PathBuf> {
+    pub(crate) fn spilled_to(&self) -> Vec<PathBuf> {
         self.env.disk_manager.temp_dir_paths()
     }
 
     /// The options of a new session.
-    pub fn config(&self) -> SessionConfig {
+    pub(crate) fn config(&self) -> SessionConfig {
         let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_default_catalog_and_schema(CATALOG, "public");
@@ -98,7 +102,7 @@ impl Engine {
     }
 
     /// A session without tables.
-    pub fn context(&self, config: SessionConfig) -> SessionContext {
+    pub(crate) fn context(&self, config: SessionConfig) -> SessionContext {
         let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(Arc::clone(&self.env))

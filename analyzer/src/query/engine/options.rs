@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 
 /// What a query may use and touch.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct EngineOptions {
+pub(crate) struct EngineOptions {
     /// Memory for sorting, grouping and joining, such as `2GiB`; larger data is spilled to disk
     /// [default: three quarters of the free memory]
     #[arg(long, value_name = "SIZE", global = true)]

@@ -42,7 +42,7 @@ const ROWS: &str = "__tcprst_rows";
 
 /// The optimizer rule; it runs after DataFusion's rules.
 #[derive(Debug)]
-pub struct AnswerFromRollup;
+pub(crate) struct AnswerFromRollup;
 
 impl OptimizerRule for AnswerFromRollup {
     fn name(&self) -> &'static str {
