@@ -1,4 +1,4 @@
-//! What can end a query early. Each error is one line and has an exit code.
+//! The errors that can end a run early. Each is one line and has an exit code.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,23 +9,22 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use datafusion::sql::sqlparser::parser::ParserError;
-
 use tcprst_schema::tables::{Maker, Table};
 use tcprst_schema::writer::WriteError;
 
 use crate::nearest::is_it;
 use crate::window::WindowError;
 
-/// The tables of files that SQL finds by name. `files` is one more, made of footers. The rollups by
-/// hour and by day only stand in for `resets`.
+/// The tables of files that SQL finds by name. The table `files` is made of footers and not listed
+/// here. The rollups by hour and by day have no name in SQL: queries of `resets` use them.
 pub(crate) fn sql_tables() -> impl Iterator<Item = Table> {
     Table::all().filter(|table| table.row().maker != Maker::Compact)
 }
 
-/// Name of the catalog that holds our tables; error messages leave it out.
+/// Name of the catalog that holds our tables. Error messages leave it out.
 pub(crate) const CATALOG: &str = "tcprst";
 
-/// Why there is no (full) answer.
+/// The reason why there is no answer, or no complete one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0} (see tcprst-analyze --help)")]
@@ -41,12 +40,13 @@ pub enum Error {
     #[error("{what} refused: tcprst-analyze only reads the recording (--allow-files permits it)")]
     ReadOnly { what: String },
     #[error(
-        "file '{path}' not found in the recording: tcprst-analyze only reads that (--allow-files permits others)"
+        "file '{path}' not found in the recording: tcprst-analyze only reads the recording \
+         (--allow-files permits other files)"
     )]
     OtherFile { path: String },
-    #[error("{what} refused: {path} is in the recording, which is never written to")]
+    #[error("{what} refused: {path} is in the recording, which is never changed")]
     Recorded { what: &'static str, path: String },
-    #[error("cannot use {} for what does not fit into memory: {source}", .path.display())]
+    #[error("cannot spill to {}: {source}", .path.display())]
     SpillDir { path: PathBuf, source: io::Error },
     #[error("interrupted")]
     Interrupted,
@@ -72,7 +72,7 @@ pub enum Error {
     Runtime(io::Error),
 }
 
-/// What a report was asked that it cannot answer.
+/// A question that a report cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
     #[error("cannot count by '{name}'{}", is_it(.near))]
@@ -81,11 +81,11 @@ pub enum ReportError {
     Cause { name: String, near: Vec<&'static str> },
     #[error("no event {0} is recorded in {1}")]
     NoEvent(String, &'static str),
-    #[error("a window must be at least a second and at most a year long")]
+    #[error("a window must be between one second and one year long")]
     Step,
     #[error("diff compares two windows: give SINCE..UNTIL twice, or --at TIME")]
     TwoWindows,
-    #[error("diff takes its windows as arguments, not by --since and --until")]
+    #[error("diff takes its windows as arguments, not from --since and --until")]
     OwnWindows,
 }
 
@@ -119,7 +119,7 @@ impl CompactError {
     }
 }
 
-/// Exit code after Ctrl-C: what a shell makes of a process that SIGINT ended.
+/// Exit code after Ctrl-C, as shells report a process that SIGINT ended.
 pub(crate) const INTERRUPTED: u8 = 130;
 
 impl Error {
@@ -143,10 +143,10 @@ impl Error {
     }
 }
 
-/// What the author of a query needs of DataFusion's error, in one line.
+/// The part of DataFusion's error that the author of a query needs, in one line.
 ///
-/// The wrapping layers say where in DataFusion it happened and an unknown column is followed
-/// by the names of all the others; neither helps.
+/// The wrapping layers say where in DataFusion it happened, and after an unknown column come the
+/// names of all others: neither helps.
 fn essence(error: &DataFusionError) -> String {
     if let Some(text) = disk_full(error) {
         return text;
@@ -176,7 +176,7 @@ fn essence(error: &DataFusionError) -> String {
         DataFusionError::ArrowError(error, _) => error.to_string(),
         DataFusionError::ParquetError(error) => error.to_string(),
         DataFusionError::ObjectStore(error) => match error.as_ref() {
-            // The recorder's retention does not wait for readers.
+            // The recorder or `compact` removed it: neither waits for readers.
             object_store::Error::NotFound { path, .. } => {
                 format!("/{path} was removed while the query ran: run it again")
             }
@@ -187,10 +187,11 @@ fn essence(error: &DataFusionError) -> String {
         other => other.to_string(),
     };
     let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
-    // Wrong arguments of a function come as an internal error that asks for a bug report.
+    // DataFusion reports wrong arguments of a function as an internal error that asks for a bug
+    // report.
     let text = text.split("This issue was likely caused by a bug").next().unwrap_or_default();
     let text = text.trim_start_matches("Internal error: ");
-    // Our own table names need no prefix that nobody wrote.
+    // The user wrote the table's name without our catalog.
     let text = text.replace(&format!("{CATALOG}.public."), "");
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.starts_with("table '") && text.ends_with("' not found") {
@@ -200,21 +201,21 @@ fn essence(error: &DataFusionError) -> String {
     text
 }
 
-/// A limit that the query has run into, and which one to raise.
+/// The limit that a query has reached, and the option that raises it.
 fn exhausted(text: &str) -> String {
     // The first sentence has the numbers; others name DataFusion's own settings.
     let what = text.lines().next().unwrap_or_default().trim_end_matches('.');
     if what.contains("disk") {
-        return format!("too much does not fit into memory ({what}): raise --memory-limit");
+        return format!("the query spills too much to disk ({what}): raise --memory-limit");
     }
     format!(
-        "the query needs more memory than it may have ({what}): raise --memory-limit, or ask for \
-         less with --since or where"
+        "the query needs more memory than it may use ({what}): raise --memory-limit, or narrow the \
+         query with --since or where"
     )
 }
 
-/// While a query runs, files are only written where something does not fit into memory, or for
-/// COPY, which goes through an object store.
+/// The message for a full disk. While a query runs, only spilling and COPY write files, and COPY
+/// goes through an object store.
 fn disk_full(error: &DataFusionError) -> Option<String> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -226,8 +227,8 @@ fn disk_full(error: &DataFusionError) -> Option<String> {
             .filter(|error| error.kind() == io::ErrorKind::StorageFull);
         if let Some(full) = full {
             return Some(format!(
-                "no room for what does not fit into memory ({full}): raise --memory-limit, or \
-                 name a folder with room by --spill-dir"
+                "no room on disk to spill ({full}): raise --memory-limit, or name a folder with \
+                 free space with --spill-dir"
             ));
         }
         cause = error.source();

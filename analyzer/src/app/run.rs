@@ -143,7 +143,7 @@ async fn run_statements(
     }
     if !request.window.is_whole() {
         out.flush().map_err(Error::Output)?;
-        notes::tell_coverage(session, &request.window).await?;
+        notes::report_coverage(session, &request.window).await?;
     }
     Ok(())
 }

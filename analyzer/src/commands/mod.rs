@@ -92,7 +92,7 @@ async fn run(report: &dyn Report, context: &mut Context<'_>) -> Result<Outcome, 
     let sql = report.sql(&request)?;
     report.answer(sql, context).await?;
     if let Some(topics) = report.topics()? {
-        notes::tell(context.session, &report.windows(&request)?, topics).await?;
+        notes::report(context.session, &report.windows(&request)?, topics).await?;
     }
     Ok(Outcome::Complete)
 }

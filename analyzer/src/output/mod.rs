@@ -1,4 +1,5 @@
-//! Results on stdout, batch by batch: memory does not grow with the result.
+//! Results on stdout, batch by batch, so that memory does not grow with the result; messages and
+//! progress on stderr; and results that are files.
 
 use std::io::Write;
 
@@ -34,7 +35,7 @@ use markdown::Markdown;
 pub(crate) use table::Cells;
 use table::TextTable;
 
-/// A format at work on one result.
+/// Encodes one result in a format.
 struct Encoder {
     format: Box<dyn Encode>,
     terminal: escape::Terminal,
@@ -64,12 +65,13 @@ impl Encoder {
     }
 }
 
-/// A value for people, in one line or with its lines.
+/// A value for people, escaped: on one line, or with its own line ends.
 pub(crate) fn escape(value: &str, cells: Cells) -> String {
     escape::escape(value, |c| c == '\n' && cells == Cells::Lines).into_owned()
 }
 
-/// The same with a line on the terminal until the first row is there; says how many rows it was.
+/// Prints the result of a query while it arrives, with a progress line on the terminal until the
+/// first row. Returns the number of rows.
 pub(crate) async fn watched(
     format: Format,
     cells: Cells,
@@ -103,7 +105,7 @@ pub(crate) async fn watched(
         if is_last {
             return Ok(rows);
         }
-        // A result that is always ready would leave no room for Ctrl-C.
+        // If the result is always ready, nothing else would yield to Ctrl-C.
         tokio::task::yield_now().await;
     }
 }

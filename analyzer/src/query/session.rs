@@ -1,4 +1,4 @@
-//! From SQL to a printed result: parse, plan, refuse, run.
+//! From SQL to a printed result: parse, plan, check, run.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -45,7 +45,8 @@ impl Session {
         Self::open(recording, engine, engine.context(engine.config()))
     }
 
-    /// The same tables over what is recorded now, with what the user has made and set before.
+    /// A session over the recording as it is now, with the tables, views and settings that the user
+    /// made in the session before.
     pub(crate) async fn again(
         recording: Arc<Recording>,
         engine: &Arc<Engine>,
@@ -75,13 +76,13 @@ impl Session {
         Ok(Self { context, engine: Arc::clone(engine) })
     }
 
-    /// What the shell completes names from, and keeps tables in.
+    /// DataFusion's context: the shell completes names from it.
     pub(crate) fn context(&self) -> &SessionContext {
         &self.context
     }
 
-    /// Narrows `resets` and `losses` to a window for the SQL that follows: views of the same names,
-    /// whose filter reaches the scan like one that was written out.
+    /// Restricts `resets` and `losses` to a window, for the SQL that follows: views of the same names
+    /// replace them, and their filter reaches the scan as if the user had written it.
     pub(crate) fn restrict(&self, window: &Window) -> Result<(), Error> {
         for (name, from, to) in [("resets", "time", "time"), ("losses", "from_time", "to_time")] {
             let Some(filter) = window.filter(from, to) else { return Ok(()) };
@@ -93,7 +94,7 @@ impl Session {
         Ok(())
     }
 
-    /// Runs the statements of a text, one after the other.
+    /// Runs the statements of a text in order.
     pub(crate) async fn run_sql(
         &self,
         sql: &str,
@@ -106,14 +107,14 @@ impl Session {
         Ok(())
     }
 
-    /// The whole result of one query, for reports whose results are small.
+    /// The whole result of one query, for reports with small results.
     pub(crate) async fn collect(&self, sql: &str) -> Result<Vec<RecordBatch>, Error> {
         let plan = self.context.state().create_logical_plan(sql).await?;
         permit::check_plan(&plan)?;
         Ok(self.context.execute_logical_plan(plan).await?.collect().await?)
     }
 
-    /// Runs one statement and prints its result while it comes.
+    /// Runs one statement and prints its result while it arrives.
     pub(crate) async fn run(
         &self,
         statement: Statement,
@@ -123,7 +124,7 @@ impl Session {
         self.answer(statement, format, out).await.map(drop)
     }
 
-    /// The same; says how many rows it was, where the statement has a result.
+    /// The same, and returns the number of rows if the statement has a result.
     pub(crate) async fn answer(
         &self,
         statement: Statement,

@@ -1,11 +1,11 @@
-//! Which files make up a recording.
+//! A recording: its files, and what is known about them.
 //!
 //! The recorder seals a segment by renaming the finished Parquet file into place and removing
 //! its spool afterwards. So spools are read before the sealed files are listed: a segment that
-//! is sealed meanwhile is then found twice and never not at all, and the spool gives way.
+//! is sealed in between is seen twice, never missed, and its spool is dropped.
 //!
-//! Listing opens nothing: a table asks for the segments that its query can be about, by the
-//! times in their names, and only then their footers are read, once.
+//! Listing opens no file. A table asks for the segments that can match its query, by the times in
+//! their names, and only their footers are read, once.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -40,10 +40,10 @@ pub(crate) mod step;
 pub(crate) mod table;
 pub(crate) mod types;
 
-/// Folders below a table's own: `date=...`. More than that is a loop or a mistake.
+/// Maximum depth of folders below a table's folder, which has `date=...`. More is a mistake.
 const MAX_DEPTH: usize = 4;
 
-/// A file that is not, or not wholly, part of the answer.
+/// A file that the answer leaves out, completely or in part.
 #[derive(Debug)]
 pub(crate) struct Skipped {
     path: PathBuf,
@@ -58,26 +58,26 @@ impl Skipped {
 
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Error texts of libraries can have several lines.
+        // Error messages of libraries can have several lines.
         let reason = self.reason.split_whitespace().collect::<Vec<_>>().join(" ");
         write!(f, "skipped {}: {reason}", self.path.display())
     }
 }
 
-/// A sealed file as the listing found it.
+/// A sealed file, as listed.
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
-    /// `None` where it is not called like one of ours.
+    /// `None` if it is not named like a segment.
     pub name: Option<SegmentName>,
-    /// Where it is; a name that is there twice is a copy in another folder.
+    /// The paths with this name: more than one if another folder holds a copy.
     paths: Vec<PathBuf>,
-    /// Its footer, once somebody asked; `None` where none of the copies can be used.
+    /// Its footer, once it was needed; `None` if no copy is usable.
     opened: OnceLock<Option<Arc<Sealed>>>,
 }
 
 impl SegmentFile {
-    /// Whether a query about these times can be about it: its name alone decides. Only of
-    /// `resets` and its rollup the name says when the rows are from.
+    /// Whether the file can have rows of these times. Its name alone decides, in tables whose names
+    /// bound the times of their rows.
     fn can_meet(&self, table: Table, times: Times) -> bool {
         match (&self.name, table) {
             (Some(name), table) if table.row().name_bounds_times => {
@@ -87,7 +87,7 @@ impl SegmentFile {
         }
     }
 
-    /// Opens the first copy that can be used, and says what is wrong with the others.
+    /// Opens the first usable copy and reports what is wrong with the copies before it.
     fn open(&self, table: Table) -> Opened {
         let (mut skipped, mut is_gone) = (Vec::new(), false);
         for path in &self.paths {
@@ -95,7 +95,7 @@ impl SegmentFile {
                 Ok(segment) => {
                     return Opened { segment: Some(Arc::new(segment)), skipped, is_gone: false };
                 }
-                // Removed by the recorder's retention, or merged, since it was listed.
+                // Removed or merged since it was listed.
                 Err(sealed::Unusable::Open(error)) if error.kind() == io::ErrorKind::NotFound => {
                     is_gone = true;
                 }
@@ -106,15 +106,15 @@ impl SegmentFile {
     }
 }
 
-/// What became of opening a file.
+/// The result of opening a file.
 struct Opened {
     segment: Option<Arc<Sealed>>,
     skipped: Vec<Skipped>,
-    /// It was there when it was listed.
+    /// A copy was removed since it was listed.
     is_gone: bool,
 }
 
-/// Times that a table is listed anew because files of it are gone.
+/// How often a table is listed again because files of it were removed.
 const MAX_LISTINGS: usize = 10;
 
 /// The segments of all given folders at one moment.
@@ -122,7 +122,7 @@ const MAX_LISTINGS: usize = 10;
 pub(crate) struct Recording {
     dirs: Vec<PathBuf>,
     live: Vec<Live>,
-    /// Of each table, in the order of [`TABLES`].
+    /// The files of each table, in the order of [`TABLES`].
     sealed: [Mutex<Arc<Vec<SegmentFile>>>; TABLES.len()],
     skipped: Mutex<Vec<Skipped>>,
 }
@@ -131,7 +131,7 @@ impl Recording {
     /// Finds the segments of `dirs`.
     pub(crate) fn open(dirs: &[PathBuf]) -> Result<Self, Error> {
         let mut recording = Self { dirs: dirs.to_vec(), ..Self::default() };
-        // All spools before all sealed files: a folder may hold the copy of another.
+        // All spools before all sealed files, because one folder may be a copy of another.
         for dir in dirs {
             fs::read_dir(dir).map_err(|source| Error::Folder { path: dir.clone(), source })?;
             recording.add_spools(&paths::spool_dir(dir))?;
@@ -160,7 +160,7 @@ impl Recording {
         Ok(())
     }
 
-    /// A spool whose segment is sealed gives way, and so does the second copy of one.
+    /// Drops spools whose segment is sealed, and second copies of a spool.
     fn drop_sealed_spools(&mut self) {
         let sealed = self.files(Table::Resets);
         let mut taken: HashSet<SegmentName> =
@@ -170,7 +170,7 @@ impl Recording {
         });
     }
 
-    /// Files that were looked at and that the answer leaves out; each is told once.
+    /// The files that the answer leaves out so far. Each is returned once.
     pub(crate) fn take_skipped(&self) -> Vec<Skipped> {
         let mut skipped =
             std::mem::take(&mut *self.skipped.lock().unwrap_or_else(PoisonError::into_inner));
@@ -193,23 +193,22 @@ impl Recording {
         Arc::clone(&self.sealed[table as usize].lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Segments that a recorder still writes to.
+    /// Segments that a recorder still appends to.
     pub(crate) fn live(&self) -> &[Live] {
         &self.live
     }
 
-    /// Their rows, segment by segment.
+    /// The rows of live segments, segment by segment.
     pub(crate) fn live_batches(&self) -> Vec<Vec<RecordBatch>> {
         self.live.iter().map(|spool| spool.batches.clone()).collect()
     }
 
-    /// Those that can have rows of these times.
+    /// All usable sealed segments of a table that can have rows of these times, opened.
     pub(crate) fn sealed_within(&self, table: Table, times: Times) -> Vec<Arc<Sealed>> {
         self.sealed_for(table, times, None)
     }
 
-    /// All of those, or as many as it takes for so many rows, whichever: further footers are not
-    /// read.
+    /// The same, or enough of them for this number of rows: the other footers are not read.
     pub(crate) fn sealed_for(
         &self,
         table: Table,
@@ -224,7 +223,7 @@ impl Recording {
                 let chosen = self.chosen(table, times, &files);
                 chosen.iter().fold(0_i64, |sum, segment| sum.saturating_add(segment.rows)) >= rows
             };
-            // One at first, because most segments have more rows than are asked for; then more.
+            // Start with one file, because most have more rows than needed, then double.
             let mut share = rows.map_or(wanted.len(), |_| 1);
             let (mut left, mut are_there) = (&wanted[..], true);
             while are_there && !left.is_empty() {
@@ -236,7 +235,8 @@ impl Recording {
                 }
                 share *= 2;
             }
-            // What is gone may be in another file now; a listing that fails leaves the old one.
+            // Rows of a removed file may be in another one now. If listing fails, the old list
+            // stays.
             if are_there || self.list_table(table).is_err() {
                 break;
             }
@@ -245,9 +245,9 @@ impl Recording {
         self.chosen(table, times, &files)
     }
 
-    /// Of those that are opened, what a query about these times has to read.
+    /// The opened segments that a query about these times must read.
     fn chosen(&self, table: Table, times: Times, files: &[SegmentFile]) -> Vec<Arc<Sealed>> {
-        // Rows that were read from a spool are not read again from what it has become since.
+        // Rows that were read from a spool must not be read again from the file it became.
         let live: HashSet<SegmentName> =
             self.live.iter().filter_map(|spool| SegmentName::of_file(&spool.path)).collect();
         let is_live = |file: &SegmentFile| {
@@ -259,7 +259,7 @@ impl Recording {
                 .filter(|file| file.can_meet(table, times) && !is_live(file))
                 .filter_map(|file| Some((file, file.opened.get()?.as_ref()?)))
         };
-        // What was merged into another segment is there twice while the old files are removed.
+        // While `compact` removes the old files, their rows exist twice.
         let merged: HashSet<&str> =
             opened().flat_map(|(_, segment)| &segment.footer.merged).map(String::as_str).collect();
         let is_merged = |file: &SegmentFile| match &file.name {
@@ -278,8 +278,8 @@ impl Recording {
             .collect()
     }
 
-    /// Reads the footers on every core: a month of five minutes each is 8640 files. False where
-    /// some are not there any more.
+    /// Reads the footers on every core: a month of five-minute segments is 8640 files. Returns false
+    /// if some were removed.
     fn open_all(&self, table: Table, files: &[&SegmentFile]) -> bool {
         let files: Vec<&SegmentFile> =
             files.iter().filter(|file| file.opened.get().is_none()).copied().collect();
@@ -297,7 +297,7 @@ impl Recording {
             }
         };
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        // A thread costs as much as a few footers.
+        // Starting a thread takes as long as reading a few footers.
         if threads == 1 || files.len() < 8 {
             open_share(&files);
             return are_there.into_inner();
@@ -334,8 +334,8 @@ impl Recording {
         Ok(())
     }
 
-    /// Files below `top` with this extension, sorted. Without the folder there are none: the
-    /// recorder makes each when it first needs it.
+    /// Files below `top` with this extension, sorted. None if the folder does not exist: the
+    /// recorder creates each folder when it first needs it.
     fn list(&self, top: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
         let mut files = Vec::new();
         let mut folders = vec![(top.to_owned(), 0)];
@@ -353,7 +353,7 @@ impl Recording {
             };
             for entry in entries {
                 let path = entry.path();
-                // `file_type` does not follow links: a link to a folder could be a circle.
+                // `file_type` does not follow links: a link to a folder could form a loop.
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                     if depth < MAX_DEPTH {
                         folders.push((path, depth + 1));
@@ -368,7 +368,7 @@ impl Recording {
     }
 }
 
-/// Files of the same name are copies of one segment: it must not be counted twice.
+/// Groups paths by name. Files of the same name are copies of one segment, which counts once.
 fn by_name(paths: Vec<PathBuf>) -> Vec<SegmentFile> {
     let mut files: Vec<SegmentFile> = Vec::with_capacity(paths.len());
     let mut places: HashMap<SegmentName, usize> = HashMap::new();

@@ -102,7 +102,7 @@ fn length(us: i64) -> String {
 }
 
 /// Says what the answer over these windows does not hold.
-pub(crate) async fn tell(
+pub(crate) async fn report(
     session: &Session,
     windows: &[Window],
     topics: Topics,
@@ -114,7 +114,7 @@ pub(crate) async fn tell(
 }
 
 /// For SQL that was given a window.
-pub(crate) async fn tell_coverage(session: &Session, window: &Window) -> Result<(), Error> {
+pub(crate) async fn report_coverage(session: &Session, window: &Window) -> Result<(), Error> {
     for note in find(session, std::slice::from_ref(window), Topics::COVERAGE).await? {
         stderr::tell(&note);
     }

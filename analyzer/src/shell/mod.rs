@@ -1,7 +1,7 @@
 //! SQL at a terminal.
 //!
-//! The recording is looked at anew for each statement, because a recorder may be at work; what
-//! the user has made (`create view`, with `--allow-files`) and set is kept.
+//! The recording is opened again for each statement, because a recorder may be running. Views and
+//! tables (`create view`, with `--allow-files`) and settings of the user are kept.
 
 use std::collections::HashSet;
 use std::fs;
@@ -39,7 +39,7 @@ use dot::Dot;
 
 const PROMPT: &str = "tcprst> ";
 
-/// What the arguments say about a shell.
+/// The arguments that a shell uses.
 pub(crate) struct Options<'a> {
     /// The folders of the recording.
     pub(crate) dirs: &'a [PathBuf],
@@ -70,12 +70,12 @@ pub(crate) fn run(
     editor.set_helper(Some(Helper::new(names, engine.allows_files())));
     let history = history::path();
     if let Some(path) = &history {
-        // There is none at the first time.
+        // Before the first session there is no history.
         let _ = editor.load_history(path);
     }
 
     say(&format_args!(
-        "tcprst-analyze {}: {}. Statements end with `;`, .help lists commands, Ctrl-D ends.",
+        "tcprst-analyze {}: {}. Statements end with `;`, .help lists commands, Ctrl-D exits.",
         env!("CARGO_PKG_VERSION"),
         counted(segments, "segment"),
     ));
@@ -89,13 +89,13 @@ pub(crate) fn run(
         window: options.window,
         format,
         is_timed: true,
-        told: HashSet::new(),
+        reported: HashSet::new(),
         is_over: false,
     };
     while !shell.is_over {
         let text = match editor.readline(PROMPT) {
             Ok(text) => text,
-            // The line is gone, and that is all.
+            // Ctrl-C only clears the line.
             Err(ReadlineError::Interrupted) => continue,
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(terminal(error)),
@@ -106,13 +106,13 @@ pub(crate) fn run(
         }
         let is_new = editor.add_history_entry(text).map_err(terminal)?;
         if let Some(path) = history.as_ref().filter(|_| is_new) {
-            // A full disk is no reason to end here.
+            // If the history cannot be written, such as on a full disk, the shell continues.
             let _ = history::prepare(path).and_then(|()| {
                 editor.append_history(path).map_err(|error| io::Error::other(error.to_string()))
             });
         }
         let taken = shell.take(text);
-        shell.tell_skipped();
+        shell.report_skipped();
         match taken {
             Ok(()) => {}
             Err(Error::Interrupted) => say(&"cancelled"),
@@ -136,13 +136,13 @@ struct Shell<'a> {
     window: Window,
     format: Format,
     is_timed: bool,
-    /// Files that are not part of the answers, as far as the user knows.
-    told: HashSet<String>,
+    /// Skipped files that were already reported.
+    reported: HashSet<String>,
     is_over: bool,
 }
 
 impl Shell<'_> {
-    /// Does what one input asks for.
+    /// Runs one input: a dot command or SQL.
     fn take(&mut self, text: &str) -> Result<(), Error> {
         if text.starts_with('.') {
             return match Dot::parse(text) {
@@ -153,7 +153,7 @@ impl Shell<'_> {
                 }
             };
         }
-        // What everybody tries first.
+        // Users try these first.
         if matches!(text.trim_end_matches(';').trim_end(), "quit" | "exit") {
             self.is_over = true;
             return Ok(());
@@ -199,8 +199,8 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// Runs the statements of a text, each over what is recorded by then, up to the first that
-    /// fails.
+    /// Runs the statements of a text, each over the recording as it is then, up to the first
+    /// failure.
     fn sql(&mut self, text: &str) -> Result<(), Error> {
         for statement in session::parse(text)? {
             let started = Instant::now();
@@ -212,19 +212,19 @@ impl Shell<'_> {
                 Ok(rows)
             };
             let rows = self.runtime.block_on(interrupt::cancellable(work))?;
-            self.tell_size(rows, started.elapsed());
+            self.report_size(rows, started.elapsed());
         }
         Ok(())
     }
 
-    /// One of our own queries: its size is of no interest.
+    /// Runs a query of a dot command, without the number of rows and the time.
     fn query(&self, sql: &str) -> Result<(), Error> {
         let mut out = io::stdout().lock();
         let work = self.session.run_sql(sql, self.format, &mut out);
         self.runtime.block_on(interrupt::cancellable(work))
     }
 
-    fn tell_size(&self, rows: Option<u64>, took: Duration) {
+    fn report_size(&self, rows: Option<u64>, took: Duration) {
         let rows = rows.map(|rows| counted(rows, "row"));
         let time = self.is_timed.then(|| format!("{:.3} s", took.as_secs_f64()));
         let parts: Vec<String> = rows.into_iter().chain(time).collect();
@@ -233,7 +233,7 @@ impl Shell<'_> {
         }
     }
 
-    /// Looks at the recording again.
+    /// Opens the recording again.
     fn refresh(&mut self) -> Result<(), Error> {
         let recording = Arc::new(Recording::open(self.dirs)?);
         let now = Arc::clone(&recording);
@@ -243,10 +243,10 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// Files that the last answer left out, each once: the user knows by now.
-    fn tell_skipped(&mut self) {
+    /// Reports the files that the last answer skipped, each file once per session.
+    fn report_skipped(&mut self) {
         for skipped in self.recording.take_skipped() {
-            if self.told.insert(skipped.to_string()) {
+            if self.reported.insert(skipped.to_string()) {
                 tell(&skipped);
             }
         }

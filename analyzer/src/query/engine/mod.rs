@@ -1,4 +1,4 @@
-//! DataFusion, set up for a recording: its options, its memory and what it may touch.
+//! DataFusion, set up for a recording: its options, its memory and the files it may use.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,13 +22,13 @@ mod pool;
 pub(crate) use guard::RecordedFolders;
 pub(crate) use options::EngineOptions;
 
-/// What all sessions of a process have in common: one memory, one folder for what does not fit.
+/// The parts that all sessions of a process share: one memory limit, one folder to spill to.
 #[derive(Debug)]
 pub(crate) struct Engine {
     options: EngineOptions,
     env: Arc<RuntimeEnv>,
     recorded: RecordedFolders,
-    /// Whether counts may be answered from `resets_per_minute`.
+    /// Whether rollups may answer counts.
     use_rollup: bool,
 }
 
@@ -67,17 +67,17 @@ impl Engine {
         Ok(Self { options: options.clone(), env, recorded, use_rollup })
     }
 
-    /// Whether SQL may touch other files than the recording, and change what is in the session.
+    /// Whether SQL may use files other than the recording, and change the session.
     pub(crate) fn allows_files(&self) -> bool {
         self.options.allow_files
     }
 
-    /// The folders that are never written to.
+    /// The folders of the recording, which are never changed.
     pub(crate) fn recorded(&self) -> &RecordedFolders {
         &self.recorded
     }
 
-    /// Folders that this process has made for what did not fit into memory.
+    /// Folders that this process created to spill to.
     pub(crate) fn spilled_to(&self) -> Vec<PathBuf> {
         self.env.disk_manager.temp_dir_paths()
     }
@@ -90,13 +90,13 @@ impl Engine {
         if let Some(threads) = self.options.threads {
             config = config.with_target_partitions(threads.get());
         }
-        // What is recorded is UTC; `now()` and times without a zone must compare with it.
+        // Recorded times are UTC; `now()` and times without a zone must compare with them.
         config.options_mut().execution.time_zone = Some("UTC".to_owned());
-        // Whatever is done once a dictionary is done once a batch: fewer are cheaper.
+        // Work per dictionary is done once per batch, so fewer batches are cheaper.
         config = config.with_batch_size(32 * 1024);
         config.options_mut().execution.parquet.reorder_filters = true;
-        // DataFusion 55 skips rows by the bound of one min or max beside another whose argument is
-        // an expression: `select max(seq), min(seq + 1)` would be wrong.
+        // DataFusion 55 skips rows by the bound of one min or max although another one has an
+        // expression as its argument: `select max(seq), min(seq + 1)` would be wrong.
         config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
         config
     }
