@@ -1,6 +1,6 @@
-//! Names that are near to a wrong one: what was meant, perhaps.
+//! Suggestions for a mistyped name.
 
-/// The names that are nearest to a wrong one, at most three.
+/// The names that are most similar to a wrong one, at most three.
 pub(crate) fn near<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let wrong = wrong.to_lowercase();
     let limit = wrong.chars().count().max(3) / 3 + 1;
@@ -16,7 +16,7 @@ pub(crate) fn near<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) ->
     found.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
-/// How many letters to add, remove or change (Levenshtein).
+/// The number of letters to add, remove or change (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();

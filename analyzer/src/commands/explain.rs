@@ -38,7 +38,7 @@ pub(crate) struct Args {
     report: ReportArgs,
 }
 
-/// What was asked for.
+/// The subject of an explanation.
 enum Subject {
     All,
     Cause(Option<&'static Cause>),
@@ -124,7 +124,7 @@ fn cause_sql(cause: Option<&Cause>, window: &Window) -> Result<[String; 2], Erro
     ])
 }
 
-/// What is recorded of the event that was named by `what`.
+/// The explanation of the event that `what` names.
 async fn explain_event(what: &str, sql: &str, context: &Context<'_>) -> Result<Prose, Error> {
     let events = Event::from_batches(&context.session.collect(sql).await?)?;
     match &events[..] {
@@ -141,7 +141,7 @@ fn place(window: &Window) -> &'static str {
     if window.is_whole() { "this recording" } else { "this window" }
 }
 
-/// The names of all causes.
+/// All causes with their meaning.
 fn all() -> Prose {
     let mut prose = Prose::default();
     let lines = CAUSES.iter().map(Some).chain([None]).map(|cause| {

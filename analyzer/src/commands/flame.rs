@@ -89,7 +89,7 @@ fn folded(batches: &[RecordBatch]) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
-/// The picture.
+/// The flame graph as SVG.
 fn draw(lines: &[String], title: &str) -> std::io::Result<Vec<u8>> {
     let mut options = flamegraph::Options::default();
     options.title = title.to_owned();

@@ -57,7 +57,7 @@ impl Report for Args {
                 .map(|name| format!("n.{name},"))
                 .collect::<Vec<_>>()
                 .join(" ");
-            // Within a step the largest first, as in a summary.
+            // Within a step, the largest count first, as in a summary.
             order.push_str(&format!(", resets desc, {}", mix.names()));
         }
         // A requested window is shown from end to end, otherwise the time that has resets.

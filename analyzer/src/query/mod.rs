@@ -1,4 +1,4 @@
-//! From SQL to rows.
+//! From SQL to rows: the session, the rules of what SQL may do, the engine and its optimizer rules.
 
 mod carry_over;
 pub(crate) mod dictionary;

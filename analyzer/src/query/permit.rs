@@ -1,5 +1,5 @@
-//! What SQL may do. It comes from wherever the user found it, and the files belong to the
-//! recorder: only what reads the recording is run, unless `--allow-files` is given.
+//! The permissions of SQL. The user may have found the SQL anywhere, and the files belong to the
+//! recorder: without `--allow-files`, only statements that read the recording run.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use datafusion::sql::parser::Statement;
 use crate::error::Error;
 use crate::query::engine::Engine;
 
-/// Refuses a statement before it is planned: planning it would look at other files already, or
-/// ask for details of what is refused anyway.
+/// Refuses a statement before it is planned. Planning would open other files already, or complain
+/// about details of a statement that is refused anyway.
 pub(crate) fn check_statement(
     statement: &Statement,
     state: &SessionState,
@@ -46,7 +46,7 @@ pub(crate) fn check_statement(
         Statement::CopyTo(copy) if is_recorded(&copy.target) => {
             Err(Error::Recorded { what: "COPY", path: copy.target.clone() })
         }
-        // INSERT would write to it; the recording has its tables already.
+        // INSERT would write to such a table, and the recording has its tables already.
         Statement::CreateExternalTable(table) => {
             match table.locations.iter().find(|place| is_recorded(place)) {
                 Some(place) => {
@@ -59,7 +59,7 @@ pub(crate) fn check_statement(
     }
 }
 
-/// Whether a name in place of a table means a file.
+/// Whether the name of a table is the path of a file.
 fn names_file(name: &str) -> bool {
     const EXTENSIONS: [&str; 9] =
         ["parquet", "csv", "tsv", "json", "ndjson", "jsonl", "arrow", "arrows", "avro"];
@@ -67,8 +67,8 @@ fn names_file(name: &str) -> bool {
     name.contains('/') || extension.is_some_and(|found| EXTENSIONS.contains(&found))
 }
 
-/// Refuses a plan that does anything but read, however deep that is nested
-/// (`explain analyze copy ...` would write).
+/// Refuses a plan that does anything but read, at any depth (`explain analyze copy ...` would
+/// write).
 pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), Error> {
     let mut refused = None;
     plan.apply_with_subqueries(|node| {
@@ -84,7 +84,7 @@ pub(crate) fn check_plan(plan: &LogicalPlan) -> Result<(), Error> {
     refused.map_or(Ok(()), |what| Err(Error::ReadOnly { what }))
 }
 
-/// Whether a statement prints rows, as far as its first word tells.
+/// Whether a statement prints rows, judged by its first word.
 pub(crate) fn has_result(statement: &Statement) -> bool {
     const SILENT: [&str; 6] = ["CREATE", "DROP", "SET", "RESET", "PREPARE", "DEALLOCATE"];
     let text = statement.to_string();

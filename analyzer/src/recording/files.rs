@@ -1,4 +1,4 @@
-//! `files`: one row per segment of `resets`, from its footer.
+//! The table `files`: one row per segment of `resets`, from its footer.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl FileRow {
         self.row_groups.is_some()
     }
 
-    /// A value of the footer that is final only when the segment is sealed.
+    /// A value of the footer that is known only when the segment is sealed.
     fn at_seal(&self, value: i64) -> Value<'static> {
         if self.is_sealed() { Value::Int(value) } else { Value::Null }
     }
@@ -87,22 +87,22 @@ const fn column(
 pub(crate) const FILE_COLUMNS: &[Column<FileRow>] = &[
     column("path", Kind::Text, false, "Path of the segment.", |f| text(&f.path)),
     column("host", Kind::Text, false, "Name of the host.", |f| text(&f.footer.host)),
-    column("boot_id", Kind::Text, false, "Boot of that host: `boot_ns`, cookies and ids compare within one.", |f| text(&f.footer.boot_id)),
+    column("boot_id", Kind::Text, false, "Boot of that host: `boot_ns`, cookies and ids are comparable only within one boot.", |f| text(&f.footer.boot_id)),
     column("kernel", Kind::Text, false, "Release of its kernel.", |f| text(&f.footer.kernel)),
     column("recorder", Kind::Text, false, "Version of tcprst-record.", |f| text(&f.footer.recorder)),
     column("schema_version", Kind::Int32, false, "Version of the columns.", |f| Value::Int(f.footer.schema_version.into())),
     column("taxonomy_version", Kind::Int32, false, "Version of the rules that named the causes.", |f| Value::Int(f.footer.taxonomy_version.into())),
-    column("recorded_from", Kind::Timestamp, false, "Start of what the segment covers, UTC.", |f| Value::Int(f.footer.recorded_from_us)),
-    column("recorded_to", Kind::Timestamp, true, "End of it, UTC; null until it is sealed.", |f| f.at_seal(f.footer.recorded_to_us)),
-    column("seen", Kind::Int64, true, "Resets that the kernel half saw since the segment before; null until it is sealed.", |f| f.at_seal(f.footer.seen.cast_signed())),
-    column("written", Kind::Int64, true, "Resets that the recorder wrote to it; null until it is sealed.", |f| f.at_seal(f.footer.written.cast_signed())),
-    column("lost", Kind::Int64, true, "Resets that were seen and not written; null until it is sealed.", |f| f.at_seal(f.footer.lost.cast_signed())),
-    column("rows", Kind::Int64, false, "Rows that it has now.", |f| Value::Int(f.rows)),
+    column("recorded_from", Kind::Timestamp, false, "Start of the time that the segment covers, UTC.", |f| Value::Int(f.footer.recorded_from_us)),
+    column("recorded_to", Kind::Timestamp, true, "End of that time, UTC; null until the segment is sealed.", |f| f.at_seal(f.footer.recorded_to_us)),
+    column("seen", Kind::Int64, true, "Resets that the kernel half saw since the previous segment; null until the segment is sealed.", |f| f.at_seal(f.footer.seen.cast_signed())),
+    column("written", Kind::Int64, true, "Resets that the recorder wrote to the segment; null until it is sealed.", |f| f.at_seal(f.footer.written.cast_signed())),
+    column("lost", Kind::Int64, true, "Resets that were seen but not written; null until the segment is sealed.", |f| f.at_seal(f.footer.lost.cast_signed())),
+    column("rows", Kind::Int64, false, "Rows in the file now.", |f| Value::Int(f.rows)),
     column("bytes", Kind::Int64, false, "Size of the file.", |f| Value::Int(f.bytes.cast_signed())),
-    column("row_groups", Kind::Int32, true, "Parquet row groups; null until it is sealed.", |f| f.row_groups.map_or(Value::Null, |n| Value::Int(i64::try_from(n).unwrap_or(i64::MAX)))),
-    column("recovered", Kind::Boolean, false, "`true` where the recorder was killed and the next one sealed the segment.", |f| Value::Bool(f.footer.recovered)),
-    column("sealed", Kind::Boolean, false, "`false` while the recorder still writes to it.", |f| Value::Bool(f.is_sealed())),
-    column("sites", Kind::Text, false, "RST sites of the kernel and the hook that sees each, `-` where none does: `SITE=HOOK`, `;` between.", |f| Value::Text(Cow::Owned(sites(&f.footer.sites)))),
+    column("row_groups", Kind::Int32, true, "Parquet row groups; null until the segment is sealed.", |f| f.row_groups.map_or(Value::Null, |n| Value::Int(i64::try_from(n).unwrap_or(i64::MAX)))),
+    column("recovered", Kind::Boolean, false, "`true` if the recorder was killed and the next one sealed the segment.", |f| Value::Bool(f.footer.recovered)),
+    column("sealed", Kind::Boolean, false, "`false` while the recorder still appends to it.", |f| Value::Bool(f.is_sealed())),
+    column("sites", Kind::Text, false, "RST sites of the kernel and the hook of each, `-` without a hook: `SITE=HOOK`, separated by `;`.", |f| Value::Text(Cow::Owned(sites(&f.footer.sites)))),
 ];
 
 fn text(value: &str) -> Value<'_> {
@@ -117,7 +117,7 @@ fn sites(sites: &[SiteStatus]) -> String {
         .join(";")
 }
 
-/// The table `files`: the footers are read when it is asked.
+/// The table `files`. A query of it reads the footers.
 #[derive(Debug)]
 pub(crate) struct FilesTable {
     schema: SchemaRef,
@@ -149,8 +149,8 @@ impl Scan for FilesTable {
     }
 }
 
-/// Of `recorded_to is null or recorded_to >= T`: T, and an hour before it, because a segment is
-/// sealed somewhat after its day has ended.
+/// For `recorded_to is null or recorded_to >= T`: one hour before T, because a segment is sealed
+/// shortly after the end of its day.
 fn ended_since(filter: &Expr) -> Option<i64> {
     const LATE_US: i64 = 3_600_000_000;
     let is_end = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == "recorded_to");
@@ -170,7 +170,7 @@ fn ended_since(filter: &Expr) -> Option<i64> {
     }
 }
 
-/// One column, in the type that [`as_read`] gives it.
+/// One column, with the type from [`as_read`].
 fn array(column: &Column<FileRow>, rows: &[FileRow]) -> ArrayRef {
     let values = rows.iter().map(column.value);
     match column.kind {

@@ -1,4 +1,4 @@
-//! What DataFusion needs of a table: one implementation for all of ours.
+//! DataFusion's interface to tables: one implementation for all of ours.
 
 use std::fmt::Debug;
 use std::future;
@@ -21,7 +21,7 @@ pub(crate) trait Scan: Debug + Send + Sync + 'static {
     fn scan(&self, state: &dyn Session, read: &Read<'_>) -> Result<Arc<dyn ExecutionPlan>>;
 }
 
-/// Such a table as DataFusion knows it.
+/// A table for DataFusion.
 #[derive(Debug)]
 pub(crate) struct Provider<T>(pub(crate) T);
 
@@ -42,9 +42,9 @@ impl<T: Scan> TableProvider for Provider<T> {
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
 
-    /// The signature is the one that `#[async_trait]` generates in the trait. Written out, the
-    /// future is made in [`planned`], outside of these bounds: rustc does not cache proofs of `Send`
-    /// under them, which cost more time than the rest of the front end.
+    /// The signature that `#[async_trait]` generates in the trait, written out. [`planned`] makes the
+    /// future outside of these bounds: under them rustc does not cache proofs of `Send`, which took
+    /// most of the type checking of this crate.
     fn scan<'this, 'state, 'projection, 'filters, 'scan>(
         &'this self,
         state: &'state dyn Session,

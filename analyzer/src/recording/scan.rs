@@ -1,4 +1,4 @@
-//! DataFusion's own scans: of sealed files and of batches in memory.
+//! DataFusion's own scans of sealed files and of batches in memory.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::reader::LocalFiles;
 
-/// DataFusion's own scan of batches in memory, one partition each, and one where there are none.
+/// DataFusion's scan of batches in memory: one partition for each list, or one empty partition.
 pub(crate) fn scan_batches(
     schema: &SchemaRef,
     live: &[Vec<RecordBatch>],
@@ -29,7 +29,7 @@ pub(crate) fn scan_batches(
     Ok(MemorySourceConfig::try_new_exec(partitions, Arc::clone(schema), projection.cloned())?)
 }
 
-/// What a scan is asked for.
+/// The columns, filters and limit of a scan.
 pub(crate) struct Read<'a> {
     pub(crate) projection: Option<&'a Vec<usize>>,
     pub(crate) filters: &'a [Expr],
@@ -37,9 +37,9 @@ pub(crate) struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// Whether filtering while reading spares anything: the columns that no filter looks at are
-    /// then only decoded for the rows that are left. With a few of them it is only dearer: to
-    /// decode a number into a dictionary takes less time than to skip it.
+    /// Whether filtering while reading saves time. Columns without a filter are then decoded only for
+    /// the remaining rows. With few such columns it costs more than it saves: decoding a number into
+    /// a dictionary takes less time than skipping it.
     fn is_worth_filtering(&self, schema: &Schema) -> bool {
         const MANY: usize = 4;
         let Some(projection) = self.projection else { return true };
@@ -54,8 +54,8 @@ impl Read<'_> {
     }
 }
 
-/// DataFusion's own scan of Parquet files: it reads the columns asked for, and prunes files,
-/// row groups and pages by their statistics and Bloom filters.
+/// DataFusion's scan of Parquet files. It reads the requested columns, and skips files, row groups
+/// and pages by their statistics and Bloom filters.
 pub(crate) fn scan_files(
     state: &dyn Session,
     schema: &SchemaRef,

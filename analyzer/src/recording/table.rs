@@ -1,4 +1,4 @@
-//! A table of a recording: sealed files and live spools as one.
+//! A table of a recording: its sealed files and live spools together.
 
 use std::sync::Arc;
 

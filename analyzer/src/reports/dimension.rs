@@ -1,21 +1,21 @@
-//! What resets can be counted by: `--by container,port`.
+//! The dimensions by which reports count resets: `--by container,port`.
 
 use tcprst_schema::columns::COLUMNS;
 
 use crate::error::ReportError;
 use crate::nearest::near;
 
-/// The address of the other side. Of a received reset it is the source.
+/// The address of the other side: the destination, or the source of a received reset.
 const PEER: &str = "case when direction = 'received' then src_addr else dst_addr end";
 
-/// One thing to count by.
+/// One dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dimension {
-    /// As people write it, and the name of the result's column.
+    /// Its name in `--by`, and the name of the column in the result.
     pub name: &'static str,
-    /// What the scan groups by, mostly plain columns: the rollup can answer these.
+    /// The expressions that the scan groups by: mostly plain columns, which rollups can answer.
     inner: &'static [Inner],
-    /// Made of them after the counting, once for each group.
+    /// The value, computed from these after counting, once for each group.
     outer: Option<&'static str>,
     pub doc: &'static str,
 }
@@ -44,7 +44,7 @@ const fn dimension(
     Dimension { name, inner, outer, doc }
 }
 
-/// Those that are more than a column. Any column of `resets` can be given beside them.
+/// The dimensions that are more than one column. Every column of `resets` is one as well.
 #[rustfmt::skip]
 pub(crate) const DIMENSIONS: &[Dimension] = &[
     dimension("container", &[plain("container_name"), plain("k8s_namespace"), plain("k8s_pod")],
@@ -68,7 +68,7 @@ pub(crate) const DIMENSIONS: &[Dimension] = &[
     dimension("state", &[plain("sk_state")], Some("sk_state"), "state of the socket before"),
 ];
 
-/// What stands under the options of a report, after `before`.
+/// Help below the options of a report, after `before`.
 pub(crate) fn help(before: &str) -> String {
     let mut text = before.to_owned();
     if !text.is_empty() {
@@ -85,7 +85,7 @@ pub(crate) fn help(before: &str) -> String {
 }
 
 impl Dimension {
-    /// By its name, or the name of a column.
+    /// The dimension with this name, or the column.
     pub(crate) fn from_name(name: &str) -> Result<Self, ReportError> {
         let name = name.trim();
         if let Some(found) = DIMENSIONS.iter().find(|dimension| dimension.name == name) {
@@ -100,13 +100,13 @@ impl Dimension {
         Err(ReportError::Dimension { near: near(name, names), name: shown })
     }
 
-    /// A column has no parts but itself.
+    /// The expressions to group by; a column is its own.
     fn parts(&self) -> Vec<Inner> {
         if self.inner.is_empty() { vec![plain(self.name)] } else { self.inner.to_vec() }
     }
 }
 
-/// A mix of them, as the parts of SQL that a report is made of.
+/// A combination of dimensions, as the parts of SQL that a report needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Mix {
     dimensions: Vec<Dimension>,
@@ -114,7 +114,7 @@ pub(crate) struct Mix {
 }
 
 impl Mix {
-    /// Of the names that were given; one that comes twice counts once.
+    /// The dimensions with these names; duplicates count once.
     pub(crate) fn from_names<S: AsRef<str>>(names: &[S]) -> Result<Self, ReportError> {
         let mut dimensions: Vec<Dimension> = Vec::new();
         let mut parts: Vec<Inner> = Vec::new();
@@ -133,7 +133,7 @@ impl Mix {
         Ok(Self { dimensions, parts })
     }
 
-    /// Of the inner query's `select`, one a line: `cause`, `container_name`.
+    /// For `select` of the inner query, one per line: `cause`, `container_name`.
     pub(crate) fn selected(&self) -> String {
         let select = |part: &Inner| match part.expression {
             Some(expression) => format!("{expression} as {}", part.name),
@@ -142,13 +142,13 @@ impl Mix {
         self.parts.iter().map(select).collect::<Vec<_>>().join(",\n")
     }
 
-    /// Of the inner query's `group by`.
+    /// For `group by` of the inner query.
     pub(crate) fn grouped(&self) -> String {
         let group = |part: &Inner| part.expression.unwrap_or(part.name);
         self.parts.iter().map(group).collect::<Vec<_>>().join(", ")
     }
 
-    /// Of the outer query's `select`: the names that people asked for.
+    /// For `select` of the outer query: the names that the user gave.
     pub(crate) fn named(&self) -> String {
         let name = |dimension: &Dimension| match dimension.outer {
             Some(expression) if expression != dimension.name => {
@@ -159,7 +159,7 @@ impl Mix {
         self.dimensions.iter().map(name).collect::<Vec<_>>().join(",\n")
     }
 
-    /// The names alone.
+    /// The names only.
     pub(crate) fn names(&self) -> String {
         self.name_list().join(", ")
     }
@@ -168,7 +168,7 @@ impl Mix {
         self.dimensions.iter().map(|dimension| dimension.name).collect()
     }
 
-    /// The names as one text, for lists of several kinds.
+    /// The names joined into one text, for a result with several lists.
     pub(crate) fn joined(&self) -> String {
         let text =
             |dimension: &Dimension| format!("coalesce(cast({} as varchar), '-')", dimension.name);

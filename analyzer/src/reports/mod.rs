@@ -1,5 +1,5 @@
-//! What reports share. A report is SQL in `reports/*.sql`; its command puts the window and the
-//! like into named places, so that `--sql` prints what anybody can read, copy and run.
+//! The parts that reports share. A report is SQL in `reports/*.sql`; its command fills in the window
+//! and other arguments, so that `--sql` prints SQL that anybody can read, copy and run.
 
 pub(crate) mod dimension;
 pub(crate) mod event;
@@ -15,13 +15,13 @@ use crate::window::Window;
 /// Arguments that every report has.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// Print the SQL of the report and run nothing
+    /// Print the SQL of the report instead of running it
     #[arg(long = "sql", id = "show_sql")]
     pub show_sql: bool,
 }
 
-/// Puts values into the `{name}` places of a template. Where the value of a place that has a line
-/// of its own is empty, the line goes; where it has several, they are indented like the first.
+/// Puts values into the `{name}` placeholders of a template. A line that is empty then is removed;
+/// the lines of a value are indented like the first.
 pub(crate) fn render(template: &str, values: &[(&str, &str)]) -> String {
     let mut sql = String::with_capacity(template.len() * 2);
     for line in template.lines() {
@@ -39,7 +39,7 @@ pub(crate) fn render(template: &str, values: &[(&str, &str)]) -> String {
     sql
 }
 
-/// `where ...` of conditions, or nothing.
+/// `where` with these conditions, or nothing without any.
 pub(crate) fn where_clause(conditions: &[String]) -> String {
     if conditions.is_empty() {
         return String::new();
@@ -52,7 +52,7 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// `1, 2, 3`: the columns of a select by their position.
+/// `1, 2, 3`: columns of a select by position.
 pub(crate) fn places(count: usize) -> String {
     (1..=count).map(|place| place.to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -70,20 +70,20 @@ pub(crate) fn interval(length: Duration) -> Result<String, Error> {
     Ok(format!("{count} {name}{}", if count == 1 { "" } else { "s" }))
 }
 
-/// Conditions of a report on `resets`: its window, and what it was narrowed to.
+/// Arguments that narrow a report on `resets`.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Narrow {
     /// Only resets of this cause
     #[arg(long, value_name = "CAUSE")]
     pub cause: Option<String>,
 
-    /// Only resets of this container or pod, by its name
+    /// Only resets of the container or pod with this name
     #[arg(long, value_name = "NAME")]
     pub container: Option<String>,
 }
 
 impl Narrow {
-    /// As conditions in SQL, with those of the window.
+    /// The conditions in SQL, including those of the window.
     pub(crate) fn conditions(&self, window: &Window) -> Result<Vec<String>, Error> {
         let mut conditions = window.on("time");
         if let Some(cause) = &self.cause {

@@ -1,5 +1,5 @@
-//! What an answer does not hold: losses, gaps in the recording, causes that are unknown. One line
-//! each on stderr, after the answer, so that nothing waits for them.
+//! Notes about what an answer leaves out: losses, gaps in the recording, unknown causes. Each is one
+//! line on stderr after the answer, so that the answer does not wait for them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,10 +17,10 @@ use crate::query::session::Session;
 use crate::reports::{literal, where_clause};
 use crate::window::{self, Window};
 
-/// Segments follow each other at once; what is longer was not recorded.
+/// Maximum time between two segments of a continuous recording; a longer one is a gap.
 const GAP_US: i64 = 1_000_000;
 
-/// What is looked for.
+/// The notes that a report wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Topics {
     unknown: bool,
@@ -28,11 +28,11 @@ pub(crate) struct Topics {
 
 impl Topics {
     pub(crate) const ALL: Self = Self { unknown: true };
-    /// Of the files only: nothing is scanned for it.
+    /// Only notes from the footers, which need no scan.
     pub(crate) const COVERAGE: Self = Self { unknown: false };
 }
 
-/// One line.
+/// One note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Note {
     Lost { resets: i64 },
@@ -59,7 +59,7 @@ impl fmt::Display for Note {
                 if *resets == 1 { "reset was" } else { "resets were" },
             ),
             Note::Nothing => f.write_str(
-                "note: nothing was recorded in this window, nor a day before or after it \
+                "note: nothing was recorded in this window, nor within a day before or after it \
                  (tcprst-analyze files)",
             ),
             Note::Gaps { count, length_us, longest } => {
@@ -91,7 +91,7 @@ fn time(us: i64) -> String {
     DateTime::from_timestamp_micros(us).map_or_else(|| us.to_string(), window::text)
 }
 
-/// To the second, from ten seconds on.
+/// A length of time, rounded to the second from ten seconds on.
 fn length(us: i64) -> String {
     let length = Duration::from_micros(us.unsigned_abs());
     let rounded = match length.as_secs() {
@@ -101,7 +101,7 @@ fn length(us: i64) -> String {
     humantime::format_duration(rounded).to_string()
 }
 
-/// Says what the answer over these windows does not hold.
+/// Reports what the answer over these windows leaves out.
 pub(crate) async fn report(
     session: &Session,
     windows: &[Window],
@@ -113,7 +113,7 @@ pub(crate) async fn report(
     Ok(())
 }
 
-/// For SQL that was given a window.
+/// The same for SQL with a window.
 pub(crate) async fn report_coverage(session: &Session, window: &Window) -> Result<(), Error> {
     for note in find(session, std::slice::from_ref(window), Topics::COVERAGE).await? {
         stderr::tell(&note);
@@ -127,7 +127,7 @@ async fn find(session: &Session, windows: &[Window], topics: Topics) -> Result<V
     if segments.is_empty() {
         notes.push(Note::Nothing);
     }
-    // The table has them by time; a footer has some without a key too.
+    // The table has losses by time; a footer also has those without a key.
     let in_footers = windows.iter().map(|window| lost_within(&segments, window)).sum();
     let lost = lost(session, windows).await?.max(in_footers);
     if lost > 0 {
@@ -148,7 +148,7 @@ async fn find(session: &Session, windows: &[Window], topics: Topics) -> Result<V
     Ok(notes)
 }
 
-/// A condition that one of the windows holds.
+/// A condition that holds in any of the windows.
 fn any(windows: &[Window], conditions: impl Fn(&Window) -> Vec<String>) -> String {
     let each: Vec<String> = windows.iter().map(&conditions).map(|all| all.join(" and ")).collect();
     if each.iter().any(String::is_empty) {
@@ -176,7 +176,7 @@ async fn unknown(session: &Session, windows: &[Window]) -> Result<(i64, i64), Er
     Ok((count(0), count(1)))
 }
 
-/// What a segment covers; `to_us` is `None` while it grows.
+/// The time that a segment covers; `to_us` is `None` for a live one.
 #[derive(Clone, Debug)]
 struct Segment {
     host: String,
@@ -185,8 +185,8 @@ struct Segment {
     lost: i64,
 }
 
-/// Segments of the windows, and of a day before and after: a host that has any there recorded at
-/// that time, and one that has not is not missed.
+/// Segments of the windows and of one day before and after. A host without any of these was not
+/// recorded at that time, which is not a gap.
 async fn segments(session: &Session, windows: &[Window]) -> Result<Vec<Segment>, Error> {
     let near = any(windows, |window| {
         let since = window.since.and_then(|since| since.checked_sub_days(Days::new(1)));
@@ -218,7 +218,7 @@ fn bounds(window: &Window) -> (Option<i64>, Option<i64>) {
     (window.since.map(us), window.until.map(us))
 }
 
-/// What the segments lost that lie wholly within a window.
+/// Losses of the segments that are completely within a window.
 fn lost_within(segments: &[Segment], window: &Window) -> i64 {
     let (since, until) = bounds(window);
     let is_within = |segment: &&Segment| {
@@ -228,7 +228,7 @@ fn lost_within(segments: &[Segment], window: &Window) -> i64 {
     segments.iter().filter(is_within).map(|segment| segment.lost).sum()
 }
 
-/// Gaps between segments of one host, and before the first where the window starts earlier.
+/// Gaps between segments of one host, and before the first if the window starts earlier.
 fn gaps_in(segments: &[Segment], window: &Window) -> Vec<Gap> {
     let (since, until) = bounds(window);
     let mut hosts: BTreeMap<&str, Vec<&Segment>> = BTreeMap::new();
@@ -238,13 +238,13 @@ fn gaps_in(segments: &[Segment], window: &Window) -> Vec<Gap> {
     let mut gaps = Vec::new();
     for (host, mut segments) in hosts {
         segments.sort_by_key(|segment| segment.from_us);
-        // How far this host is covered; before its first segment from nowhere on.
+        // The end of the covered time; without `--since`, none before the first segment.
         let mut covered = since;
         for segment in &segments {
             if let Some(covered) = covered
                 && segment.from_us > covered
             {
-                // What lies outside of the window is not missed.
+                // Only the part within the window is a gap.
                 let from_us = since.map_or(covered, |since| covered.max(since));
                 let to_us = until.map_or(segment.from_us, |until| segment.from_us.min(until));
                 if to_us - from_us > GAP_US {
@@ -254,7 +254,7 @@ fn gaps_in(segments: &[Segment], window: &Window) -> Vec<Gap> {
             let end = segment.to_us.unwrap_or(i64::MAX);
             covered = Some(covered.map_or(end, |covered| covered.max(end)));
         }
-        // Behind the last one: only where an end was asked for.
+        // After the last segment there is a gap only if the window has an end.
         if let (Some(covered), Some(until)) = (covered, until) {
             let from_us = since.map_or(covered, |since| covered.max(since));
             if until - from_us > GAP_US && covered < until {

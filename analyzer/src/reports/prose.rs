@@ -1,4 +1,4 @@
-//! Sentences for people: topics with paragraphs, wrapped; or as rows for programs.
+//! Sentences: topics with wrapped paragraphs for people, or rows for programs.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,25 +11,25 @@ use crate::error::Error;
 use crate::output;
 use crate::output::format::Format;
 
-/// As wide as --help.
+/// The width of --help.
 const WIDTH: usize = 98;
 const INDENT: &str = "  ";
 
-/// One answer in sentences.
+/// An answer in sentences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Prose {
     topics: Vec<(&'static str, Vec<String>)>,
 }
 
 impl Prose {
-    /// Adds a topic; one without a paragraph is left out.
+    /// Adds a topic, unless it has no paragraph.
     pub(crate) fn add(&mut self, topic: &'static str, paragraphs: Vec<String>) {
         if !paragraphs.is_empty() {
             self.topics.push((topic, paragraphs));
         }
     }
 
-    /// Prints them. Names of processes and containers are in them: they are escaped as in tables.
+    /// Prints the answer. It quotes names of processes and containers, escaped as in tables.
     pub(crate) fn print(&self, format: Format, out: &mut dyn Write) -> Result<(), Error> {
         if format != Format::Table {
             return output::batch(format, &self.batch()?, out);
@@ -45,7 +45,7 @@ impl Prose {
         out.flush().map_err(Error::Output)
     }
 
-    /// One row a paragraph.
+    /// One row for each paragraph.
     fn batch(&self) -> Result<RecordBatch, Error> {
         let rows = || self.topics.iter().flat_map(|(t, ps)| ps.iter().map(move |p| (*t, p)));
         let field = |name: &str| Field::new(name, DataType::Utf8, false);
@@ -56,7 +56,7 @@ impl Prose {
     }
 }
 
-/// Breaks a paragraph between words; its own indent is that of all its lines.
+/// Wraps a paragraph between words. Its own indent applies to all its lines.
 fn wrap(paragraph: &str, text: &mut String) {
     let own = paragraph.len() - paragraph.trim_start().len();
     let indent = format!("{INDENT}{}", " ".repeat(own));
