@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
@@ -172,6 +173,34 @@ fn flame() {
     let output = report(&["flame", "--svg", "/nowhere/flame.svg"]);
     assert!(stderr(&output).contains("cannot write /nowhere/flame.svg"));
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_picture_and_a_page_keep_links_and_devices() {
+    let dir = TempDir::new().unwrap();
+    for (command, start) in
+        [(&["flame", "--svg"][..], "<?xml"), (&["report", "--html"][..], "<!doctype html>")]
+    {
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        symlink(&file, &link).unwrap();
+        let written = report(&[command, &[link.to_str().unwrap()]].concat());
+        assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{command:?}");
+        let text = fs::read_to_string(&file).unwrap().to_lowercase();
+        assert!(text.starts_with(start), "{command:?}: {}", &text[..40]);
+        fs::remove_file(&link).unwrap();
+
+        // A link to a pipe, as /dev/stdout is one.
+        symlink("/dev/stdout", &link).unwrap();
+        let written = report(&[command, &[link.to_str().unwrap()]].concat());
+        assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+        assert!(stdout(&written).to_lowercase().starts_with(start), "{command:?}");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{command:?}");
+        fs::remove_file(&link).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+        fs::remove_file(&file).unwrap();
+    }
 }
 
 #[test]
