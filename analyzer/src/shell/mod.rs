@@ -10,9 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustyline::error::ReadlineError;
-use rustyline::history::FileHistory;
-use rustyline::{CompletionType, Config, Editor};
 use tcprst_schema::tables::Table;
 use tokio::runtime::Runtime;
 
@@ -33,11 +30,11 @@ mod complete;
 mod dot;
 mod history;
 mod input;
+mod prompt;
 
 use complete::{Helper, Names};
 use dot::Dot;
-
-const PROMPT: &str = "tcprst> ";
+use prompt::Prompt;
 
 /// The arguments that a shell uses.
 pub(crate) struct Options<'a> {
@@ -54,32 +51,16 @@ pub(crate) fn run(
     runtime: &Runtime,
     recording: Arc<Recording>,
 ) -> Result<Outcome, Error> {
-    let terminal = |error: ReadlineError| Error::Terminal(error.to_string());
     let segments = recording.files(Table::Resets).len() + recording.live().len();
     let session = runtime.block_on(async { Session::new(Arc::clone(&recording), engine) })?;
     session.restrict(&options.window)?;
     let names = runtime.block_on(Names::new(&session));
-
-    let config = Config::builder()
-        .completion_type(CompletionType::List)
-        .history_ignore_dups(true)
-        .and_then(|config| config.max_history_size(10_000))
-        .map_err(terminal)?
-        .build();
-    let mut editor = Editor::<Helper, FileHistory>::with_config(config).map_err(terminal)?;
-    editor.set_helper(Some(Helper::new(names, engine.allows_files())));
-    let history = history::path();
-    if let Some(path) = &history {
-        // Before the first session there is no history.
-        let _ = editor.load_history(path);
-    }
-
+    let mut prompt = Prompt::new(Helper::new(names, engine.allows_files()))?;
     say(&format_args!(
         "tcprst-analyze {}: {}. Statements end with `;`, .help lists commands, Ctrl-D exits.",
         env!("CARGO_PKG_VERSION"),
         counted(segments, "segment"),
     ));
-    let format = if options.format.is_binary() { Format::Table } else { options.format };
     let mut shell = Shell {
         dirs: options.dirs,
         engine,
@@ -87,31 +68,14 @@ pub(crate) fn run(
         recording,
         session,
         window: options.window,
-        format,
+        format: if options.format.is_binary() { Format::Table } else { options.format },
         is_timed: true,
         reported: HashSet::new(),
         is_over: false,
     };
     while !shell.is_over {
-        let text = match editor.readline(PROMPT) {
-            Ok(text) => text,
-            // Ctrl-C only clears the line.
-            Err(ReadlineError::Interrupted) => continue,
-            Err(ReadlineError::Eof) => break,
-            Err(error) => return Err(terminal(error)),
-        };
-        let text = text.trim();
-        if text.is_empty() {
-            continue;
-        }
-        let is_new = editor.add_history_entry(text).map_err(terminal)?;
-        if let Some(path) = history.as_ref().filter(|_| is_new) {
-            // If the history cannot be written, such as on a full disk, the shell continues.
-            let _ = history::prepare(path).and_then(|()| {
-                editor.append_history(path).map_err(|error| io::Error::other(error.to_string()))
-            });
-        }
-        let taken = shell.take(text);
+        let Some(text) = prompt.read()? else { break };
+        let taken = shell.take(&text);
         shell.report_skipped();
         match taken {
             Ok(()) => {}
@@ -119,10 +83,7 @@ pub(crate) fn run(
             Err(Error::Output(error)) => return Err(Error::Output(error)),
             Err(error) => say(&format_args!("Error: {error}")),
         }
-        let names = runtime.block_on(Names::new(&shell.session));
-        if let Some(helper) = editor.helper_mut() {
-            helper.set_names(names);
-        }
+        prompt.set_names(runtime.block_on(Names::new(&shell.session)));
     }
     Ok(Outcome::Complete)
 }

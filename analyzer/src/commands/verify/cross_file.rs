@@ -10,8 +10,8 @@ use super::file::{Checked, Kind, Status};
 
 pub(super) fn compare(checked: &mut Vec<Checked>) {
     compare_rollups(checked);
-    let told = compare_losses(checked);
-    checked.extend(told);
+    let found = compare_losses(checked);
+    checked.extend(found);
 }
 
 /// The recording folder that contains a file.
@@ -110,7 +110,7 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
             *boot.numbers.entry(seq).or_default() += 1;
         }
     }
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for ((_, host, _), boot) in boots {
         // Losses reported before a recorder was killed may be reported again on recovery.
         let agrees =
@@ -122,8 +122,8 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
                 "reports {} lost resets of {host}, but the footers report {}",
                 boot.losses, boot.footers
             ));
-            told.push(file);
+            found.push(file);
         }
     }
-    told
+    found
 }

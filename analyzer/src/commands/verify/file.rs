@@ -82,16 +82,16 @@ impl Checked {
         if self.status != Status::Broken {
             self.status = Status::Wrong;
         }
-        self.tell(&problem);
+        self.report(&problem);
     }
 
     fn broken(mut self, problem: impl Display) -> Self {
         self.status = Status::Broken;
-        self.tell(&problem);
+        self.report(&problem);
         self
     }
 
-    fn tell(&mut self, problem: &dyn Display) {
+    fn report(&mut self, problem: &dyn Display) {
         // Library errors can have several lines.
         let text = problem.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
         if self.problems.len() < MAX_REPORTED && !self.problems.contains(&text) {
@@ -166,18 +166,8 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
         Ok(reader) => reader,
         Err(error) => return checked.broken(error),
     };
-    let name = checked.name();
-    if name.is_none() {
-        checked.wrong("its name is not a segment name");
-    }
-    if let Some(date) = name.as_ref().map(SegmentName::date) {
-        let folder = checked.path.parent().and_then(Path::file_name);
-        if folder.is_none_or(|folder| folder != format!("date={date}").as_str()) {
-            checked.wrong(format_args!("it belongs in the folder date={date}"));
-        }
-    }
-    let table = checked.kind.table();
-    let mut rows = Rows::new(table, name);
+    check_place(&mut checked);
+    let mut rows = Rows::new(checked.kind.table(), checked.name());
     for batch in reader {
         match batch {
             Ok(batch) => rows.take(&batch, &mut checked),
@@ -195,14 +185,37 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
             metadata.num_rows()
         ));
     }
+    check_counts(&mut rows, &footer, &mut checked);
+    check_nulls(&rows, &footer, &mut checked);
+    checked.footer = Some(footer);
+    checked
+}
+
+/// The name of a file and its folder must fit.
+fn check_place(checked: &mut Checked) {
+    let name = checked.name();
+    if name.is_none() {
+        checked.wrong("its name is not a segment name");
+    }
+    if let Some(date) = name.as_ref().map(SegmentName::date) {
+        let folder = checked.path.parent().and_then(Path::file_name);
+        if folder.is_none_or(|folder| folder != format!("date={date}").as_str()) {
+            checked.wrong(format_args!("it belongs in the folder date={date}"));
+        }
+    }
+}
+
+/// The footer must agree with the rows.
+fn check_counts(rows: &mut Rows, footer: &Footer, checked: &mut Checked) {
+    let table = checked.kind.table();
     // The footer of a rollup has the number of counted resets.
-    let (told, what) = if table.row().content == Content::Rollup {
+    let (count, what) = if table.row().content == Content::Rollup {
         (checked.sum, "counted resets")
     } else {
         (rows.count, "rows")
     };
-    if told.cast_unsigned() != footer.written {
-        checked.wrong(format_args!("{told} {what}, but its footer says {}", footer.written));
+    if count.cast_unsigned() != footer.written {
+        checked.wrong(format_args!("{count} {what}, but its footer says {}", footer.written));
     }
     if table == Table::Resets {
         if footer.seen != footer.written + footer.lost {
@@ -213,11 +226,15 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
         }
         // A merged segment may have the numbers of several recorders.
         if footer.merged.is_empty() {
-            rows.numbers.compare(&footer, &mut checked);
+            std::mem::take(&mut rows.numbers).compare(footer, checked);
         }
     }
+}
+
+/// Columns that must have a value in each row.
+fn check_nulls(rows: &Rows, footer: &Footer, checked: &mut Checked) {
     let is_current = footer.schema_version == SCHEMA_VERSION;
-    for (column, nulls) in rows.required.into_iter().zip(rows.nulls) {
+    for (column, nulls) in rows.required.iter().zip(&rows.nulls) {
         match nulls {
             Some(0) => {}
             Some(nulls) => checked.wrong(format_args!("{nulls} nulls in column {column}")),
@@ -227,8 +244,6 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
             None => {}
         }
     }
-    checked.footer = Some(footer);
-    checked
 }
 
 /// The values collected while the rows are read.
