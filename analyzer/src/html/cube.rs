@@ -60,23 +60,20 @@ pub(super) struct KeyRow {
 
 /// The rows of a result of [`source::count_by`].
 pub(super) fn key_rows(batch: &RecordBatch) -> Result<Vec<KeyRow>, Error> {
-    let containers = batches::texts(batch, "container_name")?;
-    let pods = batches::texts(batch, "k8s_pod")?;
-    let causes = batches::texts(batch, "cause")?;
-    let hosts = batches::texts(batch, "host")?;
+    let mut containers = batches::texts(batch, "container_name")?;
+    let mut pods = batches::texts(batch, "k8s_pod")?;
+    let mut causes = batches::texts(batch, "cause")?;
+    let mut hosts = batches::texts(batch, "host")?;
     let ports = batches::ints(batch, "port")?;
     let counts = batches::counts(batch, "n")?;
-    let places = containers.into_iter().zip(pods).map(|(container, pod)| container.or(pod));
-    let rows = places.zip(causes).zip(hosts).zip(ports).zip(counts);
-    Ok(rows
-        .map(|((((container, cause), host), port), n)| KeyRow {
-            cause: cause.unwrap_or_else(|| UNKNOWN.to_owned()),
-            container,
-            port,
-            host: host.unwrap_or_default(),
-            n,
-        })
-        .collect())
+    let row = |at: usize| KeyRow {
+        cause: causes[at].take().unwrap_or_else(|| UNKNOWN.to_owned()),
+        container: containers[at].take().or_else(|| pods[at].take()),
+        port: ports[at],
+        host: hosts[at].take().unwrap_or_default(),
+        n: counts[at],
+    };
+    Ok((0..batch.num_rows()).map(row).collect())
 }
 
 /// One count.
