@@ -23,7 +23,7 @@ use crate::matrix::{self, Doctor};
 pub(crate) enum Test {
     /// Every scenario is recorded once with its cause, and the ledger balances
     Causes,
-    /// doctor reports every site
+    /// doctor tells of every site
     Doctor,
     /// Without BTF: exit code 4 and one line
     NoBtf,

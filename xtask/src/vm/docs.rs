@@ -18,13 +18,11 @@ const HEADER: &str = "\
 
 # What is recorded on which kernel
 
-Each scenario of `cargo xtask simulate` causes one reset. It is played on each kernel.
-
-- `ok`: it was recorded once, and every fact of the row is right: callee, caller, stack, reason,
-  state, context, flow, task, cause and blame.
-- `impossible`: this kernel cannot produce it.
-- `unhooked`: this kernel allows no hook on the function that sends it. It is not recorded, and the
-  ledger says so.
+Each scenario of `cargo xtask simulate` causes one reset. On each kernel it is played, must be
+recorded once, and every fact of the row must be right: callee, caller, stack, reason, state,
+context, flow, task, cause and blame. `ok` says all of that. `impossible`: this kernel cannot
+produce it. `unhooked`: this kernel lets nothing hook the function that sends it; it is not
+recorded, and the ledger says so.
 ";
 
 pub(super) fn write(kernels: &[Examined], to: &Path) -> Result<()> {
@@ -108,8 +106,8 @@ fn of_columns(
 fn scores(kernels: &[Examined], text: &mut String) -> Result<()> {
     writeln!(
         text,
-        "\n## Causes\n\nThe recorded resets, by the recorder's verdict, and by what the same facts \
-         prove without the\nkernel's reason, as on kernels before 6.10.\n"
+        "\n## Causes\n\nOf the resets that were recorded, by what the recorder said, and by what \
+         the same facts\nprove without the kernel's reason, as on kernels before 6.10.\n"
     )?;
     head(text, "causes", kernels)?;
     type Count = fn(Score) -> usize;
@@ -141,7 +139,7 @@ fn merged(kernels: &[Examined], text: &mut String) -> Result<()> {
     if found.is_empty() {
         writeln!(
             text,
-            "\nNo cause needs the reason: stack, state and answered segment prove each one."
+            "\nNo cause needs the reason: stack, state and answered segment prove all."
         )?;
         return Ok(());
     }
