@@ -13,18 +13,12 @@ use crate::simulate::Deadline;
 /// How long the other side may take to listen.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 
-/// `cargo xtask actor`: steps, one after another.
+/// Runs the steps, one after another.
 ///
 /// `listen PORT`, `accept`, `connect ADDRESS`, `refused ADDRESS`, `read` (until the end or a reset),
 /// `write`, `linger0`, `keepalive`, `shutdown`, `close`, `sleep MS`, `pause` (for good).
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[arg(required = true)]
-    steps: Vec<String>,
-}
-
-pub fn run(args: Args) -> Result<()> {
-    let mut steps = args.steps.into_iter();
+pub fn run(steps: Vec<String>) -> Result<()> {
+    let mut steps = steps.into_iter();
     let mut listener = None;
     let mut stream: Option<TcpStream> = None;
     while let Some(step) = steps.next() {

@@ -17,7 +17,7 @@ enum Command {
     /// What the recorder costs, beside the tools that it replaces
     Bench(bench::Args),
     /// Reset in real containers of podman, docker and containerd, and judge what is recorded
-    Containers(containers::Args),
+    Containers(containers::command::Args),
     /// Build the programs, record real resets and print who caused them: start here
     Demo(demo::Args),
     /// Write the documents that are generated from tables
@@ -36,13 +36,17 @@ enum Command {
     Guest,
     /// What `containers` runs inside of them
     #[command(hide = true)]
-    Actor(actor::Args),
+    Actor {
+        /// Steps with one connection, one after another
+        #[arg(required = true)]
+        steps: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Bench(args) => bench::run(args),
-        Command::Containers(args) => containers::run(args),
+        Command::Containers(args) => containers::command::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Docs(args) => docs::run(args),
         Command::Ebpf(command) => ebpf::run(&command),
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Vm(args) => vm::run(args),
         Command::Guest => vm::run_guest(),
-        Command::Actor(args) => actor::run(args),
+        Command::Actor { steps } => actor::run(steps),
     };
     exit::code(done)
 }

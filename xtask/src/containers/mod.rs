@@ -4,6 +4,7 @@
 //! [`play`] serves the test on the host, the guest of `cargo xtask vm` and the command.
 
 mod brief;
+pub mod command;
 mod expect;
 mod scenes;
 mod session;
@@ -15,34 +16,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::runtimes::{Kind, Runtime};
 use crate::simulate::Namespace;
-use crate::{exit, print, workspace};
 pub use brief::Briefs;
 use session::Session;
 
 /// Containers that live for an instant, in the test of each runtime.
-const BRIEF: u32 = 20;
-
-/// `cargo xtask containers`
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Only this runtime; can be given several times
-    #[arg(long, value_enum)]
-    runtime: Vec<Kind>,
-    /// Only this scene; can be given several times
-    #[arg(long)]
-    scene: Vec<String>,
-    /// So many containers that live for an instant, for each runtime
-    #[arg(long, value_name = "N", default_value_t = BRIEF)]
-    brief: u32,
-    /// Leave the recordings in this folder, one for each runtime
-    #[arg(long, value_name = "DIR")]
-    keep: Option<PathBuf>,
-}
+pub const BRIEF: u32 = 20;
 
 /// What is to be played.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub recorder: PathBuf,
+    /// What runs in the containers: a static program with the subcommand `actor`.
+    pub actor: PathBuf,
     /// A folder for recordings.
     pub work: PathBuf,
     pub runtimes: Vec<Kind>,
@@ -53,9 +38,10 @@ pub struct Plan {
 
 impl Plan {
     /// Everything, with `recorder`.
-    pub fn whole(recorder: &Path, work: &Path) -> Self {
+    pub fn whole(recorder: &Path, actor: &Path, work: &Path) -> Self {
         Self {
             recorder: recorder.to_owned(),
+            actor: actor.to_owned(),
             work: work.to_owned(),
             runtimes: Kind::ALL.to_vec(),
             scenes: Vec::new(),
@@ -75,25 +61,6 @@ pub struct Verdict {
     pub faults: Vec<String>,
     /// Containers that lived for an instant, by runtime.
     pub briefs: Vec<(Kind, Briefs)>,
-}
-
-pub fn run(args: Args) -> Result<()> {
-    exit::require_root("container runtimes and BPF programs need root")?;
-    let dir = tempfile::tempdir()?;
-    let whole = Plan::whole(&workspace::bin_dir().join("tcprst-record"), dir.path());
-    let plan = Plan {
-        runtimes: if args.runtime.is_empty() { whole.runtimes.clone() } else { args.runtime },
-        scenes: args.scene,
-        brief: args.brief,
-        work: args.keep.unwrap_or(whole.work.clone()),
-        ..whole
-    };
-    let verdict = play(&plan)?;
-    for line in verdict.lines() {
-        print::line(&line)?;
-    }
-    anyhow::ensure!(verdict.faults.is_empty(), "{} faults", verdict.faults.len());
-    Ok(())
 }
 
 impl Verdict {
@@ -117,7 +84,7 @@ pub fn play(plan: &Plan) -> Result<Verdict> {
     for kind in &plan.runtimes {
         let ns = Namespace::new()?;
         // In the namespace of the daemon, so that the host of this test is not the machine's.
-        let runtime = Runtime::start(*kind, &ns)?;
+        let runtime = Runtime::start(*kind, &ns, &plan.actor)?;
         let work = plan.work.join(kind.name());
         let mut session = Session::start(&plan.recorder, &work, &ns, &runtime)?;
         let chosen = scenes::SCENES

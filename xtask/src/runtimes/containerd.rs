@@ -206,7 +206,7 @@ impl Drop for Containerd {
 
 /// Both images as an archive that containerd takes; podman makes it.
 fn docker_archive(place: &Place<'_>) -> Result<PathBuf> {
-    let root = image::archive(place.dir.path())?;
+    let root = image::archive(place.actor, place.dir.path())?;
     let to = place.path("images.tar");
     let storage =
         [("--root", "archive-root"), ("--runroot", "archive-run"), ("--tmpdir", "archive-tmp")];

@@ -38,7 +38,7 @@ impl Docker {
         let daemon =
             Daemon::start(&docker.ns, command, &log, || docker.docker(&["version"]).is_ok())?;
         docker.daemon = Some(daemon);
-        let archive = image::archive(docker.dir.path())?;
+        let archive = image::archive(place.actor, docker.dir.path())?;
         docker.docker(&["import", &archive.display().to_string(), image::NAME])?;
         Ok(docker)
     }

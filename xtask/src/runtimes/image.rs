@@ -1,14 +1,11 @@
-//! The image: one static program, this one.
+//! The image: one static program, the actor.
 
-use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-
-use crate::workspace;
 
 /// What it is called in every runtime.
 pub(crate) const NAME: &str = "localhost/actor:1";
@@ -17,12 +14,13 @@ pub(crate) const PAUSE: &str = "localhost/pause:1";
 /// The program in it, and the words before an actor's own.
 pub(crate) const PROGRAM: [&str; 2] = ["/actor", "actor"];
 
-/// The root file system as an archive, in `dir`.
-pub(crate) fn archive(dir: &Path) -> Result<PathBuf> {
+/// The root file system with the program `actor` as an archive, in `dir`.
+pub(crate) fn archive(actor: &Path, dir: &Path) -> Result<PathBuf> {
     let root = dir.join("image");
     fs::create_dir_all(&root)?;
     let program = root.join("actor");
-    fs::copy(own_program()?, &program).context("copy the actor")?;
+    fs::copy(actor, &program)
+        .with_context(|| format!("copy {}: run `cargo build --release`", actor.display()))?;
     fs::set_permissions(&program, PermissionsExt::from_mode(0o755))?;
     let archive = dir.join("image.tar");
     let mut tar = Command::new("tar");
@@ -30,17 +28,4 @@ pub(crate) fn archive(dir: &Path) -> Result<PathBuf> {
     ensure!(status.context("cannot run tar")?.success(), "tar failed");
     fs::remove_dir_all(&root)?;
     Ok(archive)
-}
-
-/// This program where it is xtask; a test is another, beside which xtask lies.
-fn own_program() -> Result<PathBuf> {
-    let own = env::current_exe()?;
-    if own.file_name().is_some_and(|name| name == "xtask") {
-        return Ok(own);
-    }
-    // Tests lie in a folder below it.
-    let folder = workspace::bin_dir();
-    let places = [folder.join("xtask"), folder.join("../xtask")];
-    let found = places.into_iter().find(|program| program.is_file());
-    found.with_context(|| format!("no xtask in {}: run `cargo build --release`", folder.display()))
 }

@@ -12,7 +12,6 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -22,7 +21,7 @@ use docker::Docker;
 use podman::Podman;
 
 /// A runtime by the name that the recorder gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Podman,
@@ -32,6 +31,12 @@ pub enum Kind {
 
 impl Kind {
     pub const ALL: [Self; 3] = [Self::Podman, Self::Docker, Self::Containerd];
+
+    /// The runtime of this name.
+    pub fn find(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.with_context(|| format!("no runtime is called {name:?}"))
+    }
 
     pub fn name(self) -> &'static str {
         match self {
@@ -106,6 +111,8 @@ pub enum Runtime {
 pub(crate) struct Place<'a> {
     pub(crate) dir: TempDir,
     pub(crate) ns: &'a Namespace,
+    /// The program of the image.
+    pub(crate) actor: &'a Path,
     pub(crate) manager: Manager,
 }
 
@@ -120,10 +127,11 @@ impl Place<'_> {
 }
 
 impl Runtime {
-    /// Starts it in `ns`, which must outlive it.
-    pub fn start(kind: Kind, ns: &Namespace) -> Result<Self> {
+    /// Starts it in `ns`, which must outlive it. Its containers run the program `actor`, which is
+    /// static and has the subcommand `actor`.
+    pub fn start(kind: Kind, ns: &Namespace, actor: &Path) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("tcprst-runtime").tempdir()?;
-        let place = Place { dir, ns, manager: Manager::of_this_machine() };
+        let place = Place { dir, ns, actor, manager: Manager::of_this_machine() };
         let started = match kind {
             Kind::Podman => Podman::start(place).map(Runtime::Podman),
             Kind::Docker => Docker::start(place).map(Runtime::Docker),

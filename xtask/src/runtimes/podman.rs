@@ -64,7 +64,7 @@ impl Podman {
         let socket = place.path("podman.sock");
         let ns = place.ns.another()?;
         let base = Base { dir: place.dir, ns };
-        let archive = image::archive(base.dir.path())?;
+        let archive = image::archive(place.actor, base.dir.path())?;
         let archive = archive.display().to_string();
         base.podman(&["import", &archive, image::NAME]).context("import the image")?;
         let mut command = base.command();

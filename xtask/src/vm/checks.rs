@@ -55,6 +55,8 @@ impl Test {
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) recorder: PathBuf,
+    /// What runs in containers: this program.
+    pub(crate) actor: PathBuf,
     /// A folder for recordings.
     pub(crate) work: PathBuf,
     /// The scenarios of `causes`; all of them if none is named.
@@ -123,7 +125,8 @@ fn containers(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Res
     ensure!(!mounts.lines().any(is_v1), "cgroup v1 is mounted");
     let doctor = Doctor::ask(&bench.recorder)?;
     // Emulated, a container takes seconds: the many that live for an instant are the host's test.
-    let plan = Plan { brief: 5, ..Plan::whole(&bench.recorder, &bench.work.join("containers")) };
+    let work = bench.work.join("containers");
+    let plan = Plan { brief: 5, ..Plan::whole(&bench.recorder, &bench.actor, &work) };
     let verdict = containers::play(&plan)?;
     let mut faults = verdict.faults.clone();
     faults.extend(verdict.unhooked.iter().map(|what| format!("not seen: {what}")));

@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::asm;
+use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,7 @@ pub fn run() -> Result<()> {
     let (programs, work) = if has_system { ("/opt/tcprst", "/var/tmp") } else { ("/bin", "/tmp") };
     let bench = Bench {
         recorder: Path::new(programs).join("tcprst-record"),
+        actor: env::current_exe().context("cannot find this program")?,
         work: PathBuf::from(work),
         scenarios: list(&command_line, "tcprst.scenarios").map(str::to_owned).collect(),
     };

@@ -178,8 +178,12 @@ impl Lab {
         let start = Instant::now();
         let work = self.work.path().join(HOST);
         fs::create_dir_all(&work)?;
-        let bench =
-            Bench { recorder: self.recorder.clone(), work, scenarios: self.scenarios.clone() };
+        let bench = Bench {
+            recorder: self.recorder.clone(),
+            actor: env::current_exe().context("cannot find this program")?,
+            work,
+            scenarios: self.scenarios.clone(),
+        };
         let release = uname().context("uname")?.release().to_string_lossy().into_owned();
         let mut examined = Examined::new(HOST, &release, None);
         // Those of containers are among the tests of the recorder.
