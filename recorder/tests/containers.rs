@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use scenarios::containers::{Plan, play};
 use tempfile::TempDir;
-use xtask::containers::{Plan, play};
 
 mod common;
 use common::{RECORDER, require_root};

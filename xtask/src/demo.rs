@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 
-use crate::simulate::{Expect, Namespace, Outcome, Seen, play, scenarios};
 use crate::{print, workspace};
+use scenarios::{Expect, Namespace, Outcome, Seen, play, scenarios};
 
 const QUESTION: &str = "select caller, cause, blame, count(*) as resets from resets \
                         group by caller, cause, blame order by resets desc, caller, cause";

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, ensure};
 use tcprst_schema::TAXONOMY_VERSION;
 use tcprst_schema::cause::{Answered, AnyOf, Blame, CAUSES, Cause, Proof, Socket};
 
-use crate::simulate::{Scenario, Seen, scenarios};
 use crate::{print, workspace};
+use scenarios::{Scenario, Seen, scenarios};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -3,16 +3,13 @@
 //! Each command is a module with a clap `Args` and a `run(Args) -> anyhow::Result<()>`;
 //! `main.rs` only chooses among them.
 
-pub mod actor;
 pub mod bench;
 pub mod containers;
 pub mod demo;
 pub mod docs;
 pub mod ebpf;
 pub mod exit;
-pub mod matrix;
 mod print;
-pub mod runtimes;
 pub mod sample_data;
 pub mod simulate;
 pub mod vm;

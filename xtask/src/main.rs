@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{actor, bench, containers, demo, docs, ebpf, exit, sample_data, simulate, vm};
+use scenarios::containers::actor;
+use xtask::{bench, containers, demo, docs, ebpf, exit, sample_data, simulate, vm};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of tcprst", version)]
@@ -17,7 +18,7 @@ enum Command {
     /// What the recorder costs, beside the tools that it replaces
     Bench(bench::Args),
     /// Reset in real containers of podman, docker and containerd, and judge what is recorded
-    Containers(containers::command::Args),
+    Containers(containers::Args),
     /// Build the programs, record real resets and print who caused them: start here
     Demo(demo::Args),
     /// Write the documents that are generated from tables
@@ -46,7 +47,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Bench(args) => bench::run(args),
-        Command::Containers(args) => containers::command::run(args),
+        Command::Containers(args) => containers::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Docs(args) => docs::run(args),
         Command::Ebpf(command) => ebpf::run(&command),

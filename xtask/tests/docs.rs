@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use scenarios::{Seen, scenarios};
 use tcprst_schema::cause::{CAUSES, UNKNOWN};
 use xtask::docs;
-use xtask::simulate::{Seen, scenarios};
 
 #[test]
 fn the_causes_are_documented_as_they_are() {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use super::programs::{self, Program, RunStatistics};
 use super::running::{Running, rows};
 use super::tool::Tool;
-use crate::simulate::Namespace;
+use scenarios::Namespace;
 
 /// The program that follows changes of state: a few times in the life of a connection.
 const PER_STATE_CHANGE: &str = "inet_sock_set_state";

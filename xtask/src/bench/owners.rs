@@ -17,11 +17,11 @@ use serde_json::{Value as Json, json};
 use super::running::spawn_bpftrace;
 use super::tool::Tool;
 use super::{OwnersArgs, conditions, programs};
-use crate::matrix::{Abilities, Doctor, Recording, Row, is_of};
-use crate::simulate::{
+use crate::{exit, print, workspace};
+use scenarios::judge::{Abilities, Doctor, Recording, Row, is_of};
+use scenarios::{
     Busy, Caused, Deadline, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios,
 };
-use crate::{exit, print, workspace};
 
 /// Where the table goes with `--write-docs`.
 const DOCUMENT: &str = "docs/owners.md";

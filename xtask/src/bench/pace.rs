@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::simulate::{ClosedDoor, Flood, Namespace};
+use scenarios::{ClosedDoor, Flood, Namespace};
 
 /// Resets come in bursts of as many as fall due in this time.
 const TICK: Duration = Duration::from_millis(1);

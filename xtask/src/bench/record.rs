@@ -14,8 +14,8 @@ use super::stats::median;
 use super::table::{Row, render};
 use super::tool::Tool;
 use super::usage;
-use crate::simulate::{Flood, Namespace, flood};
 use crate::{exit, print};
+use scenarios::{Flood, Namespace, flood};
 
 /// How long a pace must hold.
 const TRIAL: Duration = Duration::from_secs(3);

@@ -17,8 +17,8 @@ use super::attach;
 use super::programs;
 use super::tool::{PCAP, Tool};
 use super::usage::Cpu;
-use crate::simulate::{Deadline, Namespace};
 use crate::workspace;
+use scenarios::{Deadline, Namespace};
 
 /// bpftrace compiles first, on a machine that may be busy.
 const START_LIMIT: Duration = Duration::from_secs(30);

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{Finding, Message};
 use super::reload;
-use crate::containers::{self, Plan};
-use crate::matrix::{self, Doctor};
+use scenarios::containers::{self, Plan};
+use scenarios::judge::{self, Doctor};
 
 /// A test by the name that `--test` gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ type Faults = Vec<String>;
 
 fn causes(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Result<Faults> {
     let names: Vec<&str> = bench.scenarios.iter().map(String::as_str).collect();
-    let played = matrix::record(&bench.recorder, &bench.work.join("causes"), &names)?;
+    let played = judge::record(&bench.recorder, &bench.work.join("causes"), &names)?;
     let column = played.judge()?;
     let faults = column.faults();
     for line in &played.recorded.said {

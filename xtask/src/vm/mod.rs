@@ -35,8 +35,8 @@ use self::checks::{Bench, Test};
 use self::fetch::Kernel;
 use self::kernels::{HOST, LINES, SYSTEM};
 use self::report::Examined;
-use crate::simulate::scenarios;
 use crate::{exit, workspace};
+use scenarios::scenarios;
 
 pub use guest::run as run_guest;
 

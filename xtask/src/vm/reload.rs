@@ -11,8 +11,8 @@ use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module}
 
 use super::checks::Bench;
 use super::initrd::{MODULES, NETFILTER_ORDER};
-use crate::matrix::{Abilities, Recording, is_of};
-use crate::simulate::{Caused, Deadline, Namespace, Outcome, Scenario, play, scenarios};
+use scenarios::judge::{Abilities, Recording, is_of};
+use scenarios::{Caused, Deadline, Namespace, Outcome, Scenario, play, scenarios};
 
 /// A function of a netfilter module that the recorder must find when it comes.
 const SITE: &str = "nf_send_reset";

@@ -1,0 +1,121 @@
+//! The recorder's ledger (`--audit`), as it prints it for machines, and whether it balances.
+
+use std::net::IpAddr;
+
+use serde::Deserialize;
+
+use super::cell::Balance;
+use crate::scene::Caused;
+
+/// One entry. What is seen, recorded, lost or dropped is only summed up, and has no flow.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Entry {
+    pub entry: Kind,
+    pub count: u64,
+    #[serde(default)]
+    pub src_addr: Option<IpAddr>,
+    #[serde(default)]
+    pub src_port: Option<u16>,
+    #[serde(default)]
+    pub dst_addr: Option<IpAddr>,
+    #[serde(default)]
+    pub dst_port: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// RST packets at egress, by a packet socket.
+    Seen,
+    /// Resets that the kernel half reported.
+    Recorded,
+    /// At egress, made by no kernel function.
+    Crafted,
+    /// At egress, from elsewhere.
+    Forwarded,
+    /// At egress, and perhaps a lost event's.
+    Unknown,
+    /// Recorded, but never at egress.
+    Unsent,
+    /// Recorded, and perhaps at egress where the audit did not look.
+    Missed,
+    /// Events that are lost.
+    Lost,
+    /// Packets that the audit's socket had no room for.
+    Dropped,
+    /// What the comparison had no room for.
+    Overflow,
+}
+
+impl Kind {
+    /// The differences: each must be a scenario's.
+    const DIFFERENCES: [Kind; 5] =
+        [Kind::Crafted, Kind::Forwarded, Kind::Unknown, Kind::Unsent, Kind::Missed];
+    /// What makes an account incomplete.
+    const GAPS: [Kind; 3] = [Kind::Lost, Kind::Dropped, Kind::Overflow];
+
+    pub(super) fn text(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
+impl Entry {
+    pub(super) fn is_of(&self, caused: &Caused) -> bool {
+        self.src_addr == Some(caused.src_addr)
+            && self.src_port == Some(caused.src_port)
+            && self.dst_addr == Some(caused.dst_addr)
+            && self.dst_port == Some(caused.dst_port)
+    }
+}
+
+/// Whether the totals add up, and nothing is named that is not in `expected`.
+pub(super) fn balance(ledger: Option<&[Entry]>, expected: &[(Kind, &Caused)]) -> Balance {
+    let Some(ledger) = ledger else {
+        return Balance::Absent;
+    };
+    let total = |kind| -> u64 {
+        ledger.iter().filter(|entry| entry.entry == kind).map(|entry| entry.count).sum()
+    };
+    let (seen, recorded) = (total(Kind::Seen), total(Kind::Recorded));
+    let [crafted, forwarded, unknown, unsent, missed] = Kind::DIFFERENCES.map(total);
+    let mut why = vec![];
+    if seen + unsent + missed != recorded + crafted + forwarded + unknown {
+        why.push(format!(
+            "{seen} seen, but {recorded} recorded - {unsent} unsent - {missed} missed + {crafted} \
+             crafted + {forwarded} forwarded + {unknown} unknown"
+        ));
+    }
+    if seen == 0 {
+        why.push("nothing was seen".to_owned());
+    }
+    for kind in Kind::GAPS {
+        let count = total(kind);
+        if count > 0 {
+            why.push(format!("{count} {}", kind.text()));
+        }
+    }
+    for entry in ledger.iter().filter(|entry| Kind::DIFFERENCES.contains(&entry.entry)) {
+        let is_expected =
+            expected.iter().any(|(wanted, caused)| *wanted == entry.entry && entry.is_of(caused));
+        if !is_expected {
+            why.push(format!("nobody should have {}", entry.text()));
+        }
+    }
+    if why.is_empty() { Balance::Even } else { Balance::Uneven(why) }
+}
+
+impl Entry {
+    fn text(&self) -> String {
+        let end = |address: Option<IpAddr>, port: Option<u16>| match (address, port) {
+            (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
+            _ => "?".to_owned(),
+        };
+        format!(
+            "{} {} from {} to {}",
+            self.entry.text(),
+            self.count,
+            end(self.src_addr, self.src_port),
+            end(self.dst_addr, self.dst_port)
+        )
+    }
+}

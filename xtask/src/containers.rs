@@ -1,0 +1,52 @@
+//! `cargo xtask containers`: resets in real containers, and whether their rows name them.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::{exit, print, workspace};
+use scenarios::containers::{BRIEF, Plan, play};
+use scenarios::runtimes::Kind;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only this runtime; can be given several times
+    #[arg(long, value_parser = runtimes())]
+    runtime: Vec<Kind>,
+    /// Only this scene; can be given several times
+    #[arg(long)]
+    scene: Vec<String>,
+    /// So many containers that live for an instant, for each runtime
+    #[arg(long, value_name = "N", default_value_t = BRIEF)]
+    brief: u32,
+    /// Leave the recordings in this folder, one for each runtime
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+fn runtimes() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::name)).try_map(|name| Kind::find(&name))
+}
+
+pub fn run(args: Args) -> Result<()> {
+    exit::require_root("container runtimes and BPF programs need root")?;
+    let dir = tempfile::tempdir()?;
+    // This program is also what runs in the containers.
+    let me = env::current_exe().context("cannot find this program")?;
+    let whole = Plan::whole(&workspace::bin_dir().join("tcprst-record"), &me, dir.path());
+    let plan = Plan {
+        runtimes: if args.runtime.is_empty() { whole.runtimes.clone() } else { args.runtime },
+        scenes: args.scene,
+        brief: args.brief,
+        work: args.keep.unwrap_or(whole.work.clone()),
+        ..whole
+    };
+    let verdict = play(&plan)?;
+    for line in verdict.lines() {
+        print::line(&line)?;
+    }
+    ensure!(verdict.faults.is_empty(), "{} faults", verdict.faults.len());
+    Ok(())
+}
