@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use scenarios::containers::{Plan, play};
+use scenarios::{ContainersPlan, play_in_containers};
 use tempfile::TempDir;
 
 mod common;
@@ -14,8 +14,8 @@ fn each_reset_names_exactly_its_container() {
     let dir = TempDir::new().expect("a folder");
     // Cargo puts all programs into one folder.
     let actor = Path::new(RECORDER).with_file_name("xtask");
-    let plan = Plan::whole(Path::new(RECORDER), &actor, dir.path());
-    let verdict = play(&plan).expect("it plays");
+    let plan = ContainersPlan::whole(Path::new(RECORDER), &actor, dir.path());
+    let verdict = play_in_containers(&plan).expect("it plays");
     for line in verdict.lines() {
         eprintln!("{line}");
     }

@@ -1,19 +1,12 @@
-//! What a scenario is, and the runner.
+//! What a scenario is: what it causes, where it plays, and what must be recorded of it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::Deadline;
-use crate::stage::netns::Namespace;
-use crate::table::scenarios;
 use crate::task::Actor;
-
-/// No scenario needs more than three seconds on an idle machine.
-const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// One way to cause exactly one reset, or what looks like one.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -73,7 +66,7 @@ pub struct Expect {
 /// where the kernel lacks what it needs, and with anything else where it went wrong.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Impossible(pub String);
+pub(crate) struct Impossible(pub String);
 
 /// What came of playing a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,56 +124,4 @@ impl Scene {
             comm: None,
         }
     }
-}
-
-impl Scenario {
-    pub fn find(name: &str) -> Result<&'static Scenario> {
-        scenarios()
-            .find(|scenario| scenario.name == name)
-            .ok_or_else(|| anyhow!("no scenario is called {name:?}"))
-    }
-
-    /// Plays the scenario in the calling thread's network namespace.
-    fn play(&self) -> Result<Outcome> {
-        let scene =
-            Scene { name: self.name, port: self.port, deadline: Deadline::after(TIME_LIMIT) };
-        match (self.run)(&scene) {
-            Ok(caused) => Ok(Outcome::Caused(caused)),
-            Err(error) => match error.downcast_ref() {
-                Some(Impossible(why)) => Ok(Outcome::Impossible(why.clone())),
-                None => Err(error.context(format!("scenario {}", self.name))),
-            },
-        }
-    }
-}
-
-/// Only one thread of this process at a time may play or start a process: between fork and
-/// exec a child shares every descriptor, and a `close` meanwhile in another thread would
-/// close nothing, so that the child would be the one that sends the reset.
-pub(crate) fn stage() -> MutexGuard<'static, ()> {
-    static STAGE: Mutex<()> = Mutex::new(());
-    STAGE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Plays the named scenarios one after another, all of them if none is named. Those that this
-/// kernel cannot produce say so.
-pub fn play(ns: &Namespace, names: &[&str]) -> Result<Vec<(&'static Scenario, Outcome)>> {
-    let chosen: Vec<&Scenario> = match names {
-        [] => scenarios().collect(),
-        _ => names.iter().map(|name| Scenario::find(name)).collect::<Result<_>>()?,
-    };
-    let _alone = stage();
-    ns.run(|| chosen.iter().map(|scenario| Ok((*scenario, scenario.play()?))).collect())
-}
-
-/// The same where all of them must be possible.
-pub fn run_all(ns: &Namespace, names: &[&str]) -> Result<Vec<Caused>> {
-    let played = play(ns, names)?;
-    played
-        .into_iter()
-        .map(|(scenario, outcome)| match outcome {
-            Outcome::Caused(caused) => Ok(caused),
-            Outcome::Impossible(why) => bail!("scenario {}: {why}", scenario.name),
-        })
-        .collect()
 }

@@ -7,7 +7,7 @@ use nix::unistd::{getpid, gettid};
 
 /// A task as the kernel names it: `comm` is the thread's, not the process's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actor {
+pub(crate) struct Actor {
     pub pid: u32,
     pub tid: u32,
     pub comm: String,
@@ -15,7 +15,7 @@ pub struct Actor {
 
 impl Actor {
     /// The calling thread.
-    pub fn this_thread() -> Result<Self> {
+    pub(crate) fn this_thread() -> Result<Self> {
         Ok(Self {
             pid: getpid().as_raw().unsigned_abs(),
             tid: gettid().as_raw().unsigned_abs(),
@@ -24,7 +24,7 @@ impl Actor {
     }
 
     /// The main thread of a running process.
-    pub fn process(pid: u32) -> Result<Self> {
+    pub(crate) fn process(pid: u32) -> Result<Self> {
         Ok(Self { pid, tid: pid, comm: comm_at(&format!("/proc/{pid}/comm"))? })
     }
 }

@@ -7,14 +7,13 @@ use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::{exit, print, workspace};
-use scenarios::containers::{BRIEF, Plan, play};
-use scenarios::runtimes::Kind;
+use scenarios::{BRIEF, ContainersPlan, RuntimeKind, play_in_containers};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this runtime; can be given several times
     #[arg(long, value_parser = runtimes())]
-    runtime: Vec<Kind>,
+    runtime: Vec<RuntimeKind>,
     /// Only this scene; can be given several times
     #[arg(long)]
     scene: Vec<String>,
@@ -26,8 +25,9 @@ pub struct Args {
     keep: Option<PathBuf>,
 }
 
-fn runtimes() -> impl TypedValueParser<Value = Kind> {
-    PossibleValuesParser::new(Kind::ALL.map(Kind::name)).try_map(|name| Kind::find(&name))
+fn runtimes() -> impl TypedValueParser<Value = RuntimeKind> {
+    PossibleValuesParser::new(RuntimeKind::ALL.map(RuntimeKind::name))
+        .try_map(|name| RuntimeKind::find(&name))
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -35,15 +35,15 @@ pub fn run(args: Args) -> Result<()> {
     let dir = tempfile::tempdir()?;
     // This program is also what runs in the containers.
     let me = env::current_exe().context("cannot find this program")?;
-    let whole = Plan::whole(&workspace::bin_dir().join("tcprst-record"), &me, dir.path());
-    let plan = Plan {
+    let whole = ContainersPlan::whole(&workspace::bin_dir().join("tcprst-record"), &me, dir.path());
+    let plan = ContainersPlan {
         runtimes: if args.runtime.is_empty() { whole.runtimes.clone() } else { args.runtime },
         scenes: args.scene,
         brief: args.brief,
         work: args.keep.unwrap_or(whole.work.clone()),
         ..whole
     };
-    let verdict = play(&plan)?;
+    let verdict = play_in_containers(&plan)?;
     for line in verdict.lines() {
         print::line(&line)?;
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use scenarios::containers::actor;
+use scenarios::run_actor;
 use xtask::{bench, containers, demo, docs, ebpf, exit, sample_data, simulate, vm};
 
 #[derive(Debug, Parser)]
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args),
         Command::Vm(args) => vm::run(args),
         Command::Guest => vm::run_guest(),
-        Command::Actor { steps } => actor::run(steps),
+        Command::Actor { steps } => run_actor(steps),
     };
     exit::code(done)
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::libc;
 use nix::sys::socket::setsockopt;
-use socket2::{SockAddr, SockAddrStorage, SockRef, TcpKeepalive};
+use socket2::{SockRef, TcpKeepalive};
 
 use crate::scene::{Caused, Scene};
 use crate::stage::options::Linger2;
 use crate::stage::pair::{
-    Pair, await_backlog, await_reset, close_silently, connect, go_deaf, linger_zero, listen,
+    Pair, await_backlog, await_reset, close_silently, connect, connect_to_nowhere, go_deaf,
+    linger_zero, listen,
 };
 use crate::stage::proc_net::{State, state_of};
 use crate::stage::process::{Victim, await_success};
@@ -74,16 +75,6 @@ pub(crate) fn disconnect(scene: &Scene) -> Result<Caused> {
     connect_to_nowhere(&pair.server)?;
     await_reset(scene, &pair.client)?;
     Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor::this_thread()?))
-}
-
-/// `connect` with AF_UNSPEC ends the connection and keeps the socket.
-pub(super) fn connect_to_nowhere<'s>(stream: impl Into<SockRef<'s>>) -> Result<()> {
-    let nothing = SockAddrStorage::zeroed();
-    let length = nothing.size_of();
-    // SAFETY: `length` is the storage's own size, and all zeros are a valid address of the
-    // family AF_UNSPEC, which is 0.
-    let nowhere = unsafe { SockAddr::new(nothing, length) };
-    stream.into().connect(&nowhere).context("connect to AF_UNSPEC")
 }
 
 pub(crate) fn listener_closed(scene: &Scene) -> Result<Caused> {

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::cause::passive::refused;
 use crate::scene::{Caused, Impossible, Scene};
+use crate::stage::pair::refused;
 use crate::stage::rules::{IptablesRule, NftChain, NftRule};
 use crate::stage::topology::{Family, Topology};
 

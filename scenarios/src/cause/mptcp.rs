@@ -9,11 +9,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::libc;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::cause::active::connect_to_nowhere;
 use crate::scene::{Caused, Impossible, Scene};
 use crate::stage::ghost::{FIRST, Ghost};
 use crate::stage::packet::{Segment, flags};
-use crate::stage::pair::await_reset;
+use crate::stage::pair::{await_reset, connect_to_nowhere};
 use crate::stage::proc_net;
 use crate::task::Actor;
 
@@ -54,14 +53,14 @@ fn accept(listener: &Socket) -> Result<Socket> {
 }
 
 /// Both ends of a connection: the server's, the client's, their addresses.
-struct Pair {
+struct MptcpPair {
     server: Socket,
     client: TcpStream,
     at: SocketAddr,
     here: SocketAddr,
 }
 
-impl Pair {
+impl MptcpPair {
     fn open(scene: &Scene) -> Result<Self> {
         let (listener, at) = listener(scene)?;
         let client = socket()?;
@@ -80,7 +79,7 @@ impl Pair {
 }
 
 pub(crate) fn fastclose(scene: &Scene) -> Result<Caused> {
-    let mut pair = Pair::open(scene)?;
+    let mut pair = MptcpPair::open(scene)?;
     pair.client.write_all(b"x").context("send")?;
     pair.server.set_read_timeout(Some(scene.deadline.left()))?;
     ensure!(pair.server.peek(&mut [MaybeUninit::uninit()])? == 1, "no byte came");
@@ -88,13 +87,13 @@ pub(crate) fn fastclose(scene: &Scene) -> Result<Caused> {
 }
 
 pub(crate) fn linger0(scene: &Scene) -> Result<Caused> {
-    let pair = Pair::open(scene)?;
+    let pair = MptcpPair::open(scene)?;
     pair.server.set_linger(Some(Duration::ZERO)).context("set SO_LINGER")?;
     pair.close_and_await_reset(scene)
 }
 
 pub(crate) fn disconnect(scene: &Scene) -> Result<Caused> {
-    let pair = Pair::open(scene)?;
+    let pair = MptcpPair::open(scene)?;
     connect_to_nowhere(&pair.server)?;
     await_reset(scene, &pair.client)?;
     Ok(scene.caused(pair.at, pair.here).by(Actor::this_thread()?))

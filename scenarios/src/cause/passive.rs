@@ -1,16 +1,15 @@
 //! Resets that answer a segment: `tcp_v4_send_reset`, `tcp_v6_send_reset`.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use nix::sys::socket::setsockopt;
-use socket2::{Domain, Socket, Type};
 
 use crate::scene::{Caused, Scene};
 use crate::stage::options::Linger2;
 use crate::stage::packet::{Segment, flags, send_and_await_reset};
-use crate::stage::pair::{Pair, await_reset, listen};
+use crate::stage::pair::{Pair, await_reset, listen, refused};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -25,20 +24,6 @@ pub(crate) fn closed_port_v6(scene: &Scene) -> Result<Caused> {
 
 fn closed_port(scene: &Scene, ip: IpAddr) -> Result<Caused> {
     refused(scene, ip, SocketAddr::new(ip, scene.port))
-}
-
-/// A client at `from` asks for `closed`, and is refused.
-pub(crate) fn refused(scene: &Scene, from: IpAddr, closed: SocketAddr) -> Result<Caused> {
-    let client = Socket::new(Domain::for_address(closed), Type::STREAM, None)?;
-    // Bound first: a failed connect forgets the port that it chose itself.
-    client.bind(&SocketAddr::new(from, 0).into())?;
-    let here = client.local_addr()?.as_socket().context("own address")?;
-    match client.connect_timeout(&closed.into(), scene.deadline.left()) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
-        Err(error) => return Err(error).context("connect to a closed port"),
-        Ok(()) => bail!("port {} is open", scene.port),
-    }
-    Ok(scene.caused(closed, here))
 }
 
 pub(crate) fn stale_flow_v4(scene: &Scene) -> Result<Caused> {

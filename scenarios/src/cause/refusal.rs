@@ -39,7 +39,7 @@ pub(crate) fn icmp_unreachable_route_v6(scene: &Scene) -> Result<Caused> {
 fn no_route(scene: &Scene, family: Family, errno: i32) -> Result<Caused> {
     let topology = Topology::routed(scene)?;
     let server = topology.server_ip(family);
-    let _route = DeadEnd::to(server)?;
+    let _route = DeadEnd::new(server)?;
     topology.as_client(family, |here| told(scene, here, SocketAddr::new(server, scene.port), errno))
 }
 
@@ -48,7 +48,7 @@ fn no_route(scene: &Scene, family: Family, errno: i32) -> Result<Caused> {
 struct DeadEnd(IpAddr);
 
 impl DeadEnd {
-    fn to(ip_addr: IpAddr) -> Result<Self> {
+    fn new(ip_addr: IpAddr) -> Result<Self> {
         ip(&format!("route add unreachable {ip_addr}\n")).context("add a dead end")?;
         Ok(Self(ip_addr))
     }

@@ -4,10 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
 
-use crate::cause::passive::refused;
 use crate::scene::{Caused, Scene};
 use crate::stage::packet::{Segment, flags, send, send_spoofed};
-use crate::stage::pair::{Pair, await_reset, freeze, linger_zero};
+use crate::stage::pair::{Pair, await_reset, freeze, linger_zero, refused};
 use crate::stage::topology::{Family, Topology};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -17,7 +17,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 ///
 /// `listen PORT`, `accept`, `connect ADDRESS`, `refused ADDRESS`, `read` (until the end or a reset),
 /// `write`, `linger0`, `keepalive`, `shutdown`, `close`, `sleep MS`, `pause` (for good).
-pub fn run(steps: Vec<String>) -> Result<()> {
+pub fn run_actor(steps: Vec<String>) -> Result<()> {
     let mut steps = steps.into_iter();
     let mut listener = None;
     let mut stream: Option<TcpStream> = None;

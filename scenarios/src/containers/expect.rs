@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::judge::Row;
-use crate::runtimes::{Container, Kind, Pod};
+use crate::runtimes::{Container, Pod, RuntimeKind};
 
 /// The row of one reset.
 #[derive(Clone, Debug)]
@@ -40,10 +40,10 @@ impl Expected {
     }
 
     /// Exactly this container.
-    pub(super) fn of(
+    pub(super) fn for_container(
         port: u16,
         cause: &'static str,
-        kind: Kind,
+        kind: RuntimeKind,
         owner: &Container,
         attribution: &str,
     ) -> Self {
@@ -61,7 +61,7 @@ impl Expected {
     }
 
     /// One of the pod's containers, nobody knows which.
-    pub(super) fn of_pod(port: u16, cause: &'static str, kind: Kind, pod: &Pod) -> Self {
+    pub(super) fn for_pod(port: u16, cause: &'static str, kind: RuntimeKind, pod: &Pod) -> Self {
         let mut expected = Self::nobody(port, cause);
         expected.set("runtime", json!(kind.name()));
         expected.set_pod(Some(pod));

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::expect::Expected;
 use crate::deadline::Deadline;
-use crate::runtimes::{Container, Kind, Network, Runtime};
+use crate::runtimes::{Container, Network, Runtime, RuntimeKind};
 use crate::stage::busy::Busy;
 use crate::stage::hidden::unhidden;
 use crate::stage::netns::Namespace;
@@ -21,33 +21,33 @@ use crate::stage::pair;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A scene; it takes ports from `port` on, ten at the most.
-pub(super) struct Scene {
+pub(super) struct ContainerScene {
     pub(super) name: &'static str,
     pub(super) port: u16,
-    pub(super) run: fn(&Stage<'_>) -> Result<Vec<Expected>>,
+    pub(super) run: fn(&ContainerStage<'_>) -> Result<Vec<Expected>>,
 }
 
 /// Where it plays.
-pub(super) struct Stage<'a> {
+pub(super) struct ContainerStage<'a> {
     pub(super) runtime: &'a Runtime,
     /// The namespace of the daemon: the host, as containers see it.
     pub(super) ns: &'a Namespace,
     pub(super) port: u16,
 }
 
-pub(super) const SCENES: &[Scene] = &[
-    Scene { name: "linger0", port: 22000, run: linger0 },
-    Scene { name: "closed_port", port: 22010, run: closed_port },
-    Scene { name: "between", port: 22020, run: between },
-    Scene { name: "keepalive", port: 22030, run: keepalive },
-    Scene { name: "timewait", port: 22040, run: timewait },
-    Scene { name: "reject", port: 22050, run: reject },
-    Scene { name: "host_network", port: 22060, run: host_network },
-    Scene { name: "pod", port: 22070, run: pod },
+pub(super) const SCENES: &[ContainerScene] = &[
+    ContainerScene { name: "linger0", port: 22000, run: linger0 },
+    ContainerScene { name: "closed_port", port: 22010, run: closed_port },
+    ContainerScene { name: "between", port: 22020, run: between },
+    ContainerScene { name: "keepalive", port: 22030, run: keepalive },
+    ContainerScene { name: "timewait", port: 22040, run: timewait },
+    ContainerScene { name: "reject", port: 22050, run: reject },
+    ContainerScene { name: "host_network", port: 22060, run: host_network },
+    ContainerScene { name: "pod", port: 22070, run: pod },
 ];
 
-impl Stage<'_> {
-    fn kind(&self) -> Kind {
+impl ContainerStage<'_> {
+    fn kind(&self) -> RuntimeKind {
         self.runtime.kind()
     }
 
@@ -64,8 +64,14 @@ impl Stage<'_> {
         self.ns.run(|| TcpStream::connect_timeout(&to, LIMIT).context("connect to a container"))
     }
 
-    fn of(&self, port: u16, cause: &'static str, owner: &Container, attribution: &str) -> Expected {
-        Expected::of(port, cause, self.kind(), owner, attribution)
+    fn expected(
+        &self,
+        port: u16,
+        cause: &'static str,
+        owner: &Container,
+        attribution: &str,
+    ) -> Expected {
+        Expected::for_container(port, cause, self.kind(), owner, attribution)
     }
 }
 
@@ -107,17 +113,17 @@ fn await_reset(mut stream: &TcpStream) -> Result<()> {
 }
 
 /// The container's program closes with linger 0; the peer is on the host.
-fn linger0(stage: &Stage<'_>) -> Result<Vec<Expected>> {
+fn linger0(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let port = stage.port;
     let steps = ["listen", &port.to_string(), "accept", "read", "linger0", "close", "pause"];
     let container = stage.run("linger0", &Network::Own, &steps)?;
     await_listener(&container, port)?;
     provoke(&stage.connect(at(&container, port)?)?)?;
-    Ok(vec![stage.of(port, "app_linger0", &container, "socket")])
+    Ok(vec![stage.expected(port, "app_linger0", &container, "socket")])
 }
 
 /// Nothing listens in the container: hit from the host, and from another container.
-fn closed_port(stage: &Stage<'_>) -> Result<Vec<Expected>> {
+fn closed_port(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let (from_host, from_other) = (stage.port, stage.port + 1);
     let container = stage.run("closed", &Network::Own, &["pause"])?;
     let refused = stage.connect(at(&container, from_host)?);
@@ -127,8 +133,8 @@ fn closed_port(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     // It has been there when it waits.
     await_sleep(&other)?;
     Ok(vec![
-        stage.of(from_host, "closed_port", &container, "netns"),
-        stage.of(from_other, "closed_port", &container, "netns").towards(&other),
+        stage.expected(from_host, "closed_port", &container, "netns"),
+        stage.expected(from_other, "closed_port", &container, "netns").towards(&other),
     ])
 }
 
@@ -149,7 +155,7 @@ fn await_sleep(container: &Container) -> Result<()> {
 }
 
 /// Both ends are containers.
-fn between(stage: &Stage<'_>) -> Result<Vec<Expected>> {
+fn between(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let port = stage.port;
     let steps = ["listen", &port.to_string(), "accept", "read", "linger0", "close", "pause"];
     let server = stage.run("server", &Network::Own, &steps)?;
@@ -158,11 +164,11 @@ fn between(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     let client =
         stage.run("client", &Network::Own, &["connect", &target, "write", "read", "pause"])?;
     await_sleep(&client)?;
-    Ok(vec![stage.of(port, "app_linger0", &server, "socket").towards(&client)])
+    Ok(vec![stage.expected(port, "app_linger0", &server, "socket").towards(&client)])
 }
 
 /// The peer falls silent, and the timer of the container's socket goes off while others run.
-fn keepalive(stage: &Stage<'_>) -> Result<Vec<Expected>> {
+fn keepalive(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let mut attempts = 0;
     unhidden(|| {
         attempts += 1;
@@ -170,7 +176,7 @@ fn keepalive(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     })
 }
 
-fn die_of_silence(stage: &Stage<'_>, name: &str) -> Result<Vec<Expected>> {
+fn die_of_silence(stage: &ContainerStage<'_>, name: &str) -> Result<Vec<Expected>> {
     let port = stage.port;
     let steps = ["listen", &port.to_string(), "accept", "keepalive", "pause"];
     let container = stage.run(name, &Network::Own, &steps)?;
@@ -187,11 +193,11 @@ fn die_of_silence(stage: &Stage<'_>, name: &str) -> Result<Vec<Expected>> {
     })?;
     drop(busy);
     pair::close_silently(peer)?;
-    Ok(vec![stage.of(port, "keepalive_dead", &container, "socket")])
+    Ok(vec![stage.expected(port, "keepalive_dead", &container, "socket")])
 }
 
 /// A segment comes for a connection that the container has closed.
-fn timewait(stage: &Stage<'_>) -> Result<Vec<Expected>> {
+fn timewait(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let port = stage.port;
     let steps =
         ["listen", &port.to_string(), "accept", "shutdown", "sleep", "300", "close", "pause"];
@@ -207,11 +213,11 @@ fn timewait(stage: &Stage<'_>) -> Result<Vec<Expected>> {
         // The write may have met it already.
         peer.write_all(b"x").err().map(drop).ok_or(error)
     })?;
-    Ok(vec![stage.of(port, "timewait", &container, "timewait")])
+    Ok(vec![stage.expected(port, "timewait", &container, "timewait")])
 }
 
 /// A rule in the container's namespace rejects.
-fn reject(stage: &Stage<'_>) -> Result<Vec<Expected>> {
+fn reject(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let port = stage.port;
     let container = stage.run("reject", &Network::Own, &["pause"])?;
     let rule = format!("-w -A INPUT -p tcp --dport {port} -j REJECT --reject-with tcp-reset");
@@ -221,12 +227,12 @@ fn reject(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     ensure!(status.success(), "iptables: {status}");
     let refused = stage.connect(at(&container, port)?);
     ensure!(refused.is_err(), "the rule does not reject");
-    let expected = stage.of(port, "fw_iptables", &container, "netns");
+    let expected = stage.expected(port, "fw_iptables", &container, "netns");
     Ok(vec![expected.through("nf_send_reset")])
 }
 
 /// The container lives in the host's network: its sockets tell, its ports do not.
-fn host_network(stage: &Stage<'_>) -> Result<Vec<Expected>> {
+fn host_network(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let (port, closed) = (stage.port, stage.port + 1);
     let steps = ["listen", &port.to_string(), "accept", "read", "linger0", "close", "pause"];
     let container = stage.run("host", &Network::Host, &steps)?;
@@ -234,13 +240,13 @@ fn host_network(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     provoke(&stage.connect((Ipv4Addr::LOCALHOST, port).into())?)?;
     ensure!(stage.connect((Ipv4Addr::LOCALHOST, closed).into()).is_err(), "something listens");
     Ok(vec![
-        stage.of(port, "app_linger0", &container, "socket"),
+        stage.expected(port, "app_linger0", &container, "socket"),
         Expected::nobody(closed, "closed_port"),
     ])
 }
 
 /// Two containers share a namespace: a socket tells which, a port only the pod.
-fn pod(stage: &Stage<'_>) -> Result<Vec<Expected>> {
+fn pod(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let (port, closed) = (stage.port, stage.port + 1);
     let pod = stage.runtime.pod(&stage.name("pod"))?;
     let network = Network::Pod(pod.clone());
@@ -253,13 +259,13 @@ fn pod(stage: &Stage<'_>) -> Result<Vec<Expected>> {
     let steps = [&beside[..], &[&closed_address, "pause"]].concat();
     let other = stage.run("two", &network, &steps)?;
     await_sleep(&other)?;
-    let by_socket = stage.of(port, "app_linger0", &one, "socket");
+    let by_socket = stage.expected(port, "app_linger0", &one, "socket");
     Ok(match stage.kind() {
         // Docker's are no relatives: nobody knows whose the port would have been.
-        Kind::Docker => vec![by_socket, Expected::nobody(closed, "closed_port")],
+        RuntimeKind::Docker => vec![by_socket, Expected::nobody(closed, "closed_port")],
         kind => vec![
             by_socket.towards_pod(&pod),
-            Expected::of_pod(closed, "closed_port", kind, &pod).towards_pod(&pod),
+            Expected::for_pod(closed, "closed_port", kind, &pod).towards_pod(&pod),
         ],
     })
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value as Json, json};
 
-use super::Verdict;
 use super::brief::Briefs;
 use super::expect::Expected;
-use super::scenes::{Scene, Stage};
+use super::scenes::{ContainerScene, ContainerStage};
+use super::verdict::ContainersVerdict;
 use crate::judge::{Doctor, Recording, Row};
 use crate::runtimes::Runtime;
 use crate::stage::netns::Namespace;
@@ -55,9 +55,9 @@ impl<'a> Session<'a> {
         format!("{}: {scene}", self.runtime.kind().name())
     }
 
-    pub(super) fn play(&mut self, scene: &'static Scene) {
+    pub(super) fn play(&mut self, scene: &'static ContainerScene) {
         eprintln!("{}", self.name(scene.name));
-        let stage = Stage { runtime: self.runtime, ns: self.ns, port: scene.port };
+        let stage = ContainerStage { runtime: self.runtime, ns: self.ns, port: scene.port };
         match (scene.run)(&stage) {
             Ok(expected) => {
                 self.expected.extend(expected.into_iter().map(|one| (scene.name, one)));
@@ -80,7 +80,7 @@ impl<'a> Session<'a> {
     }
 
     /// Ends the recording and holds its rows against what was expected.
-    pub(super) fn judge(self, verdict: &mut Verdict) -> Result<()> {
+    pub(super) fn judge(self, verdict: &mut ContainersVerdict) -> Result<()> {
         thread::sleep(SETTLING);
         let kind = self.runtime.kind();
         let name = |scene: &str| format!("{}: {scene}", kind.name());

@@ -6,7 +6,7 @@ use tcprst_schema::classify::{Facts, classify};
 use tcprst_schema::wire::{SK_FLAG_NAMES, TCP_FLAG_NAMES, bits_of_text};
 
 use super::cell::{Cell, UNKNOWN, Verdict};
-use super::ledger::{Entry, Kind};
+use super::ledger::{Entry, EntryKind};
 use super::recording::{Abilities, Doctor, Row};
 use crate::scene::{Caused, Expect, Outcome, Scenario, Seen};
 
@@ -15,7 +15,7 @@ const TASK: [&str; 7] = ["pid", "tid", "uid", "gid", "comm", "mntns_id", "cgroup
 
 /// Everything there is to judge by.
 #[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
+pub(crate) struct Evidence<'a> {
     /// Of the namespace that the scenarios played in.
     pub netns_id: u64,
     /// 0 where the kernel does not tell it.
@@ -32,7 +32,11 @@ pub struct Evidence<'a> {
 }
 
 /// The verdict on one scenario. `outcome` is an error where it went wrong itself.
-pub fn judge(scenario: &Scenario, outcome: &Result<Outcome, String>, by: &Evidence<'_>) -> Cell {
+pub(crate) fn judge(
+    scenario: &Scenario,
+    outcome: &Result<Outcome, String>,
+    by: &Evidence<'_>,
+) -> Cell {
     let expect = &scenario.expect;
     let (verdict, row) = match outcome {
         Err(error) => (Verdict::Wrong(vec![format!("not produced: {error}")]), None),
@@ -73,10 +77,10 @@ fn value<'a>(row: &'a Row, column: &str) -> &'a Json {
 }
 
 /// What the ledger is to call a packet that no event explains.
-pub(super) fn unexplained(doctor: &Doctor) -> Kind {
+pub(super) fn unexplained(doctor: &Doctor) -> EntryKind {
     match doctor.sites.iter().any(|site| site.direction == "sent" && site.hook.is_none()) {
-        true => Kind::Unknown,
-        false => Kind::Crafted,
+        true => EntryKind::Unknown,
+        false => EntryKind::Crafted,
     }
 }
 
@@ -95,7 +99,7 @@ impl<'a> Evidence<'a> {
             Seen::Received => "received",
             Seen::Icmp => "icmp",
             Seen::Crafted => return (self.crafted(caused), None),
-            Seen::Forwarded => return (self.on_the_wire_only(caused, Kind::Forwarded), None),
+            Seen::Forwarded => return (self.on_the_wire_only(caused, EntryKind::Forwarded), None),
             Seen::Nothing => return (self.nothing(caused), None),
         };
         if let Some(why) = self.unhooked(expect) {
@@ -176,7 +180,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    fn is_in_ledger(&self, caused: &Caused, kind: Kind) -> bool {
+    fn is_in_ledger(&self, caused: &Caused, kind: EntryKind) -> bool {
         self.ledger.is_some_and(|ledger| ledger.iter().any(|e| e.entry == kind && e.is_of(caused)))
     }
 
@@ -184,7 +188,7 @@ impl<'a> Evidence<'a> {
     fn crafted(&self, caused: &Caused) -> Verdict {
         let kind = unexplained(self.doctor);
         match self.on_the_wire_only(caused, kind) {
-            Verdict::Ok if kind == Kind::Unknown => Verdict::Unhooked(
+            Verdict::Ok if kind == EntryKind::Unknown => Verdict::Unhooked(
                 "not every function that builds RSTs has a hook here: the ledger says unknown"
                     .to_owned(),
             ),
@@ -192,7 +196,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    fn on_the_wire_only(&self, caused: &Caused, kind: Kind) -> Verdict {
+    fn on_the_wire_only(&self, caused: &Caused, kind: EntryKind) -> Verdict {
         let mut differences = vec![];
         let recorded = self.rows_of(caused, Some("sent")).len();
         if recorded > 0 {
@@ -212,7 +216,7 @@ impl<'a> Evidence<'a> {
         if recorded > 0 {
             differences.push(format!("recorded {recorded} times"));
         }
-        for kind in [Kind::Crafted, Kind::Forwarded] {
+        for kind in [EntryKind::Crafted, EntryKind::Forwarded] {
             if self.is_in_ledger(caused, kind) {
                 differences.push(format!("in the ledger as {}", kind.text()));
             }

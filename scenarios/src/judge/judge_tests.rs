@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::super::Balance;
 use super::super::ledger::balance;
-use super::super::{Balance, Owners, Site};
+use super::super::recording::{Owners, Site};
 use super::*;
 use crate::table::scenarios;
 
@@ -123,7 +124,7 @@ fn differences(verdict: Verdict) -> String {
     }
 }
 
-fn entry(kind: Kind, caused: &Caused) -> Entry {
+fn entry(kind: EntryKind, caused: &Caused) -> Entry {
     Entry {
         entry: kind,
         count: 1,
@@ -134,7 +135,7 @@ fn entry(kind: Kind, caused: &Caused) -> Entry {
     }
 }
 
-fn total(kind: Kind, count: u64) -> Entry {
+fn total(kind: EntryKind, count: u64) -> Entry {
     Entry { entry: kind, count, src_addr: None, src_port: None, dst_addr: None, dst_port: None }
 }
 
@@ -221,8 +222,8 @@ fn unknown_is_not_right_but_not_wrong_either() {
 #[test]
 fn a_site_without_a_hook_is_for_the_ledger() {
     let (scenario, doctor) = (scenario("closed_port"), doctor(26, None));
-    let crafted = [entry(Kind::Crafted, &caused(&scenario))];
-    let unknown = [entry(Kind::Unknown, &caused(&scenario))];
+    let crafted = [entry(EntryKind::Crafted, &caused(&scenario))];
+    let unknown = [entry(EntryKind::Unknown, &caused(&scenario))];
     assert_eq!(
         verdict(&scenario, &doctor, &[], &unknown),
         Verdict::Unhooked("kprobes are refused".to_owned())
@@ -245,7 +246,9 @@ fn a_site_without_a_hook_is_for_the_ledger() {
 #[test]
 fn what_only_the_wire_shows_is_for_the_ledger() {
     let doctor = doctor(26, Some("kprobe"));
-    for (seen, kind) in [(Seen::Crafted, Kind::Crafted), (Seen::Forwarded, Kind::Forwarded)] {
+    for (seen, kind) in
+        [(Seen::Crafted, EntryKind::Crafted), (Seen::Forwarded, EntryKind::Forwarded)]
+    {
         let scenario = seen_as(seen);
         let named = [entry(kind, &caused(&scenario))];
         assert_eq!(verdict(&scenario, &doctor, &[], &named), Verdict::Ok);
@@ -255,7 +258,7 @@ fn what_only_the_wire_shows_is_for_the_ledger() {
     let silent = seen_as(Seen::Nothing);
     assert_eq!(verdict(&silent, &doctor, &[], &[]), Verdict::Ok);
     differences(verdict(&silent, &doctor, &[closed_port()], &[]));
-    differences(verdict(&silent, &doctor, &[], &[entry(Kind::Crafted, &caused(&silent))]));
+    differences(verdict(&silent, &doctor, &[], &[entry(EntryKind::Crafted, &caused(&silent))]));
 }
 
 #[test]
@@ -282,8 +285,14 @@ fn the_reason_can_be_hidden() {
 #[test]
 fn the_ledger_balances_or_says_why_not() {
     let raw = caused(&seen_as(Seen::Crafted));
-    let expected = [(Kind::Crafted, &raw)];
-    let even = || vec![total(Kind::Seen, 3), total(Kind::Recorded, 2), entry(Kind::Crafted, &raw)];
+    let expected = [(EntryKind::Crafted, &raw)];
+    let even = || {
+        vec![
+            total(EntryKind::Seen, 3),
+            total(EntryKind::Recorded, 2),
+            entry(EntryKind::Crafted, &raw),
+        ]
+    };
     assert_eq!(balance(Some(&even()), &expected), Balance::Even);
     assert_eq!(balance(None, &[]), Balance::Absent);
     let why = |ledger: Vec<Entry>, expected: &[_]| match balance(Some(&ledger), expected) {
@@ -296,9 +305,9 @@ fn the_ledger_balances_or_says_why_not() {
     // One of the recorded never reached the wire: even, but nobody expects that.
     let mut unsent = even();
     unsent[1].count = 3;
-    unsent.push(entry(Kind::Unsent, &raw));
+    unsent.push(entry(EntryKind::Unsent, &raw));
     assert!(why(unsent.clone(), &expected).starts_with("nobody should have unsent"));
-    for kind in [Kind::Dropped, Kind::Lost, Kind::Overflow] {
+    for kind in [EntryKind::Dropped, EntryKind::Lost, EntryKind::Overflow] {
         let mut incomplete = even();
         incomplete.push(total(kind, 1));
         assert!(why(incomplete, &expected).starts_with("1 "), "{kind:?}");

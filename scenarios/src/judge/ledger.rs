@@ -10,7 +10,7 @@ use crate::scene::Caused;
 /// One entry. What is seen, recorded, lost or dropped is only summed up, and has no flow.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Entry {
-    pub entry: Kind,
+    pub entry: EntryKind,
     pub count: u64,
     #[serde(default)]
     pub src_addr: Option<IpAddr>,
@@ -24,7 +24,7 @@ pub struct Entry {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum EntryKind {
     /// RST packets at egress, by a packet socket.
     Seen,
     /// Resets that the kernel half reported.
@@ -47,12 +47,17 @@ pub enum Kind {
     Overflow,
 }
 
-impl Kind {
+impl EntryKind {
     /// The differences: each must be a scenario's.
-    const DIFFERENCES: [Kind; 5] =
-        [Kind::Crafted, Kind::Forwarded, Kind::Unknown, Kind::Unsent, Kind::Missed];
+    const DIFFERENCES: [EntryKind; 5] = [
+        EntryKind::Crafted,
+        EntryKind::Forwarded,
+        EntryKind::Unknown,
+        EntryKind::Unsent,
+        EntryKind::Missed,
+    ];
     /// What makes an account incomplete.
-    const GAPS: [Kind; 3] = [Kind::Lost, Kind::Dropped, Kind::Overflow];
+    const GAPS: [EntryKind; 3] = [EntryKind::Lost, EntryKind::Dropped, EntryKind::Overflow];
 
     pub(super) fn text(self) -> String {
         format!("{self:?}").to_lowercase()
@@ -69,15 +74,15 @@ impl Entry {
 }
 
 /// Whether the totals add up, and nothing is named that is not in `expected`.
-pub(super) fn balance(ledger: Option<&[Entry]>, expected: &[(Kind, &Caused)]) -> Balance {
+pub(super) fn balance(ledger: Option<&[Entry]>, expected: &[(EntryKind, &Caused)]) -> Balance {
     let Some(ledger) = ledger else {
         return Balance::Absent;
     };
     let total = |kind| -> u64 {
         ledger.iter().filter(|entry| entry.entry == kind).map(|entry| entry.count).sum()
     };
-    let (seen, recorded) = (total(Kind::Seen), total(Kind::Recorded));
-    let [crafted, forwarded, unknown, unsent, missed] = Kind::DIFFERENCES.map(total);
+    let (seen, recorded) = (total(EntryKind::Seen), total(EntryKind::Recorded));
+    let [crafted, forwarded, unknown, unsent, missed] = EntryKind::DIFFERENCES.map(total);
     let mut why = vec![];
     if seen + unsent + missed != recorded + crafted + forwarded + unknown {
         why.push(format!(
@@ -88,13 +93,13 @@ pub(super) fn balance(ledger: Option<&[Entry]>, expected: &[(Kind, &Caused)]) ->
     if seen == 0 {
         why.push("nothing was seen".to_owned());
     }
-    for kind in Kind::GAPS {
+    for kind in EntryKind::GAPS {
         let count = total(kind);
         if count > 0 {
             why.push(format!("{count} {}", kind.text()));
         }
     }
-    for entry in ledger.iter().filter(|entry| Kind::DIFFERENCES.contains(&entry.entry)) {
+    for entry in ledger.iter().filter(|entry| EntryKind::DIFFERENCES.contains(&entry.entry)) {
         let is_expected =
             expected.iter().any(|(wanted, caused)| *wanted == entry.entry && entry.is_of(caused));
         if !is_expected {

@@ -15,12 +15,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 pub use cell::{Balance, Cell, Column, UNKNOWN, Verdict};
-pub use judge::{Evidence, is_of, judge};
-pub use ledger::{Entry, Kind};
-pub use recording::{Abilities, Doctor, Owners, Recorded, Recording, Row, Site};
-pub use sealed::rows_of;
+pub use judge::is_of;
+pub use recording::{Abilities, Doctor, Recording, Row, Site};
+pub(crate) use sealed::rows_of;
 
-use crate::scene::{Caused, Outcome, Scenario, Seen, play};
+use self::judge::{Evidence, judge};
+use self::ledger::EntryKind;
+use self::recording::Recorded;
+use crate::play::play;
+use crate::scene::{Caused, Outcome, Scenario, Seen};
 use crate::stage::hidden::unhidden;
 use crate::stage::netns::Namespace;
 use crate::stage::sysctl::allow_host_changes;
@@ -88,7 +91,7 @@ impl Played {
             .map(|(scenario, outcome)| judge(scenario, outcome, &evidence))
             .collect();
         let unexplained = judge::unexplained(&self.doctor);
-        let expected: Vec<(Kind, &Caused)> = self
+        let expected: Vec<(EntryKind, &Caused)> = self
             .outcomes
             .iter()
             .zip(&cells)
@@ -105,10 +108,10 @@ impl Played {
 }
 
 /// As what the ledger is to name a scenario's flow, if at all.
-fn ledger_kind(scenario: &Scenario, cell: &Cell, unexplained: Kind) -> Option<Kind> {
+fn ledger_kind(scenario: &Scenario, cell: &Cell, unexplained: EntryKind) -> Option<EntryKind> {
     match (&cell.verdict, scenario.expect.seen) {
         (Verdict::Unhooked(_), Seen::Sent) | (_, Seen::Crafted) => Some(unexplained),
-        (_, Seen::Forwarded) => Some(Kind::Forwarded),
+        (_, Seen::Forwarded) => Some(EntryKind::Forwarded),
         _ => None,
     }
 }

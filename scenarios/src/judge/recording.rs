@@ -152,8 +152,8 @@ impl Recording {
             Some(ns) => ns.run(spawn)?,
             None => spawn()?,
         };
-        let out = Lines::of(child.stdout.take().context("no stdout of the recorder")?);
-        let err = Lines::of(child.stderr.take().context("no stderr of the recorder")?);
+        let out = Lines::new(child.stdout.take().context("no stdout of the recorder")?);
+        let err = Lines::new(child.stderr.take().context("no stderr of the recorder")?);
         let mut recording = Self { child, folder, out, err };
         Deadline::after(LIMIT).until("the recorder to start", || {
             if recording.has_said("recording to") {
@@ -238,7 +238,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn of(pipe: impl Read + Send + 'static) -> Self {
+    fn new(pipe: impl Read + Send + 'static) -> Self {
         let read = Arc::new(Mutex::new(vec![]));
         let filled = Arc::clone(&read);
         let reader = thread::spawn(move || {
@@ -266,7 +266,7 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::Kind;
+    use super::super::ledger::EntryKind;
     use super::*;
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
         ];
         let (rows, ledger) = parse(&lines.map(str::to_owned))?;
         assert_eq!((rows.len(), ledger.len()), (1, 2));
-        assert_eq!((ledger[1].entry, ledger[1].dst_port), (Kind::Crafted, Some(2)));
+        assert_eq!((ledger[1].entry, ledger[1].dst_port), (EntryKind::Crafted, Some(2)));
         assert!(parse(&["half a li".to_owned()]).is_err());
         Ok(())
     }

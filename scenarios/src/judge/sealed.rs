@@ -12,10 +12,10 @@ use chrono::{DateTime, SecondsFormat};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value as Json;
 
-use super::Row;
+use super::recording::Row;
 
 /// Reads a file, as any reader of Parquet would.
-pub fn rows_of(file: &Path) -> Result<Vec<Row>> {
+pub(crate) fn rows_of(file: &Path) -> Result<Vec<Row>> {
     let what = || format!("read {}", file.display());
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(file).with_context(what)?);
     let reader = builder.and_then(ParquetRecordBatchReaderBuilder::build).with_context(what)?;

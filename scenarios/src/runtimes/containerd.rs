@@ -17,7 +17,7 @@ use super::cri::{
 };
 use super::daemon::{Daemon, output, unmount_below};
 use super::image::{self, PROGRAM};
-use super::{Container, Manager, Network, Place, Pod};
+use super::types::{Container, Manager, Network, Pod, Setup};
 use crate::deadline::Deadline;
 use crate::stage::netns::Namespace;
 
@@ -27,7 +27,7 @@ const NAMESPACE: &str = "shop";
 const BRIEF_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub struct Containerd {
+pub(crate) struct Containerd {
     daemon: Option<Daemon>,
     cri: Cri,
     digest: Option<String>,
@@ -39,22 +39,22 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    pub(super) fn start(place: Place<'_>) -> Result<Self> {
-        let archive = docker_archive(&place)?;
-        fs::create_dir_all(place.path("cni"))?;
-        fs::write(place.path("cni/10-pods.conflist"), network(&place.text("ipam")))?;
-        fs::write(place.path("config.toml"), config(&place))?;
-        let ns = place.ns.another()?;
-        let cri = Cri::new(&place.path("containerd.sock"))?;
+    pub(super) fn start(setup: Setup<'_>) -> Result<Self> {
+        let archive = docker_archive(&setup)?;
+        fs::create_dir_all(setup.path("cni"))?;
+        fs::write(setup.path("cni/10-pods.conflist"), network(&setup.text("ipam")))?;
+        fs::write(setup.path("config.toml"), config(&setup))?;
+        let ns = setup.ns.another()?;
+        let cri = Cri::new(&setup.path("containerd.sock"))?;
         let mut containerd = Self {
             daemon: None,
             cri,
             digest: None,
-            manager: place.manager,
+            manager: setup.manager,
             pods: std::sync::Mutex::default(),
             numbers: AtomicU32::new(1),
             ns,
-            dir: place.dir,
+            dir: setup.dir,
         };
         let mut command = Command::new("containerd");
         command.arg("--config").arg(containerd.dir.path().join("config.toml"));
@@ -206,17 +206,17 @@ impl Drop for Containerd {
 }
 
 /// Both images as an archive that containerd takes; podman makes it.
-fn docker_archive(place: &Place<'_>) -> Result<PathBuf> {
-    let root = image::archive(place.actor, place.dir.path())?;
-    let to = place.path("images.tar");
+fn docker_archive(setup: &Setup<'_>) -> Result<PathBuf> {
+    let root = image::archive(setup.actor, setup.dir.path())?;
+    let to = setup.path("images.tar");
     let storage =
         [("--root", "archive-root"), ("--runroot", "archive-run"), ("--tmpdir", "archive-tmp")];
     let podman = |arguments: &[&str]| {
         let mut command = Command::new("podman");
         for (option, name) in storage {
-            command.arg(option).arg(place.path(name));
+            command.arg(option).arg(setup.path(name));
         }
-        output(place.ns, command.args(["--storage-driver", "vfs"]).args(arguments))
+        output(setup.ns, command.args(["--storage-driver", "vfs"]).args(arguments))
     };
     let root = root.display().to_string();
     podman(&["import", &root, image::NAME])?;
@@ -228,15 +228,15 @@ fn docker_archive(place: &Place<'_>) -> Result<PathBuf> {
         ["save", "--format", "docker-archive", "--multi-image-archive", "--output", &archive];
     podman(&[&head[..], &both].concat())?;
     for (_, name) in storage {
-        unmount_below(&place.path(name));
-        let _ = fs::remove_dir_all(place.path(name));
+        unmount_below(&setup.path(name));
+        let _ = fs::remove_dir_all(setup.path(name));
     }
     Ok(to)
 }
 
-fn config(place: &Place<'_>) -> String {
-    let at = |name: &str| place.text(name);
-    let systemd = match place.manager {
+fn config(setup: &Setup<'_>) -> String {
+    let at = |name: &str| setup.text(name);
+    let systemd = match setup.manager {
         Manager::Cgroupfs => "",
         Manager::Systemd => {
             "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc]\n\

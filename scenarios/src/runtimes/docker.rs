@@ -8,37 +8,37 @@ use serde_json::Value as Json;
 
 use super::daemon::{Daemon, output, unmount_below};
 use super::image::{self, PROGRAM};
-use super::{Container, Manager, Network, Place, Pod};
+use super::types::{Container, Manager, Network, Pod, Setup};
 use crate::stage::netns::Namespace;
 
 #[derive(Debug)]
-pub struct Docker {
+pub(crate) struct Docker {
     daemon: Option<Daemon>,
     ns: Namespace,
     dir: tempfile::TempDir,
 }
 
 impl Docker {
-    pub(super) fn start(place: Place<'_>) -> Result<Self> {
+    pub(super) fn start(setup: Setup<'_>) -> Result<Self> {
         let mut command = Command::new("dockerd");
         command
             .arg("--data-root")
-            .arg(place.path("root"))
+            .arg(setup.path("root"))
             .arg("--exec-root")
-            .arg(place.path("exec"))
+            .arg(setup.path("exec"))
             .arg("--pidfile")
-            .arg(place.path("docker.pid"))
-            .args(["--host", &format!("unix://{}", place.text("docker.sock"))]);
-        if place.manager == Manager::Systemd {
+            .arg(setup.path("docker.pid"))
+            .args(["--host", &format!("unix://{}", setup.text("docker.sock"))]);
+        if setup.manager == Manager::Systemd {
             command.args(["--exec-opt", "native.cgroupdriver=systemd"]);
         }
-        let ns = place.ns.another()?;
-        let mut docker = Self { daemon: None, ns, dir: place.dir };
+        let ns = setup.ns.another()?;
+        let mut docker = Self { daemon: None, ns, dir: setup.dir };
         let log = docker.dir.path().join("docker.log");
         let daemon =
             Daemon::start(&docker.ns, command, &log, || docker.docker(&["version"]).is_ok())?;
         docker.daemon = Some(daemon);
-        let archive = image::archive(place.actor, docker.dir.path())?;
+        let archive = image::archive(setup.actor, docker.dir.path())?;
         docker.docker(&["import", &archive.display().to_string(), image::NAME])?;
         Ok(docker)
     }

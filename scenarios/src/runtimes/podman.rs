@@ -9,11 +9,11 @@ use serde_json::Value as Json;
 
 use super::daemon::{Daemon, output, unmount_below};
 use super::image::{self, PROGRAM};
-use super::{Container, Manager, Network, Place, Pod};
+use super::types::{Container, Manager, Network, Pod, Setup};
 use crate::stage::netns::Namespace;
 
 #[derive(Debug)]
-pub struct Podman {
+pub(crate) struct Podman {
     // Before the folder: it is ended first.
     _service: Daemon,
     base: Base,
@@ -48,8 +48,8 @@ impl Base {
 }
 
 impl Podman {
-    pub(super) fn start(place: Place<'_>) -> Result<Self> {
-        let (manager, runtime) = match place.manager {
+    pub(super) fn start(setup: Setup<'_>) -> Result<Self> {
+        let (manager, runtime) = match setup.manager {
             // crun refuses hosts with both versions of cgroups.
             Manager::Cgroupfs => ("cgroupfs", "runc"),
             Manager::Systemd => ("systemd", "crun"),
@@ -60,11 +60,11 @@ impl Podman {
              [engine]\nruntime=\"{runtime}\"\ncgroup_manager=\"{manager}\"\n\
              events_logger=\"file\"\n"
         );
-        fs::write(place.path("containers.conf"), text)?;
-        let socket = place.path("podman.sock");
-        let ns = place.ns.another()?;
-        let base = Base { dir: place.dir, ns };
-        let archive = image::archive(place.actor, base.dir.path())?;
+        fs::write(setup.path("containers.conf"), text)?;
+        let socket = setup.path("podman.sock");
+        let ns = setup.ns.another()?;
+        let base = Base { dir: setup.dir, ns };
+        let archive = image::archive(setup.actor, base.dir.path())?;
         let archive = archive.display().to_string();
         base.podman(&["import", &archive, image::NAME]).context("import the image")?;
         let mut command = base.command();

@@ -6,8 +6,7 @@ use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-use crate::scene::stage;
-use crate::stage::process::Named;
+use crate::stage::process::{Named, alone};
 
 /// Spins without a system call, but ends with the process that started it.
 const SPIN: &str =
@@ -25,7 +24,7 @@ impl Busy {
 
     pub fn start() -> Result<Self> {
         let allowed = sched_getaffinity(Pid::from_raw(0)).context("ask for the CPUs")?;
-        let _alone = stage();
+        let _alone = alone();
         let mut busy = Self { children: vec![] };
         for cpu in 0..CpuSet::count() {
             if !allowed.is_set(cpu)? {

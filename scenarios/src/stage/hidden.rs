@@ -116,14 +116,14 @@ fn in_tracefs<T: Send>(work: impl FnOnce(&Path) -> Result<T> + Send) -> Result<O
 
 /// An event of the trace.
 #[derive(Debug, PartialEq, Eq)]
-struct Event {
+struct TraceEvent {
     task: u32,
     text: String,
 }
 
 /// Events that their stack does not follow on the same CPU.
-fn stackless(trace: &str) -> Vec<Event> {
-    let mut waiting: BTreeMap<&str, Event> = BTreeMap::new();
+fn stackless(trace: &str) -> Vec<TraceEvent> {
+    let mut waiting: BTreeMap<&str, TraceEvent> = BTreeMap::new();
     let mut stackless = Vec::new();
     for line in trace.lines() {
         // `COMM-TASK [CPU] FLAGS TIME: EVENT: ...`; the lines of a stack begin with `=>`.
@@ -134,7 +134,7 @@ fn stackless(trace: &str) -> Vec<Event> {
         if what.ends_with("<stack trace>") {
             waiting.remove(cpu);
         } else {
-            let event = Event { task, text: line.trim().to_owned() };
+            let event = TraceEvent { task, text: line.trim().to_owned() };
             stackless.extend(waiting.insert(cpu, event));
         }
     }

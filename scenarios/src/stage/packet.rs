@@ -104,7 +104,7 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    fn of(tcp: &[u8]) -> Option<Self> {
+    fn parse(tcp: &[u8]) -> Option<Self> {
         let short = |at: usize| Some(u16::from_be_bytes(tcp.get(at..at + 2)?.try_into().ok()?));
         let long = |at: usize| Some(u32::from_be_bytes(tcp.get(at..at + 4)?.try_into().ok()?));
         Some(Self {
@@ -159,7 +159,7 @@ impl Wire {
             let packet = &packet[..length];
             // Only IPv4 sockets hear the IP header.
             let tcp = if src.is_ipv4() { after_ip_header(packet) } else { packet };
-            match Heard::of(tcp) {
+            match Heard::parse(tcp) {
                 Some(heard) if heard.goes(src, dst, flags) => return Ok(heard),
                 _ => {}
             }
@@ -236,13 +236,13 @@ mod tests {
     #[test]
     fn a_reset_is_matched_in_its_direction_only() {
         let sent = same_segment();
-        let heard = Heard::of(after_ip_header(&CAPTURED)).expect("a whole header");
+        let heard = Heard::parse(after_ip_header(&CAPTURED)).expect("a whole header");
         assert_eq!((heard.seq, heard.ack, heard.flags), (sent.seq, sent.ack, sent.flags));
         assert!(heard.goes(sent.src, sent.dst, flags::RST));
         assert!(!heard.goes(sent.dst, sent.src, flags::RST));
         assert!(!heard.goes(sent.src, sent.dst, flags::SYN));
-        assert_eq!(Heard::of(after_ip_header(&CAPTURED[..30])), None);
-        assert_eq!(Heard::of(after_ip_header(&[])), None);
+        assert_eq!(Heard::parse(after_ip_header(&CAPTURED[..30])), None);
+        assert_eq!(Heard::parse(after_ip_header(&[])), None);
     }
 
     #[test]

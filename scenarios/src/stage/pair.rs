@@ -5,13 +5,13 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt::TcpRepair};
-use socket2::{Domain, SockFilter, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, SockAddrStorage, SockFilter, SockRef, Socket, Type};
 
-use crate::scene::Scene;
+use crate::scene::{Caused, Scene};
 use crate::stage::options::{QueueSeq, RepairQueue};
 use crate::stage::proc_net::{self, State};
 
@@ -84,6 +84,20 @@ pub(crate) fn connect(scene: &Scene, listener: &TcpListener) -> Result<TcpStream
     TcpStream::connect_timeout(&listener.local_addr()?, scene.deadline.left()).context("connect")
 }
 
+/// A client at `from` asks for `closed`, and is refused.
+pub(crate) fn refused(scene: &Scene, from: IpAddr, closed: SocketAddr) -> Result<Caused> {
+    let client = Socket::new(Domain::for_address(closed), Type::STREAM, None)?;
+    // Bound first: a failed connect forgets the port that it chose itself.
+    client.bind(&SocketAddr::new(from, 0).into())?;
+    let here = client.local_addr()?.as_socket().context("own address")?;
+    match client.connect_timeout(&closed.into(), scene.deadline.left()) {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+        Err(error) => return Err(error).context("connect to a closed port"),
+        Ok(()) => bail!("port {} is open", scene.port),
+    }
+    Ok(scene.caused(closed, here))
+}
+
 /// Waits until `accept` would find a connection: a client is connected a little before the
 /// listener has its last ACK.
 pub(crate) fn await_backlog(scene: &Scene, listener: &TcpListener) -> Result<()> {
@@ -102,6 +116,16 @@ pub(crate) fn await_reset(scene: &Scene, client: &TcpStream) -> Result<()> {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Ok(()),
         _ => Err(anyhow!(error).context("awaiting the peer's reset")),
     }
+}
+
+/// `connect` with AF_UNSPEC ends the connection and keeps the socket.
+pub(crate) fn connect_to_nowhere<'s>(stream: impl Into<SockRef<'s>>) -> Result<()> {
+    let nothing = SockAddrStorage::zeroed();
+    let length = nothing.size_of();
+    // SAFETY: `length` is the storage's own size, and all zeros are a valid address of the
+    // family AF_UNSPEC, which is 0.
+    let nowhere = unsafe { SockAddr::new(nothing, length) };
+    stream.into().connect(&nowhere).context("connect to AF_UNSPEC")
 }
 
 /// Makes a reset by `close` certain: linger on, no time.

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,6 +16,14 @@ use crate::task::Actor;
 
 /// How long a process may take to start, on a busy machine.
 const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// Only one thread of this process at a time may play or start a process: between fork and
+/// exec a child shares every descriptor, and a `close` meanwhile in another thread would
+/// close nothing, so that the child would be the one that sends the reset.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A command whose kernel name (`comm`) is the caller's choice: the kernel takes it from the
 /// file's name, so the program is started through a link. `argv[0]` stays the program's own,

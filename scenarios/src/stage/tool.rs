@@ -51,7 +51,7 @@ fn command(program: &str) -> Command {
 }
 
 /// Whether there is such a program.
-pub(crate) fn installed(program: &str) -> bool {
+pub fn installed(program: &str) -> bool {
     env::split_paths(&path()).any(|folder| folder.join(program).is_file())
 }
 

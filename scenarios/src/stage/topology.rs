@@ -8,10 +8,9 @@ use anyhow::{Context, Result};
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
-use crate::cause::passive::refused;
 use crate::scene::{Caused, Scene};
 use crate::stage::netns::Namespace;
-use crate::stage::pair::{Pair, connect, listen};
+use crate::stage::pair::{Pair, connect, listen, refused};
 use crate::stage::tool::{ip, try_tool};
 
 /// The scene's interfaces. The other end is called `eth0` in both other namespaces.

@@ -6,6 +6,8 @@ mod netfilter;
 mod tcp;
 mod wire;
 
+use anyhow::{Result, anyhow};
+
 use crate::scene::Scenario;
 
 /// All of them.
@@ -13,6 +15,15 @@ pub fn scenarios() -> impl Iterator<Item = &'static Scenario> + Clone {
     [tcp::SCENARIOS, handshake::SCENARIOS, mptcp::SCENARIOS, netfilter::SCENARIOS, wire::SCENARIOS]
         .into_iter()
         .flatten()
+}
+
+impl Scenario {
+    /// The scenario of this name.
+    pub fn find(name: &str) -> Result<&'static Scenario> {
+        scenarios()
+            .find(|scenario| scenario.name == name)
+            .ok_or_else(|| anyhow!("no scenario is called {name:?}"))
+    }
 }
 
 #[cfg(test)]

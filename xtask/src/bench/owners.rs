@@ -18,7 +18,7 @@ use super::running::spawn_bpftrace;
 use super::tool::Tool;
 use super::{OwnersArgs, conditions, programs};
 use crate::{exit, print, workspace};
-use scenarios::judge::{Abilities, Doctor, Recording, Row, is_of};
+use scenarios::{Abilities, Doctor, Recording, Row, is_of};
 use scenarios::{
     Busy, Caused, Deadline, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios,
 };

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::message::{Finding, Message};
 use super::reload;
-use scenarios::containers::{self, Plan};
-use scenarios::judge::{self, Doctor};
+use scenarios::{ContainersPlan, Doctor, play_in_containers, record};
 
 /// A test by the name that `--test` gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -88,7 +87,7 @@ type Faults = Vec<String>;
 
 fn causes(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Result<Faults> {
     let names: Vec<&str> = bench.scenarios.iter().map(String::as_str).collect();
-    let played = judge::record(&bench.recorder, &bench.work.join("causes"), &names)?;
+    let played = record(&bench.recorder, &bench.work.join("causes"), &names)?;
     let column = played.judge()?;
     let faults = column.faults();
     for line in &played.recorded.said {
@@ -126,8 +125,9 @@ fn containers(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Res
     let doctor = Doctor::ask(&bench.recorder)?;
     // Emulated, a container takes seconds: the many that live for an instant are the host's test.
     let work = bench.work.join("containers");
-    let plan = Plan { brief: 5, ..Plan::whole(&bench.recorder, &bench.actor, &work) };
-    let verdict = containers::play(&plan)?;
+    let plan =
+        ContainersPlan { brief: 5, ..ContainersPlan::whole(&bench.recorder, &bench.actor, &work) };
+    let verdict = play_in_containers(&plan)?;
     let mut faults = verdict.faults.clone();
     faults.extend(verdict.unhooked.iter().map(|what| format!("not seen: {what}")));
     if doctor.owners.cgroups != "v2" {

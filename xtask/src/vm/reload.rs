@@ -11,7 +11,7 @@ use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module}
 
 use super::checks::Bench;
 use super::initrd::{MODULES, NETFILTER_ORDER};
-use scenarios::judge::{Abilities, Recording, is_of};
+use scenarios::{Abilities, Recording, is_of};
 use scenarios::{Caused, Deadline, Namespace, Outcome, Scenario, play, scenarios};
 
 /// A function of a netfilter module that the recorder must find when it comes.

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::checks::Test;
 use super::message::{Finding, Message};
 use crate::print;
-use scenarios::judge::{Balance, Cell, Column, Doctor, Verdict};
+use scenarios::{Balance, Cell, Column, Doctor, Verdict};
 
 /// Everything that is known of one kernel.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cause::bpf::{self, KernelTypes, Kind, call_kernel, code, instruction};
+use crate::cause::bpf::{self, KernelTypes, ProgramKind, call_kernel, code, instruction};
 use crate::scene::{Caused, Impossible, Scene};
 use crate::stage::pair::{Pair, await_reset};
 use crate::task::Actor;
@@ -26,7 +26,8 @@ pub(crate) fn bpf_destroy(scene: &Scene) -> Result<Caused> {
     };
     let walk = types.function("bpf_iter_tcp").context("the kernel has no iterator of sockets")?;
     let port_at = types.port_offset().context("no skc_num in struct sock_common")?;
-    let kind = Kind { prog_type: PROG_TYPE_TRACING, attach_type: TRACE_ITER, function: walk };
+    let kind =
+        ProgramKind { prog_type: PROG_TYPE_TRACING, attach_type: TRACE_ITER, function: walk };
     let instructions = instructions(destroy, port_at, scene.port);
     let program = stays_loaded(bpf::load("tcprst_destroy", &instructions, kind)?);
 

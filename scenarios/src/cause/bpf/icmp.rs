@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, bail};
 use nix::sys::socket::getsockopt;
 
-use crate::cause::bpf::{self, KernelTypes, Kind, call_helper, call_kernel, code, instruction};
+use crate::cause::bpf::{
+    self, KernelTypes, ProgramKind, call_helper, call_kernel, code, instruction,
+};
 use crate::cause::refusal::told_here;
 use crate::scene::{Caused, Impossible, Scene};
 use crate::stage::options::NetnsCookie;
@@ -28,10 +30,10 @@ pub(crate) fn icmp_bpf(scene: &Scene) -> Result<Caused> {
     let listener = listen(scene, here)?;
     let cookie = getsockopt(&listener, NetnsCookie).context("ask for the netns cookie")?;
 
-    let kind = Kind {
+    let kind = ProgramKind {
         prog_type: PROG_TYPE_CGROUP_SKB,
         attach_type: CGROUP_INET_INGRESS,
-        ..Kind::default()
+        ..ProgramKind::default()
     };
     let instructions = instructions(send, cookie, scene.port);
     let program = bpf::load("tcprst_refuse", &instructions, kind)?;

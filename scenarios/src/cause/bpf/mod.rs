@@ -157,7 +157,7 @@ pub(crate) fn call<A>(command: i32, attributes: &A) -> io::Result<OwnedFd> {
 
 /// What sort of program the instructions are.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Kind {
+pub(crate) struct ProgramKind {
     /// `enum bpf_prog_type`.
     pub(crate) prog_type: u32,
     /// `enum bpf_attach_type`, where the sort has several.
@@ -167,7 +167,7 @@ pub(crate) struct Kind {
 }
 
 /// Loads a program; what the verifier dislikes is in the error.
-pub(crate) fn load(name: &str, program: &[u64], kind: Kind) -> Result<OwnedFd> {
+pub(crate) fn load(name: &str, program: &[u64], kind: ProgramKind) -> Result<OwnedFd> {
     const LICENSE: &CStr = c"GPL";
     let mut prog_name = [0; 16];
     // The last byte stays zero, as the kernel wants it.
