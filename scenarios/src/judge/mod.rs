@@ -3,7 +3,7 @@
 //! The same judge serves the guests of `cargo xtask vm`, the host, and the tests.
 
 mod cell;
-mod judge;
+mod compare;
 mod ledger;
 mod recording;
 mod sealed;
@@ -15,11 +15,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 pub use cell::{Balance, Cell, Column, UNKNOWN, Verdict};
-pub use judge::is_of;
+pub use compare::is_of;
 pub use recording::{Abilities, Doctor, Recording, Row, Site};
 pub(crate) use sealed::rows_of;
 
-use self::judge::{Evidence, judge};
+use self::compare::{Evidence, judge};
 use self::ledger::EntryKind;
 use self::recording::Recorded;
 use crate::play::play;
@@ -90,7 +90,7 @@ impl Played {
             .iter()
             .map(|(scenario, outcome)| judge(scenario, outcome, &evidence))
             .collect();
-        let unexplained = judge::unexplained(&self.doctor);
+        let unexplained = compare::unexplained(&self.doctor);
         let expected: Vec<(EntryKind, &Caused)> = self
             .outcomes
             .iter()

@@ -310,5 +310,5 @@ fn check(row: &Row, column: &str, expected: &Json, differences: &mut Vec<String>
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
+#[path = "compare_tests.rs"]
 mod tests;
