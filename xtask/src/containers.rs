@@ -10,7 +10,7 @@ use crate::{exit, print, workspace};
 use scenarios::{BRIEF, ContainersPlan, RuntimeKind, play_in_containers};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Only this runtime; can be given several times
     #[arg(long, value_parser = runtimes())]
     runtime: Vec<RuntimeKind>,
@@ -30,7 +30,7 @@ fn runtimes() -> impl TypedValueParser<Value = RuntimeKind> {
         .try_map(|name| RuntimeKind::find(&name))
 }
 
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     exit::require_root("container runtimes and BPF programs need root")?;
     let dir = tempfile::tempdir()?;
     // This program is also what runs in the containers.

@@ -20,7 +20,7 @@ const QUESTION: &str = "select caller, cause, blame, count(*) as resets from res
                         group by caller, cause, blame order by resets desc, caller, cause";
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Folder of the recording; emptied first
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub struct Args {
     built: bool,
 }
 
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     if !args.built {
         build()?;
     }

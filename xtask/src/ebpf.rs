@@ -17,14 +17,14 @@ const TARGET: &str = "bpfel-unknown-none";
 const LLVM: &str = "22";
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Build the object and put it under ebpf/prebuilt
     Build,
     /// Build the object and compare it with the committed one, byte for byte
     Verify,
 }
 
-pub fn run(command: &Command) -> Result<()> {
+pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Build => build(),
         Command::Verify => verify(),

@@ -1,10 +1,30 @@
-//! `cargo xtask`: every developer command of tcprst.
+//! `cargo xtask`: every developer command of tcprst. A command is a module with a clap `Args` and a
+//! `run`.
+//!
+//! - `demo`, `test`: what a newcomer runs first, and what must pass
+//! - `simulate`, `containers`: cause resets, and judge what is recorded of them
+//! - `vm`: the same on other kernels; `bench`: what programs cost, beside the tools they replace
+//! - `ebpf`: builds the kernel half; `docs`: writes generated documents; `sample_data`: a recording
+//!   that was never recorded
+//! - `needs`: the one table of tools, and their installation
+//! - `exit`, `print`, `workspace`: exit codes, standard output, and where things are
+
+mod bench;
+mod containers;
+mod demo;
+mod docs;
+mod ebpf;
+mod exit;
+mod print;
+mod sample_data;
+mod simulate;
+mod vm;
+mod workspace;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use scenarios::run_actor;
-use xtask::{bench, containers, demo, docs, ebpf, exit, sample_data, simulate, vm};
 
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", about = "Developer commands of tcprst", version)]

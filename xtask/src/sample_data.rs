@@ -14,7 +14,7 @@ use crate::workspace;
 
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
-pub struct Args {
+pub(crate) struct Args {
     /// Options of tcprst-sample: `--help` lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     options: Vec<OsString>,
@@ -23,7 +23,7 @@ pub struct Args {
 /// Folder that is written where none is given.
 const OUT: &str = "sample-data";
 
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let program = build()?;
     let mut command = Command::new(&program);
     command.args(&args.options);

@@ -11,7 +11,7 @@ use crate::{exit, print};
 use scenarios::{Flood, Namespace, Outcome, allow_host_changes, flood, play, scenarios};
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The scenarios to play; all of them if none is named and no flood is asked for
     #[arg(value_name = "SCENARIO", value_parser = names())]
     scenarios: Vec<String>,
@@ -56,7 +56,7 @@ struct Played {
     outcome: Outcome,
 }
 
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     if args.list {
         return list(args.json);
     }

@@ -18,13 +18,11 @@ mod table;
 mod tool;
 mod usage;
 
-use std::num::{NonZeroU32, NonZeroU64};
-
 use anyhow::Result;
 use clap::Subcommand;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     bench: Bench,
 }
@@ -36,32 +34,12 @@ enum Bench {
     /// Measure how the cost of `summary` grows with the recording
     Scale(analyze::ScaleArgs),
     /// Compare tcprst-record with tcpdump and bpftrace on the same resets
-    Record(RecordArgs),
+    Record(record::RecordArgs),
     /// Count how often an innocent process is named, beside the task on the CPU
-    Owners(OwnersArgs),
+    Owners(owners::OwnersArgs),
 }
 
-#[derive(Debug, clap::Args)]
-struct OwnersArgs {
-    /// Resets of all kinds
-    #[arg(long, value_name = "N", default_value = "1000")]
-    resets: NonZeroU64,
-    /// Write docs/owners.md
-    #[arg(long)]
-    write_docs: bool,
-}
-
-#[derive(Debug, clap::Args)]
-struct RecordArgs {
-    /// Resets in each flood
-    #[arg(long, value_name = "N", default_value = "300000")]
-    resets: NonZeroU64,
-    /// Measure everything this often, and print medians
-    #[arg(long, value_name = "R", default_value = "3")]
-    rounds: NonZeroU32,
-}
-
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     match args.bench {
         Bench::Analyze(args) => analyze::run(&args),
         Bench::Scale(args) => analyze::run_scale(&args),

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -16,7 +17,7 @@ use serde_json::{Value as Json, json};
 
 use super::running::spawn_bpftrace;
 use super::tool::Tool;
-use super::{OwnersArgs, conditions, programs};
+use super::{conditions, programs};
 use crate::{exit, print, workspace};
 use scenarios::{Abilities, Doctor, Recording, Row, is_of};
 use scenarios::{
@@ -79,6 +80,16 @@ impl Truth {
             (_, false) => Verdict::Wrong,
         }
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OwnersArgs {
+    /// Resets of all kinds
+    #[arg(long, value_name = "N", default_value = "1000")]
+    resets: NonZeroU64,
+    /// Write docs/owners.md
+    #[arg(long)]
+    write_docs: bool,
 }
 
 pub(crate) fn run(args: &OwnersArgs) -> Result<()> {

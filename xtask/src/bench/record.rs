@@ -1,10 +1,10 @@
 //! `cargo xtask bench record`: measures round by round, prints medians.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::RecordArgs;
 use super::conditions;
 use super::hot_path;
 use super::pace::{self, Held, paced};
@@ -21,6 +21,16 @@ use scenarios::{Flood, Namespace, flood};
 const TRIAL: Duration = Duration::from_secs(3);
 /// Resets a second on a machine with a problem, but not under attack.
 const CALM: f64 = 1000.0;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecordArgs {
+    /// Resets in each flood
+    #[arg(long, value_name = "N", default_value = "300000")]
+    resets: NonZeroU64,
+    /// Measure everything this often, and print medians
+    #[arg(long, value_name = "R", default_value = "3")]
+    rounds: NonZeroU32,
+}
 
 pub(crate) fn run(args: &RecordArgs) -> Result<()> {
     exit::require_root("BPF programs, packet capture and a network namespace need root")?;

@@ -29,7 +29,7 @@ pub(crate) fn arguments(tests: &[Test], scenarios: &[String]) -> String {
     format!("tcprst.tests={} tcprst.scenarios={}", tests.join(","), scenarios.join(","))
 }
 
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let command_line = fs::read_to_string("/proc/cmdline").context("read /proc/cmdline")?;
     ensure!(
         command_line.contains("tcprst.tests="),

@@ -38,13 +38,13 @@ use self::report::Examined;
 use crate::{exit, workspace};
 use scenarios::scenarios;
 
-pub use guest::run as run_guest;
+pub(crate) use guest::run as run_guest;
 
 /// A boot with all scenarios takes a minute or two.
 const BOOT_LIMIT: u64 = 480;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The kernel lines to test, `host` for this machine's own; all of them if none is named
     #[arg(long = "kernel", value_name = "LINE", value_parser = PossibleValuesParser::new(kernels::names()))]
     kernels: Vec<String>,
@@ -72,7 +72,7 @@ pub struct Args {
     built: bool,
 }
 
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let wanted = |name: &str| args.kernels.is_empty() || args.kernels.iter().any(|k| k == name);
     if wanted(HOST) {
         exit::require_root(
