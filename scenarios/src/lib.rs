@@ -42,5 +42,5 @@ pub use stage::flood::{ClosedDoor, FLOOD_PORT, Flood, flood};
 pub use stage::hidden::unhidden;
 pub use stage::netns::{Namespace, SCENE_COMM};
 pub use stage::sysctl::allow_host_changes;
-pub use stage::tool::installed;
+pub use stage::tool::{MissingTool, installed};
 pub use table::scenarios;

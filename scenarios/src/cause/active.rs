@@ -19,6 +19,7 @@ use crate::stage::pair::{
 };
 use crate::stage::proc_net::{State, state_of};
 use crate::stage::process::{Victim, await_success};
+use crate::stage::tool::require;
 use crate::task::Actor;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -170,6 +171,7 @@ fn die_of_silence(scene: &Scene, pair: Pair, probes: TcpKeepalive) -> Result<Cau
 }
 
 pub(crate) fn ss_kill(scene: &Scene) -> Result<Caused> {
+    require("ss")?;
     let pair = Pair::open(scene, V4)?;
     let operator = kill_by_ss(scene, &[])?;
     await_reset(scene, &pair.client)?;
@@ -177,6 +179,8 @@ pub(crate) fn ss_kill(scene: &Scene) -> Result<Caused> {
 }
 
 pub(crate) fn ss_kill_listener(scene: &Scene) -> Result<Caused> {
+    // Without it the listener's end would cause another reset.
+    require("ss")?;
     let listener = listen(scene, V4)?;
     let server_addr = listener.local_addr()?;
     let client = connect(scene, &listener)?;

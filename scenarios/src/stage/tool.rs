@@ -1,4 +1,4 @@
-//! Root's tools, told what to do on their standard input.
+//! Programs that scenarios run, most of them with a script on their standard input.
 
 use std::env;
 use std::io::{ErrorKind, Write};
@@ -6,19 +6,38 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Starts `program`, gives it `script` to read, and returns what it complained of, none if it
-/// succeeded. It acts in the calling thread's network namespace.
+/// A program that a scenario runs is not installed on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is not installed")]
+pub struct MissingTool(pub String);
+
+/// Fails with [`MissingTool`] unless `program` is installed: for scenarios that must not begin
+/// without it.
+pub(crate) fn require(program: &str) -> Result<()> {
+    if !installed(program) {
+        bail!(MissingTool(program.to_owned()));
+    }
+    Ok(())
+}
+
+/// Starts `program`, gives it `script` to read, and returns its complaint, none if it succeeded. It
+/// acts in the calling thread's network namespace.
 pub(crate) fn try_tool(program: &str, args: &[&str], script: &str) -> Result<Option<String>> {
-    let mut child = command(program)
+    let started = command(program)
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("start {program}"))?;
+        .spawn();
+    let mut child = match started {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            bail!(MissingTool(program.to_owned()))
+        }
+        started => started.with_context(|| format!("start {program}"))?,
+    };
     if let Some(mut input) = child.stdin.take() {
         match input.write_all(script.as_bytes()) {
-            // It has ended without reading; its status and its complaint say why.
+            // It has ended without reading: its status and its complaint say why.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             written => written.with_context(|| format!("write to {program}"))?,
         }
@@ -72,5 +91,13 @@ mod tests {
         assert_eq!(complaint.as_deref(), Some("sh: exit status: 3: no"));
         assert_eq!(try_tool("sh", &["-s"], "exit 0")?, None);
         Ok(())
+    }
+
+    #[test]
+    fn a_missing_program_is_an_error_of_its_own() {
+        let error = try_tool("tcprst-no-such-program", &[], "").expect_err("it is missing");
+        assert!(error.is::<MissingTool>(), "{error:#}");
+        let error = require("tcprst-no-such-program").expect_err("it is missing");
+        assert_eq!(error.to_string(), "tcprst-no-such-program is not installed");
     }
 }
