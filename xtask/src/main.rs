@@ -7,7 +7,8 @@
 //! - `ebpf`: builds the kernel half; `docs`: writes generated documents; `sample_data`: a recording
 //!   that was never recorded
 //! - `needs`: the one table of tools, and their installation
-//! - `exit`, `print`, `workspace`: exit codes, standard output, and where things are
+//! - `exit`, `print`, `steps`, `workspace`: exit codes, standard output, progress, and where things
+//!   are
 
 mod bench;
 mod containers;
@@ -18,6 +19,7 @@ mod exit;
 mod print;
 mod sample_data;
 mod simulate;
+mod steps;
 mod vm;
 mod workspace;
 

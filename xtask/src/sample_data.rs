@@ -3,7 +3,6 @@
 //! The recorder's package makes it (`tcprst-sample`): this one must build where the recorder does
 //! not, because it builds what the recorder loads into the kernel.
 
-use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,11 +39,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
 /// Builds the program, together with all others: features that are unified for one package alone
 /// would build its dependencies again.
 pub(crate) fn build() -> Result<PathBuf> {
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(workspace::root())
-        .args(["build", "--release", "--locked", "--bin", "tcprst-sample"])
-        .status()
-        .context("cannot run cargo")?;
+    let mut cargo = workspace::cargo("build");
+    let status = cargo.args(["--bin", "tcprst-sample"]).status().context("cannot run cargo")?;
     ensure!(status.success(), "tcprst-sample does not build");
     let program = workspace::bin_dir().join("tcprst-sample");
     ensure!(program.exists(), "{} is missing after the build", program.display());

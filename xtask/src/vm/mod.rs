@@ -19,7 +19,6 @@ use std::env;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{self, Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -116,11 +115,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 /// Only the recorder: this program runs already.
 fn build() -> Result<()> {
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(workspace::root())
-        .args(["build", "--release", "--locked", "--bin", "tcprst-record"])
-        .status()
-        .context("cannot run cargo")?;
+    let mut cargo = workspace::cargo("build");
+    let status = cargo.args(["--bin", "tcprst-record"]).status().context("cannot run cargo")?;
     ensure!(status.success(), "the recorder does not build");
     Ok(())
 }
