@@ -10,6 +10,7 @@
 //! - `exit`, `print`, `steps`, `workspace`: exit codes, standard output, progress, and where things
 //!   are
 
+mod apt;
 mod bench;
 mod containers;
 mod demo;

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::apt;
 use super::fetch::Kernel;
+use crate::apt;
 
 /// The suite of the system, which is that of its kernel.
 const SUITE: &str = "trixie";

@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::apt::{KernelPackages, Suite};
 use super::kernels::Line;
+use crate::apt::{KernelPackages, Suite};
 use crate::workspace;
 
 /// An unpacked kernel.

@@ -1,7 +1,6 @@
 //! `cargo xtask vm`: the same tests on the newest kernel of each line, in guests of qemu, and on
 //! the host itself.
 
-mod apt;
 mod boot;
 mod checks;
 mod disk;
