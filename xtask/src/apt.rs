@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// The package that depends on a suite's newest cloud kernel.
 const NEWEST: &str = "linux-image-cloud-amd64";
-/// Packages that `.ci/install` installs, for messages.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// What signs Debian's archive.
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A package of exactly one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +81,14 @@ impl Suite {
         })
     }
 
+    /// The versions of a package that the suite has, newest first.
+    pub(crate) fn versions(&self, package: &str) -> Result<Vec<String>> {
+        let mut madison = self.apt("apt-cache");
+        let listed = output(madison.args(["madison", package]))
+            .with_context(|| format!("versions of {package} in {}", self.name))?;
+        Ok(listed.lines().filter_map(version_in).collect())
+    }
+
     /// Downloads packages into `dir` and returns the archives.
     pub(crate) fn download(&self, packages: &[Package], dir: &Path) -> Result<Vec<PathBuf>> {
         let mut download = self.apt("apt-get");
@@ -99,6 +107,11 @@ impl Suite {
     }
 }
 
+/// The second column of a line of `apt-cache madison`.
+fn version_in(line: &str) -> Option<String> {
+    line.split('|').nth(1).map(|version| version.trim().to_owned())
+}
+
 /// Where this machine has its own Debian packages from.
 #[derive(Debug, Default)]
 struct Mirrors {
@@ -109,7 +122,7 @@ struct Mirrors {
 fn mirrors() -> Result<Mirrors> {
     let mut targets = Command::new("apt-get");
     targets.args(["indextargets", "--format", "$(REPO_URI)", "Identifier: Packages"]);
-    Ok(choose_mirrors(&output(&mut targets).context("which mirror does this machine use?")?))
+    Ok(choose_mirrors(&output(&mut targets).context("ask apt for this machine's mirror")?))
 }
 
 /// The mirror of Debian's own packages.
@@ -236,6 +249,13 @@ mod tests {
             ]
         );
         Ok(())
+    }
+
+    #[test]
+    fn a_version_is_read_from_the_list() {
+        let line = "  rust-src | 1.95.0+dfsg1-1 | http://mirror.example/debian sid/main amd64";
+        assert_eq!(version_in(line).as_deref(), Some("1.95.0+dfsg1-1"));
+        assert_eq!(version_in(""), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::needs::{self, User};
 use crate::{exit, print, workspace};
 use scenarios::{BRIEF, ContainersPlan, RuntimeKind, play_in_containers};
 
@@ -32,6 +33,7 @@ fn runtimes() -> impl TypedValueParser<Value = RuntimeKind> {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     exit::require_root("container runtimes and BPF programs need root")?;
+    needs::provide(User::Containers)?;
     let dir = tempfile::tempdir()?;
     // This program is also what runs in the containers.
     let me = env::current_exe().context("cannot find this program")?;

@@ -6,7 +6,7 @@
 //! - `vm`: the same on other kernels; `bench`: what programs cost, beside the tools they replace
 //! - `ebpf`: builds the kernel half; `docs`: writes generated documents; `sample_data`: a recording
 //!   that was never recorded
-//! - `needs`: the one table of tools, and their installation
+//! - `needs`: the one table of tools, and their installation; `apt`: questions to Debian's archive
 //! - `exit`, `print`, `steps`, `workspace`: exit codes, standard output, progress, and where things
 //!   are
 
@@ -17,10 +17,12 @@ mod demo;
 mod docs;
 mod ebpf;
 mod exit;
+mod needs;
 mod print;
 mod sample_data;
 mod simulate;
 mod steps;
+mod test;
 mod vm;
 mod workspace;
 
@@ -53,6 +55,8 @@ enum Command {
     SampleData(sample_data::Args),
     /// Cause real TCP resets in a network namespace of its own
     Simulate(simulate::Args),
+    /// Run all tests, after installing what they need (as root, on Debian and Ubuntu)
+    Test(test::Args),
     /// Test on the newest kernel of each line, in guests of qemu, and on the host
     Vm(vm::Args),
     /// What `vm` runs inside its guests
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Command::Ebpf(command) => ebpf::run(&command),
         Command::SampleData(args) => sample_data::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Test(args) => test::run(args),
         Command::Vm(args) => vm::run(args),
         Command::Guest => vm::run_guest(),
         Command::Actor { steps } => run_actor(steps),

@@ -1,20 +1,20 @@
 //! `xtask ebpf build|verify`: the kernel half from its sources.
 
+mod toolchain;
+
 use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::needs::{self, LLVM};
 use crate::workspace;
 
 /// Where the built object is committed.
 const PREBUILT: &str = "ebpf/prebuilt/tcprst.bpf.o";
 const TARGET: &str = "bpfel-unknown-none";
-/// bpf-linker and the LLVM tools must be of the LLVM that this rustc is built with.
-const LLVM: &str = "22";
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -58,20 +58,9 @@ fn verify() -> Result<()> {
 }
 
 fn compile() -> Result<Vec<u8>> {
+    toolchain::provide()?;
     let root = workspace::root();
-    let sysroot =
-        PathBuf::from(output(process::Command::new("rustc").args(["--print", "sysroot"]))?);
-    let rust_src = sysroot.join("lib/rustlib/src/rust");
-    ensure!(
-        rust_src.join("library/core").is_dir(),
-        "the standard library's source is missing ({}): run `rustup component add rust-src`, \
-         or see CONTRIBUTING.md",
-        rust_src.display()
-    );
-    output(process::Command::new("bpf-linker").arg("--version")).context(
-        "bpf-linker is missing: see CONTRIBUTING.md for the one command that installs it",
-    )?;
-
+    let rust_src = toolchain::rust_source()?;
     let target_dir = workspace::target_dir().join("ebpf");
     // Nothing of this machine may be in the object: two builds in two folders are alike.
     let mut flags = vec!["-Cdebuginfo=2".to_owned(), "-Clink-arg=--btf".to_owned()];
@@ -82,7 +71,7 @@ fn compile() -> Result<Vec<u8>> {
         (rust_src.clone(), "/rust-src"),
     ];
     // Sources of dependencies lie in a folder that is named after the registry they came from.
-    let sources = canonical(&cargo_home()?).join("registry/src");
+    let sources = canonical(&toolchain::cargo_home()?).join("registry/src");
     if let Ok(registries) = fs::read_dir(&sources) {
         remaps.extend(registries.flatten().map(|registry| (registry.path(), "/cargo")));
     }
@@ -96,6 +85,7 @@ fn compile() -> Result<Vec<u8>> {
         .arg(&target_dir)
         // Building `core` is still an unstable option, and the only one that we need.
         .env("RUSTC_BOOTSTRAP", "1")
+        .env("PATH", toolchain::path()?)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .status()
         .context("cannot run cargo")?;
@@ -128,25 +118,10 @@ fn without_hash(symbol: &str) -> Option<String> {
     Some(format!("_R{before}C{after}"))
 }
 
-fn cargo_home() -> Result<PathBuf> {
-    if let Some(home) = env::var_os("CARGO_HOME") {
-        return Ok(home.into());
-    }
-    let home = env::var_os("HOME").context("neither CARGO_HOME nor HOME is set")?;
-    Ok(Path::new(&home).join(".cargo"))
-}
-
 /// A tool of the LLVM that rustc is built with.
-fn llvm_tool(tool: &str) -> Result<OsString> {
-    let prefix = env::var("LLVM_PREFIX").unwrap_or_else(|_| format!("/usr/lib/llvm-{LLVM}"));
-    let in_prefix = Path::new(&prefix).join(format!("bin/llvm-{tool}"));
-    if in_prefix.exists() {
-        return Ok(in_prefix.into());
-    }
-    let name = format!("llvm-{tool}-{LLVM}");
-    output(process::Command::new(&name).arg("--version"))
-        .with_context(|| format!("{name} is missing: install the package llvm-{LLVM}"))?;
-    Ok(name.into())
+fn llvm_tool(tool: &str) -> Result<PathBuf> {
+    needs::llvm_tool(tool)
+        .with_context(|| format!("llvm-{tool} is missing: install the package llvm-{LLVM}"))
 }
 
 /// Standard output of a command that must succeed.

@@ -33,6 +33,7 @@ use self::checks::{Bench, Test};
 use self::fetch::Kernel;
 use self::kernels::{HOST, LINES, SYSTEM};
 use self::report::Examined;
+use crate::needs::{self, User};
 use crate::{exit, workspace};
 use scenarios::scenarios;
 
@@ -77,6 +78,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
             "recording on the host needs root: without it, name the guests by --kernel",
         )?;
     }
+    let lines: Vec<_> = LINES.iter().filter(|line| wanted(line.name)).collect();
+    needs::provide(if lines.is_empty() { User::VmHost } else { User::Vm })?;
     if !args.built {
         build()?;
     }
@@ -84,7 +87,6 @@ pub(crate) fn run(args: Args) -> Result<()> {
         [] => Test::value_variants().to_vec(),
         tests => tests.to_vec(),
     };
-    let lines: Vec<_> = LINES.iter().filter(|line| wanted(line.name)).collect();
     let has_system = lines.iter().any(|line| line.name == SYSTEM);
     ensure!(
         has_system || !tests.iter().all(|test| test.wants_system()),
