@@ -110,7 +110,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A reset that `src` sent to `dst`, which is no task's act.
+    /// A reset that `src` sent to `dst`, which is not the act of a task.
     pub(crate) fn caused(&self, src: SocketAddr, dst: SocketAddr) -> Caused {
         Caused {
             scenario: self.name.to_owned(),

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use scenarios::{BRIEF, ContainersPlan, RuntimeKind, play_in_containers};
 
 use crate::needs::{self, User};
 use crate::{exit, print, workspace};
-use scenarios::{BRIEF, ContainersPlan, RuntimeKind, play_in_containers};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

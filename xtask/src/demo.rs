@@ -130,7 +130,7 @@ fn record_as_root(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A program that lies beside this one, as Cargo puts them.
+/// A program in the folder of this one, where Cargo puts both.
 fn program(name: &str) -> Result<PathBuf> {
     let program = workspace::bin_dir().join(name);
     ensure!(program.exists(), "{} is missing: run `cargo build --release`", program.display());

@@ -6,15 +6,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use scenarios::{Scenario, Seen, scenarios};
 use tcprst_schema::TAXONOMY_VERSION;
 use tcprst_schema::cause::{Answered, AnyOf, Blame, CAUSES, Cause, Proof, Socket};
 
 use crate::{print, workspace};
-use scenarios::{Scenario, Seen, scenarios};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Write nothing, and fail where a document is not what the tables give
+    /// Write nothing, and fail where a document differs from the tables
     #[arg(long)]
     check: bool,
 }
@@ -24,7 +24,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let text = causes();
     if args.check {
         let found = fs::read_to_string(&path).unwrap_or_default();
-        ensure!(found == text, "{} is old: run `cargo xtask docs`", path.display());
+        ensure!(found == text, "{} is out of date: run `cargo xtask docs`", path.display());
         return Ok(());
     }
     fs::create_dir_all(path.parent().unwrap_or(&path))
@@ -53,7 +53,7 @@ pub(crate) fn causes() -> String {
     );
     let _ = writeln!(text, "| cause | blame | what happened | scenarios |\n|---|---|---|---|");
     for cause in CAUSES {
-        let names: Vec<&str> = of(cause).map(|scenario| scenario.name).collect();
+        let names: Vec<&str> = scenarios_of(cause).map(|scenario| scenario.name).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let _ = writeln!(
             text,
@@ -68,11 +68,11 @@ pub(crate) fn causes() -> String {
     text
 }
 
-fn of(cause: &Cause) -> impl Iterator<Item = &'static Scenario> {
+fn scenarios_of(cause: &Cause) -> impl Iterator<Item = &'static Scenario> {
     scenarios().filter(move |scenario| scenario.expect.cause == cause.name)
 }
 
-/// Causes that need the kernel's reason, and so are not told apart before 6.10.
+/// Causes that need the kernel's reason, and so cannot be distinguished before 6.10.
 fn merged() -> String {
     let needs_reason = |proof: &Proof| {
         let evidence = !proof.sk_state.is_empty()
@@ -112,7 +112,7 @@ fn section(text: &mut String, cause: &Cause) {
     for proof in cause.proofs {
         let _ = writeln!(text, "- {}", proof_text(proof));
     }
-    for scenario in of(cause) {
+    for scenario in scenarios_of(cause) {
         let silent = scenario.expect.seen == Seen::Nothing;
         let note = if silent { " (nothing is sent)" } else { "" };
         let _ = writeln!(text, "- Scenario `{}`: {}{note}", scenario.name, scenario.about);

@@ -9,7 +9,7 @@ use nix::unistd::Uid;
 const FAILED: u8 = 1;
 const NOT_PERMITTED: u8 = 3;
 
-/// The command needs rights that this process has not.
+/// The command needs rights that this process does not have.
 #[derive(Debug)]
 pub(crate) struct NotPermitted(&'static str);
 
@@ -29,7 +29,7 @@ pub(crate) fn require_root(why: &'static str) -> Result<()> {
     Ok(())
 }
 
-/// Says on stderr what went wrong, if anything did, and chooses the exit code.
+/// Prints the error on stderr, if there is one, and chooses the exit code.
 pub(crate) fn code(done: Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,9 +3,9 @@
 //!
 //! - `demo`, `test`: what a newcomer runs first, and what must pass
 //! - `simulate`, `containers`: cause resets, and judge what is recorded of them
-//! - `vm`: the same on other kernels; `bench`: what programs cost, beside the tools they replace
-//! - `ebpf`: builds the kernel half; `docs`: writes generated documents; `sample_data`: a recording
-//!   that was never recorded
+//! - `vm`: the same on other kernels; `bench`: what the programs cost, compared with other tools
+//! - `ebpf`: builds the kernel half; `docs`: writes generated documents; `sample_data`: writes a
+//!   made-up recording
 //! - `needs`: the one table of tools, and their installation; `apt`: questions to Debian's archive
 //! - `exit`, `print`, `steps`, `workspace`: exit codes, standard output, progress, and where things
 //!   are
@@ -40,20 +40,20 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What the recorder costs, beside the tools that it replaces
+    /// Measure the cost of the recorder and the speed of the analyzer, compared with other tools
     Bench(bench::Args),
-    /// Reset in real containers of podman, docker and containerd, and judge what is recorded
+    /// Cause resets in real containers of podman, docker and containerd, and check their rows
     Containers(containers::Args),
-    /// Build the programs, record real resets and print who caused them: start here
+    /// Build the programs, record real resets and print who caused them: start with this
     Demo(demo::Args),
     /// Write the documents that are generated from tables
     Docs(docs::Args),
-    /// The kernel half: build it, or prove that the committed object is what the sources give
+    /// Build the kernel half, or prove that the committed object is built from its sources
     #[command(subcommand)]
     Ebpf(ebpf::Command),
-    /// Write a realistic, reproducible recording of any size, by the recorder's own writer
+    /// Write a realistic, reproducible recording of any size with the recorder's own writer
     SampleData(sample_data::Args),
-    /// Cause real TCP resets in a network namespace of its own
+    /// Cause real TCP resets in a new network namespace
     Simulate(simulate::Args),
     /// Run all tests, after installing what they need (as root, on Debian and Ubuntu)
     Test(test::Args),

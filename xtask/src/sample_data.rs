@@ -1,4 +1,4 @@
-//! `cargo xtask sample-data`: a recording that nobody recorded, by the recorder's own writer.
+//! `cargo xtask sample-data`: a made-up recording, written by the recorder's own writer.
 //!
 //! The recorder's package makes it (`tcprst-sample`): this one must build where the recorder does
 //! not, because it builds what the recorder loads into the kernel.

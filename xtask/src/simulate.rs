@@ -4,11 +4,11 @@ use std::num::NonZeroU64;
 
 use anyhow::Result;
 use clap::builder::PossibleValuesParser;
+use scenarios::{Flood, Namespace, Outcome, allow_host_changes, flood, play, scenarios};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::{exit, print};
-use scenarios::{Flood, Namespace, Outcome, allow_host_changes, flood, play, scenarios};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -18,11 +18,11 @@ pub(crate) struct Args {
     /// Print one JSON object instead of a table
     #[arg(long)]
     json: bool,
-    /// Also play those that change limits of the whole host for moments, in which others'
-    /// connections may be reset too
+    /// Also play the scenarios that change limits of the whole host for moments; connections of
+    /// other programs may be reset in these moments
     #[arg(long)]
     whole_host: bool,
-    /// List the scenarios and what is to be expected of them, and play none
+    /// List the scenarios with the expected rows, and play none
     #[arg(long)]
     list: bool,
     /// Cause this many resets from a closed port, as fast as possible
@@ -60,7 +60,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if args.list {
         return list(args.json);
     }
-    exit::require_root("a network namespace of one's own needs root")?;
+    exit::require_root("a new network namespace needs root")?;
     if args.whole_host {
         allow_host_changes();
     }
@@ -139,7 +139,7 @@ fn print_table(report: &Report) -> Result<()> {
     }
     if let Some(flood) = &report.flood {
         print::line(&format!(
-            "flood: {} resets of {} asked for in {:.3} s, {:.0} a second",
+            "flood: {} of {} requested resets in {:.3} s, {:.0} per second",
             flood.resets,
             flood.requested,
             flood.elapsed.as_secs_f64(),

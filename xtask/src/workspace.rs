@@ -24,7 +24,7 @@ pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Folder of the release binaries, where this one lies too: there is one profile for all.
+/// Folder of the release binaries, this one among them: all have one profile.
 pub(crate) fn bin_dir() -> PathBuf {
     let me = env::current_exe().unwrap_or_default();
     me.parent().unwrap_or(Path::new(".")).to_owned()
@@ -35,7 +35,9 @@ pub(crate) fn cache_dir() -> Result<PathBuf> {
     let cache = match (env::var_os("XDG_CACHE_HOME"), env::var_os("HOME")) {
         (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
         (_, Some(home)) => PathBuf::from(home).join(".cache"),
-        _ => bail!("neither XDG_CACHE_HOME nor HOME is set: say where the cache is"),
+        _ => bail!(
+            "neither XDG_CACHE_HOME nor HOME is set: set one of them to the folder of the cache"
+        ),
     };
     Ok(cache.join("tcprst"))
 }

@@ -1,4 +1,4 @@
-//! Resets that one's own side decides on: `tcp_send_active_reset`.
+//! Resets that this side decides to send: `tcp_send_active_reset`.
 
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown};

@@ -1,4 +1,4 @@
-//! Resets that a firewall sends: `nf_send_reset`, `nf_send_reset6` and their like.
+//! Resets that a firewall sends: `nf_send_reset`, `nf_send_reset6`, `nf_reject_skb_*`.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

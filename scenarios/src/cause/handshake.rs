@@ -120,7 +120,7 @@ fn client_at(scene: &Scene) -> Result<(Socket, SocketAddr)> {
     Ok((client, here))
 }
 
-/// Sends a SYN; nobody will answer it as it should be.
+/// Sends a SYN that gets no proper answer.
 fn connect_in_vain(client: &Socket, to: SocketAddr) -> Result<()> {
     match client.connect(&to.into()) {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(()),
@@ -172,6 +172,6 @@ pub(crate) fn md5_mismatch(scene: &Scene) -> Result<Caused> {
     connect_in_vain(&client, at)?;
     scene.deadline.until("the wrong signature", || Ok(proc_net::extended(FAILED)? > failed))?;
     ensure!(proc_net::out_rsts()? == resets, "the kernel reset what it should have ignored");
-    ensure!(client.take_error()?.is_none(), "the client was told something");
+    ensure!(client.take_error()?.is_none(), "the client got an error");
     Ok(scene.caused(at, here))
 }

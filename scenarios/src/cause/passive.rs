@@ -40,7 +40,7 @@ fn stale_flow(scene: &Scene, ip: IpAddr) -> Result<Caused> {
 
 /// A segment of no connection, to the scenario's port.
 fn stray(scene: &Scene, ip: IpAddr, flags: u8, data: &'static [u8]) -> Result<Caused> {
-    // Nobody is there: the reset must not meet a socket.
+    // No socket has this port: the reset must not meet one.
     const FROM: u16 = 20999;
     let (from, to) = (SocketAddr::new(ip, FROM), SocketAddr::new(ip, scene.port));
     let stray = Segment { seq: 1000, ack: 2000, data, ..Segment::new(from, to, flags) };

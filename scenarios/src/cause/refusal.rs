@@ -13,18 +13,18 @@ use crate::stage::topology::{Family, Topology};
 
 pub(crate) fn icmp_reject_iptables(scene: &Scene) -> Result<Caused> {
     let _rule = IptablesRule::reject(Family::V4, "INPUT", scene.port, "")?;
-    told_here(scene, Ipv4Addr::LOCALHOST.into())
+    refused_by_icmp_here(scene, Ipv4Addr::LOCALHOST.into())
 }
 
 pub(crate) fn icmp_reject_nft_v6(scene: &Scene) -> Result<Caused> {
     let chain = NftChain { family: "ip6", hook: "input" };
     let _rule = NftRule::add(chain, scene.port, "reject")?;
-    told_here(scene, Ipv6Addr::LOCALHOST.into())
+    refused_by_icmp_here(scene, Ipv6Addr::LOCALHOST.into())
 }
 
 /// A client here asks for the port of the scene, and is refused by ICMP.
-pub(crate) fn told_here(scene: &Scene, ip: IpAddr) -> Result<Caused> {
-    told(scene, ip, SocketAddr::new(ip, scene.port), libc::ECONNREFUSED)
+pub(crate) fn refused_by_icmp_here(scene: &Scene, ip: IpAddr) -> Result<Caused> {
+    refused_by_icmp(scene, ip, SocketAddr::new(ip, scene.port), libc::ECONNREFUSED)
 }
 
 pub(crate) fn icmp_unreachable_route(scene: &Scene) -> Result<Caused> {
@@ -40,7 +40,9 @@ fn no_route(scene: &Scene, family: Family, errno: i32) -> Result<Caused> {
     let topology = Topology::routed(scene)?;
     let server = topology.server_ip(family);
     let _route = DeadEnd::new(server)?;
-    topology.as_client(family, |here| told(scene, here, SocketAddr::new(server, scene.port), errno))
+    topology.as_client(family, |here| {
+        refused_by_icmp(scene, here, SocketAddr::new(server, scene.port), errno)
+    })
 }
 
 /// An `unreachable` route; deleted when dropped, since it belongs to no interface.
@@ -61,14 +63,14 @@ impl Drop for DeadEnd {
     }
 }
 
-/// A client at `from` asks for `to`, and is told `errno` by an ICMP error.
-fn told(scene: &Scene, from: IpAddr, to: SocketAddr, errno: i32) -> Result<Caused> {
+/// A client at `from` asks for `to`, and gets `errno` by an ICMP error.
+fn refused_by_icmp(scene: &Scene, from: IpAddr, to: SocketAddr, errno: i32) -> Result<Caused> {
     let client = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
     client.bind(&SocketAddr::new(from, 0).into())?;
     let here = client.local_addr()?.as_socket().context("own address")?;
-    // A blocking connect() would ask again after a second, and be told twice: the error comes
+    // A blocking connect() would ask again after a second, and be refused twice: the error comes
     // while connect() still has the socket locked, and such an error ends nothing (it is the
-    // socket's "soft error"). SO_ERROR tells it all the same.
+    // socket's "soft error"). SO_ERROR returns it all the same.
     client.set_nonblocking(true)?;
     match client.connect(&to.into()) {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}

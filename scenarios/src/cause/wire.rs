@@ -41,7 +41,7 @@ pub(crate) fn received_linger0(scene: &Scene) -> Result<Caused> {
     linger_zero(&pair.server)?;
     drop(pair.server);
     await_reset(scene, &pair.client)?;
-    // What is awaited is the client's side of it, and that is no task's act.
+    // The expected row is the client's side, which is not the act of a task.
     Ok(scene.caused(pair.server_addr, pair.client_addr))
 }
 

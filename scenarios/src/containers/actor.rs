@@ -22,7 +22,8 @@ pub fn run_actor(steps: Vec<String>) -> Result<()> {
     let mut listener = None;
     let mut stream: Option<TcpStream> = None;
     while let Some(step) = steps.next() {
-        let mut argument = || steps.next().with_context(|| format!("{step} of what?"));
+        let mut argument =
+            || steps.next().with_context(|| format!("the step {step} needs an argument"));
         let connection = || stream.as_ref().context("no connection");
         match step.as_str() {
             "listen" => {
@@ -52,11 +53,11 @@ pub fn run_actor(steps: Vec<String>) -> Result<()> {
             "shutdown" => connection()?.shutdown(Shutdown::Write)?,
             "close" => stream = None,
             "sleep" => thread::sleep(Duration::from_millis(argument()?.parse()?)),
-            // SIGTERM ends nobody who is process 1: whoever started it kills it.
+            // SIGTERM does not end process 1: the runtime kills it.
             "pause" => loop {
                 thread::park();
             },
-            other => bail!("no step is called {other:?}"),
+            other => bail!("unknown step {other:?}"),
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::runtimes::{Container, Pod, RuntimeKind};
 /// The row of one reset.
 #[derive(Clone, Debug)]
 pub(super) struct Expected {
-    /// With the cause it tells the row from all others.
+    /// Port and cause together identify the row.
     pub(super) port: u16,
     pub(super) cause: &'static str,
     /// The site that must have a hook for it to be recorded at all.
@@ -33,7 +33,7 @@ const OWNER: [&str; 10] = [
 const PEER: [&str; 3] = ["dst_container_name", "dst_k8s_namespace", "dst_k8s_pod"];
 
 impl Expected {
-    /// Nobody on either side.
+    /// No container on either side.
     pub(super) fn nobody(port: u16, cause: &'static str) -> Self {
         let columns = OWNER.iter().chain(&PEER).map(|column| (*column, Json::Null)).collect();
         Self { port, cause, site: None, columns }
@@ -60,7 +60,7 @@ impl Expected {
         expected
     }
 
-    /// One of the pod's containers, nobody knows which.
+    /// One of the pod's containers, unknown which.
     pub(super) fn for_pod(port: u16, cause: &'static str, kind: RuntimeKind, pod: &Pod) -> Self {
         let mut expected = Self::nobody(port, cause);
         expected.set("runtime", json!(kind.name()));

@@ -54,7 +54,7 @@ impl ContainersPlan {
 /// Plays the scenes in every runtime, one after the other.
 pub fn play_in_containers(plan: &ContainersPlan) -> Result<ContainersVerdict> {
     let mut verdict = ContainersVerdict::default();
-    let mut told = 0;
+    let mut reported = 0;
     for kind in &plan.runtimes {
         let ns = Namespace::new()?;
         // In the namespace of the daemon, so that the host of this test is not the machine's.
@@ -72,8 +72,8 @@ pub fn play_in_containers(plan: &ContainersPlan) -> Result<ContainersVerdict> {
         }
         session.judge(&mut verdict)?;
         // At once: in an emulated machine the others take minutes.
-        verdict.faults.iter().skip(told).for_each(|fault| eprintln!("WRONG {fault}"));
-        told = verdict.faults.len();
+        verdict.faults.iter().skip(reported).for_each(|fault| eprintln!("WRONG {fault}"));
+        reported = verdict.faults.len();
     }
     Ok(verdict)
 }

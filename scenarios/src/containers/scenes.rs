@@ -20,7 +20,7 @@ use crate::stage::pair;
 /// Starting a container and a step of it, in an emulated machine too.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A scene; it takes ports from `port` on, ten at the most.
+/// A scene; it uses up to ten ports, from `port` on.
 pub(super) struct ContainerScene {
     pub(super) name: &'static str,
     pub(super) port: u16,
@@ -231,7 +231,7 @@ fn reject(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     Ok(vec![expected.through("nf_send_reset")])
 }
 
-/// The container lives in the host's network: its sockets tell, its ports do not.
+/// The container lives in the host's network: its sockets prove whose they are, its ports do not.
 fn host_network(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let (port, closed) = (stage.port, stage.port + 1);
     let steps = ["listen", &port.to_string(), "accept", "read", "linger0", "close", "pause"];
@@ -245,7 +245,7 @@ fn host_network(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     ])
 }
 
-/// Two containers share a namespace: a socket tells which, a port only the pod.
+/// Two containers share a namespace: a socket proves the container, a port only the pod.
 fn pod(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let (port, closed) = (stage.port, stage.port + 1);
     let pod = stage.runtime.pod(&stage.name("pod"))?;
@@ -253,15 +253,15 @@ fn pod(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
     let steps = ["listen", &port.to_string(), "accept", "read", "linger0", "close", "pause"];
     let one = stage.run("one", &network, &steps)?;
     await_listener(&one, port)?;
-    // From beside it, over loopback.
-    let beside = ["connect", &format!("127.0.0.1:{port}"), "write", "read", "refused"];
+    // From the other container, over loopback.
+    let neighbour = ["connect", &format!("127.0.0.1:{port}"), "write", "read", "refused"];
     let closed_address = format!("127.0.0.1:{closed}");
-    let steps = [&beside[..], &[&closed_address, "pause"]].concat();
+    let steps = [&neighbour[..], &[&closed_address, "pause"]].concat();
     let other = stage.run("two", &network, &steps)?;
     await_sleep(&other)?;
     let by_socket = stage.expected(port, "app_linger0", &one, "socket");
     Ok(match stage.kind() {
-        // Docker's are no relatives: nobody knows whose the port would have been.
+        // Docker's containers are not related: the port could be of either.
         RuntimeKind::Docker => vec![by_socket, Expected::nobody(closed, "closed_port")],
         kind => vec![
             by_socket.towards_pod(&pod),

@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Each brief container has one row: its name tells which.
+/// Each brief container has one row, which is found by its name.
 fn count(rows: &[Row], runtime: &str, names: &[String]) -> Briefs {
     let is_brief = |row: &&Row| row.get("src_port") == Some(&json!(BRIEF_PORT));
     let is_owned = |row: &&Row| {

@@ -18,7 +18,7 @@ const TASK: [&str; 7] = ["pid", "tid", "uid", "gid", "comm", "mntns_id", "cgroup
 pub(crate) struct Evidence<'a> {
     /// Of the namespace that the scenarios played in.
     pub netns_id: u64,
-    /// 0 where the kernel does not tell it.
+    /// 0 where the kernel does not give it.
     pub netns_cookie: u64,
     /// Of the actors.
     pub mntns_id: u64,
@@ -256,7 +256,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// The actor where a task acted; nobody where none did, whoever was on the CPU.
+    /// The actor where a task acted; null where none did, whatever task was on the CPU.
     fn check_task(
         &self,
         row: &Row,
@@ -295,7 +295,9 @@ impl<'a> Evidence<'a> {
         match (found.is_null(), is_owner) {
             (true, _) if has_socket => differences.push("socket_pid is null".to_owned()),
             (true, _) | (false, true) => {}
-            (false, false) => differences.push(format!("socket_pid is {found}, an innocent's")),
+            (false, false) => {
+                differences.push(format!("socket_pid is {found}, an innocent process"))
+            }
         }
         // None of them is in a container.
         check(row, "container_id", &Json::Null, differences);

@@ -235,7 +235,7 @@ fn a_site_without_a_hook_is_for_the_ledger() {
     assert!(
         differences(verdict(&scenario, &doctor, &[closed_port()], &unknown)).contains("recorded")
     );
-    // Nobody can tell that a packet is crafted where a firewall's cannot be seen.
+    // A packet cannot be proven to be crafted where a firewall's resets are not seen.
     let by_hand = verdict(&seen_as(Seen::Crafted), &doctor, &[], &unknown);
     assert!(matches!(by_hand, Verdict::Unhooked(_)), "{by_hand:?}");
     // The sender's row is not the receiver's.
@@ -302,11 +302,11 @@ fn the_ledger_balances_or_says_why_not() {
     assert!(why(even(), &[]).contains("crafted 1 from 127.0.0.1:21011"));
     assert!(why(even()[..2].to_vec(), &[]).contains("3 seen"));
     assert!(why(vec![], &[]).contains("nothing was seen"));
-    // One of the recorded never reached the wire: even, but nobody expects that.
+    // One of the recorded resets never reached the wire: even, but not expected.
     let mut unsent = even();
     unsent[1].count = 3;
     unsent.push(entry(EntryKind::Unsent, &raw));
-    assert!(why(unsent.clone(), &expected).starts_with("nobody should have unsent"));
+    assert!(why(unsent.clone(), &expected).starts_with("unexpected: unsent"));
     for kind in [EntryKind::Dropped, EntryKind::Lost, EntryKind::Overflow] {
         let mut incomplete = even();
         incomplete.push(total(kind, 1));

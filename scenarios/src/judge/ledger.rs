@@ -103,7 +103,7 @@ pub(super) fn balance(ledger: Option<&[Entry]>, expected: &[(EntryKind, &Caused)
         let is_expected =
             expected.iter().any(|(wanted, caused)| *wanted == entry.entry && entry.is_of(caused));
         if !is_expected {
-            why.push(format!("nobody should have {}", entry.text()));
+            why.push(format!("unexpected: {}", entry.text()));
         }
     }
     if why.is_empty() { Balance::Even } else { Balance::Uneven(why) }

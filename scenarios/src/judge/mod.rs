@@ -1,4 +1,4 @@
-//! Scenario against record: plays scenarios while `tcprst-record` runs, and judges each.
+//! Compares scenarios with their record: plays scenarios while `tcprst-record` runs, and judges each.
 //!
 //! The same judge serves the guests of `cargo xtask vm`, the host, and the tests.
 
@@ -29,7 +29,7 @@ use crate::stage::netns::Namespace;
 use crate::stage::sysctl::allow_host_changes;
 use crate::table::scenarios;
 
-/// What was played and what was recorded meanwhile.
+/// The scenarios that were played, and what was recorded during them.
 #[derive(Debug)]
 pub struct Played {
     pub ns: Namespace,

@@ -128,7 +128,7 @@ impl Recording {
         Self::start_with(recorder, out, Some(ns), &flags)
     }
 
-    /// The same with options of one's own, and where no namespace is given, on the host.
+    /// The same with other options, on the host where no namespace is given.
     pub fn start_with(
         recorder: &Path,
         out: &Path,
@@ -179,7 +179,7 @@ impl Recording {
         self.err.lock().iter().any(|line| line.contains(what))
     }
 
-    /// How many lines it has said on stderr.
+    /// The lines on stderr so far.
     pub fn said(&self) -> Vec<String> {
         self.err.lock().clone()
     }
@@ -230,7 +230,7 @@ fn parse(lines: &[String]) -> Result<(Vec<Row>, Vec<Entry>)> {
     Ok((rows, ledger))
 }
 
-/// The lines of a pipe, read as they come, so that nobody waits for us.
+/// The lines of a pipe, read as they come, so that the writer never waits.
 #[derive(Debug)]
 struct Lines {
     read: Arc<Mutex<Vec<String>>>,
@@ -258,7 +258,7 @@ impl Lines {
     fn all(&mut self) -> Result<Vec<String>> {
         if let Some(reader) = self.reader.take() {
             let done = reader.join().map_err(|_| anyhow!("a reader panicked"))?;
-            done.context("read what the recorder says")?;
+            done.context("read the output of the recorder")?;
         }
         Ok(self.lock().clone())
     }

@@ -261,7 +261,7 @@ fn config(setup: &Setup<'_>) -> String {
     )
 }
 
-/// A bridge without address translation: nobody leaves.
+/// A bridge without address translation: its packets stay on this machine.
 fn network(ipam: &str) -> String {
     format!(
         r#"{{"cniVersion":"0.4.0","name":"pods","plugins":[{{"type":"bridge","bridge":"pods0",

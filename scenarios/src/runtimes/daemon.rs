@@ -82,7 +82,7 @@ pub(crate) fn output(ns: &Namespace, command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
 }
 
-/// Tells once a second what is left of a folder's mounts: containers that were killed leave theirs.
+/// Unmounts all that is mounted below a folder: killed containers leave their mounts.
 pub(crate) fn unmount_below(folder: &Path) {
     for _ in 0..5 {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();

@@ -60,8 +60,8 @@ impl Runtime {
         }
     }
 
-    /// A pod without containers. Docker knows none: there it is a container that only holds the
-    /// namespace, and of which the others are no relatives.
+    /// A pod without containers. Docker has no pods: there it is a container that only holds the
+    /// namespace, and the others are not related to it.
     pub(crate) fn pod(&self, name: &str) -> Result<Pod> {
         match self {
             Runtime::Podman(podman) => podman.pod(name),

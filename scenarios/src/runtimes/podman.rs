@@ -112,7 +112,7 @@ impl Podman {
                 Network::Own | Network::Host => None,
             },
             pod_container: None,
-            // Only of a pod it is told.
+            // Podman reports it for pods only.
             is_host_network: matches!(network, Network::Pod(_)).then_some(false),
             address,
             pid: found["State"]["Pid"].as_u64().context("a pid")?.try_into()?,

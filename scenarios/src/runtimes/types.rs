@@ -25,7 +25,7 @@ impl RuntimeKind {
     /// The runtime of this name.
     pub fn find(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        found.with_context(|| format!("no runtime is called {name:?}"))
+        found.with_context(|| format!("unknown runtime {name:?}"))
     }
 
     pub fn name(self) -> &'static str {

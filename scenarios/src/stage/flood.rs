@@ -18,7 +18,7 @@ pub const FLOOD_PORT: u16 = 21999;
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Flood {
     pub requested: u64,
-    /// The growth of the namespace's `OutRsts`, in which nobody else should be at work.
+    /// The growth of the namespace's `OutRsts`; nothing else should send resets there.
     pub resets: u64,
     pub threads: u64,
     #[serde(rename = "elapsed_seconds", serialize_with = "as_seconds")]

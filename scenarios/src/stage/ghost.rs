@@ -1,4 +1,4 @@
-//! A peer of whom only its segments are there.
+//! A peer that consists only of its segments.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,7 +13,7 @@ use crate::stage::pair::go_deaf;
 pub(crate) const FIRST: u32 = 1000;
 
 /// Speaks by hand-made segments from an address where the kernel answers nothing: a deaf
-/// listener has it. Without that the kernel would reset whoever answers the ghost.
+/// listener has it. Without that the kernel would answer replies to the ghost with resets.
 #[derive(Debug)]
 pub(crate) struct Ghost {
     addr: SocketAddr,

@@ -3,7 +3,7 @@
 //! There are hosts whose kernel runs no BPF program while a thread of process 1 is on the CPU, and
 //! does not count it as a miss either. A timer goes off over whatever runs: of 8,880 resets that
 //! keepalive timers sent on such a 6.18, six fell on threads of process 1, and those six and no
-//! other had no row. A stock kernel has no such rule. Tests cannot help it, but they can tell by
+//! other had no row. A stock kernel has no such rule. Tests cannot help it, but they can see it in
 //! the kernel's own trace events: those are written over such a thread too, without the stack
 //! that was asked for. The idle task's may lack it as well, so both must hold.
 
@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 6;
 /// What our programs are attached to on such a kernel.
 const EVENTS: [&str; 2] = ["tcp_send_reset", "tcp_receive_reset"];
 
-/// Runs `attempt`, and runs it again as long as one of the machine's resets meanwhile was hidden
+/// Runs `attempt`, and runs it again as long as one of the machine's resets during it was hidden
 /// from programs. What is returned had its chance to be recorded whole.
 pub fn unhidden<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 0..ATTEMPTS {
@@ -39,7 +39,9 @@ pub fn unhidden<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
             hidden.join("; ")
         );
     }
-    bail!("{ATTEMPTS} times in a row this kernel hid a reset from programs: is process 1 so busy?")
+    bail!(
+        "this kernel hid a reset from BPF programs {ATTEMPTS} times in a row, because process 1 was on the CPU: run the test on a less busy machine"
+    )
 }
 
 /// Trace events of resets, in a buffer of their own.
@@ -49,7 +51,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// `None` where the kernel has no such events, and so no way to tell.
+    /// `None` where the kernel has no such events, so that nothing is known.
     fn start() -> Result<Option<Self>> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -95,7 +97,7 @@ impl Drop for Watch {
     }
 }
 
-/// Runs `work` on a mount of tracefs that nobody else sees; `None` where the kernel has none.
+/// Runs `work` on a mount of tracefs that no other process sees; `None` where the kernel has none.
 fn in_tracefs<T: Send>(work: impl FnOnce(&Path) -> Result<T> + Send) -> Result<Option<T>> {
     on_own_thread(|| {
         let nothing = None::<&str>;

@@ -1,4 +1,4 @@
-//! A network namespace of its own, with nothing in it but loopback.
+//! A new network namespace, with nothing in it but loopback.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -38,7 +38,7 @@ impl Namespace {
             loopback_up().context("bring loopback up")?;
             let probe = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             let cookie = match getsockopt(&probe, NetnsCookie) {
-                // Before 5.14 the kernel does not tell.
+                // Before 5.14 the kernel does not give it.
                 Err(Errno::ENOPROTOOPT) => 0,
                 cookie => cookie.context("ask for the netns cookie")?,
             };
@@ -51,7 +51,7 @@ impl Namespace {
         self.inode
     }
 
-    /// The kernel's number of the namespace, unique since boot; 0 where it does not tell.
+    /// The kernel's number of the namespace, unique since boot; 0 where it does not give it.
     pub fn cookie(&self) -> u64 {
         self.cookie
     }
@@ -74,7 +74,7 @@ impl Namespace {
         })
     }
 
-    /// Moves the calling thread into the namespace, for good: only for threads of one's own.
+    /// Moves the calling thread into the namespace and leaves it there: only for threads made for it.
     pub fn enter(&self) -> Result<()> {
         setns(&self.handle, CloneFlags::CLONE_NEWNET).context("enter the network namespace")
     }
@@ -112,7 +112,7 @@ fn loopback_up() -> Result<()> {
     request.extend(LENGTH.to_ne_bytes());
     request.extend(RTM_NEWLINK.to_ne_bytes());
     request.extend(FLAGS.to_ne_bytes());
-    request.extend([0; 8]); // sequence and sender: nobody else talks on this socket
+    request.extend([0; 8]); // sequence and sender: this socket has one user
     request.extend([0; 4]); // family, padding, device type: any
     request.extend(LOOPBACK_INDEX.to_ne_bytes());
     request.extend(UP.to_ne_bytes()); // the flags

@@ -30,7 +30,7 @@ pub(crate) struct Segment<'b> {
     pub(crate) ack: u32,
     pub(crate) flags: u8,
     pub(crate) window: u16,
-    /// Padded to four bytes by whoever writes them.
+    /// The author pads them to four bytes.
     pub(crate) options: &'b [u8],
     pub(crate) data: &'b [u8],
 }
@@ -124,7 +124,7 @@ impl Heard {
 }
 
 /// A raw socket: it sends hand-made segments, and hears each TCP packet that comes in in the
-/// namespace, whoever it is for.
+/// namespace, whatever its destination.
 #[derive(Debug)]
 pub(crate) struct Wire(Socket);
 
@@ -180,7 +180,7 @@ pub(crate) fn send(segment: &Segment<'_>) -> Result<()> {
 /// Sends `segment` as it is, from whatever IPv4 address it claims to come.
 pub(crate) fn send_spoofed(segment: &Segment<'_>) -> Result<()> {
     let (IpAddr::V4(src), IpAddr::V4(dst)) = (segment.src.ip(), segment.dst.ip()) else {
-        bail!("only IPv4 can be sent with a header of one's own");
+        bail!("only IPv4 packets can be sent with their own header");
     };
     let Wire(raw) = Wire::open(segment.dst.ip())?;
     raw.set_header_included_v4(true).context("set IP_HDRINCL")?;

@@ -67,7 +67,7 @@ pub(crate) fn listen(scene: &Scene, ip: IpAddr) -> Result<TcpListener> {
     listen_with(scene, ip, 8)
 }
 
-/// The same with a backlog of one's own choice.
+/// The same with a given backlog.
 pub(crate) fn listen_with(scene: &Scene, ip: IpAddr, backlog: i32) -> Result<TcpListener> {
     let addr = SocketAddr::new(ip, scene.port);
     let listener = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;

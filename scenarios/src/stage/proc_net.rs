@@ -65,7 +65,7 @@ fn find_timer(table: &str, local: u16, remote: u16) -> Option<Duration> {
     })
 }
 
-/// Ports alone tell a scenario's sockets apart: all are on loopback.
+/// Ports alone identify a scenario's sockets: all are on loopback.
 fn find_state(table: &str, local: u16, remote: u16) -> Option<State> {
     table.lines().skip(1).find_map(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);

@@ -18,7 +18,7 @@ use crate::task::Actor;
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// Only one thread of this process at a time may play or start a process: between fork and
-/// exec a child shares every descriptor, and a `close` meanwhile in another thread would
+/// exec a child shares every descriptor, and a `close` in another thread at that time would
 /// close nothing, so that the child would be the one that sends the reset.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());

@@ -47,7 +47,7 @@ impl NftRule {
 
 impl Drop for NftRule {
     fn drop(&mut self) {
-        // There is nobody to tell, and it ends with the namespace in any case.
+        // An error cannot be returned, and the rule ends with the namespace in any case.
         let _ = tool("nft", &["-f", "-"], &format!("delete table {} {TABLE}\n", self.family));
     }
 }
@@ -105,7 +105,7 @@ impl IptablesRule {
 
 impl Drop for IptablesRule {
     fn drop(&mut self) {
-        // There is nobody to tell, and it ends with the namespace in any case.
+        // An error cannot be returned, and the rule ends with the namespace in any case.
         let _ = iptables(self.program, "-D", &self.rule);
     }
 }

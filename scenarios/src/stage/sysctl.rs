@@ -36,14 +36,13 @@ impl Sysctl {
 
 impl Drop for Sysctl {
     fn drop(&mut self) {
-        // The namespace is a scenario's own: an error costs nobody else anything.
+        // The namespace belongs to the scenario: an error has no effect on others.
         let _ = self.change(self.before.trim_end());
     }
 }
 
-/// The whole host's limit of orphans, below every number of them: whoever closes a connection
-/// meanwhile that cannot end at once is told that there are too many orphans. The limit that
-/// was comes back when this is dropped, also by a panic; only SIGKILL can leave it behind.
+/// The whole host's limit of orphans, below every number of them: while it is set, a program that closes a connection that
+/// cannot end at once has too many orphans. The earlier limit comes back when this is dropped, also by a panic; only SIGKILL can leave it behind.
 #[derive(Debug)]
 pub(crate) struct NoOrphans {
     /// Locked, or two runs at a time would take the other's limit for the host's.
@@ -54,8 +53,8 @@ pub(crate) struct NoOrphans {
 /// Whether scenarios may change what belongs to the whole host.
 static HOST_MAY_CHANGE: AtomicBool = AtomicBool::new(false);
 
-/// Lets scenarios lower a limit of the whole host for moments, in which strangers' connections
-/// may be reset too. Without this they are impossible: not for machines that others use.
+/// Lets scenarios lower a limit of the whole host for moments, in which connections of other
+/// programs may be reset too. Without this they are impossible. Not for machines that others use.
 pub fn allow_host_changes() {
     HOST_MAY_CHANGE.store(true, Ordering::Relaxed);
 }

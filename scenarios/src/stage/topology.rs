@@ -99,7 +99,7 @@ impl Topology {
     }
 
     /// A cable from here to each of the others; our ends are up and set up by `commands`.
-    /// No end gets an address by itself, so that none talks (to routers) unasked.
+    /// No end gets an address by itself, so that none sends packets (to routers) by itself.
     fn middle(&self, commands: &str) -> Result<()> {
         let cable = |ours: &str, theirs: &Namespace| {
             format!(
@@ -112,9 +112,9 @@ impl Topology {
         ip(&format!("{client}{server}{commands}"))
     }
 
-    /// The others' ends of the cables. They must come up after ours: whoever is first gets its
-    /// carrier, and is told at once to start; the kernel takes up to a second to tell the
-    /// second, which can send all the same. A bridge waits for being told.
+    /// The others' ends of the cables. They must come up after ours: the first gets
+    /// its carrier and is notified at once; the kernel takes up to a second to notify the second,
+    /// which can send all the same. A bridge waits for the notification.
     fn ends(&self, scene: &Scene, client: &str, server: &str) -> Result<()> {
         let up = |(v4, v6): (Ipv4Addr, Ipv6Addr), routes: &str| {
             ip(&format!(
@@ -170,8 +170,8 @@ impl Topology {
 
 impl Drop for Topology {
     fn drop(&mut self) {
-        // The namespaces take their ends of the cables along, but not at once. Errors are of
-        // no interest here: whatever is not there need not be deleted.
+        // The namespaces take their ends of the cables along, but not at once. Errors do
+        // not matter here: a link that does not exist need not be deleted.
         let _ = try_tool(
             "ip",
             &["-force", "-batch", "-"],

@@ -22,7 +22,7 @@ impl Scenario {
     pub fn find(name: &str) -> Result<&'static Scenario> {
         scenarios()
             .find(|scenario| scenario.name == name)
-            .ok_or_else(|| anyhow!("no scenario is called {name:?}"))
+            .ok_or_else(|| anyhow!("unknown scenario {name:?}"))
     }
 }
 

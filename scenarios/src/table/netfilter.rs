@@ -1,4 +1,4 @@
-//! Resets that firewall rules send: `nf_send_reset` and its like.
+//! Resets that firewall rules send: `nf_send_reset`, `nf_send_reset6`, `nf_reject_skb_*`.
 
 use crate::cause::firewall::{
     br_netfilter, ip6tables_forward, ip6tables_input, iptables_forward, iptables_input,

@@ -1,4 +1,4 @@
-//! What is no RST of this kernel: ICMP refusals, crafted and forwarded packets, the receiver's end.
+//! Packets that are not a RST of this kernel: ICMP refusals, crafted and forwarded packets, the receiver's end.
 
 use crate::cause::bpf::icmp::icmp_bpf;
 use crate::cause::refusal::{
@@ -14,7 +14,7 @@ use crate::scene::{Expect, Scenario, Seen};
 const ICMP: Expect = Expect {
     seen: Seen::Icmp,
     callee: "__icmp_send",
-    // nf_send_unreach ends with a jump, and so is no frame where that is optimised.
+    // nf_send_unreach ends with a jump, and so it is not in the stack where that is optimised.
     caller: &["nf_send_unreach", "reject_tg"],
     reason: None,
     sk_state: None,

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what the recorder costs, beside the tools that it replaces, and how fast the
-//! analyzer is, beside DuckDB.
+//! `cargo xtask bench`: the cost of the recorder compared with the tools that it replaces, and the
+//! speed of the analyzer compared with DuckDB.
 //!
 //! Every number is measured in the same run, on the same machine, with the same resets.
 //! Timings are printed and never asserted; only "nothing on the hot path" can fail.
@@ -37,7 +37,7 @@ enum Bench {
     Scale(analyze::ScaleArgs),
     /// Compare tcprst-record with tcpdump and bpftrace on the same resets
     Record(record::RecordArgs),
-    /// Count how often an innocent process is named, beside the task on the CPU
+    /// Count how often an innocent process is named, and how often the task on the CPU is one
     Owners(owners::OwnersArgs),
 }
 

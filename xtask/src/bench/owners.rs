@@ -1,5 +1,5 @@
 //! `cargo xtask bench owners`: how often an innocent process is named, by tcprst-record and by
-//! whoever takes the task on the CPU for the owner (`bpf_get_current_pid_tgid` and its like), on
+//! tools that take the task on the CPU for the owner (`bpf_get_current_pid_tgid`), on
 //! the same resets, while every CPU is busy with something else.
 
 use std::collections::BTreeMap;
@@ -13,13 +13,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use scenarios::{Abilities, Doctor, Recording, Row, is_of};
 use serde_json::{Value as Json, json};
 
 use super::running::spawn_bpftrace;
 use super::tool::Tool;
 use super::{conditions, programs};
 use crate::{exit, print, workspace};
-use scenarios::{Abilities, Doctor, Recording, Row, is_of};
 use scenarios::{
     Busy, Caused, Deadline, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios,
 };
@@ -177,7 +177,7 @@ fn tabulate(ns: &Namespace, truths: &[Truth], rows: &[Row], current: &[Sighting]
         let mut found = rows.iter().filter(|row| is_of(row, &truth.caused)).filter(here);
         let Some(row) = found.next() else { continue };
         let counts = by_cause.entry(truth.scenario.expect.cause).or_default();
-        let verdict = of_row(truth, row);
+        let verdict = verdict_on(truth, row);
         if verdict == Verdict::Wrong {
             eprintln!("{}: an innocent is named: {row:?}", truth.scenario.name);
         }
@@ -205,7 +205,7 @@ fn tabulate(ns: &Namespace, truths: &[Truth], rows: &[Row], current: &[Sighting]
 }
 
 /// Every process and container that a row names must be right.
-fn of_row(truth: &Truth, row: &Row) -> Verdict {
+fn verdict_on(truth: &Truth, row: &Row) -> Verdict {
     let number = |column: &str| {
         row.get(column).and_then(Json::as_u64).and_then(|number| u32::try_from(number).ok())
     };
@@ -294,9 +294,9 @@ impl Current {
                     fs::read_to_string(dir.join("current.stderr"))?
                 );
             }
-            let before = programs::of_process(current.child.id())?;
+            let before = programs::for_process(current.child.id())?;
             thread::sleep(Duration::from_millis(300));
-            let after = programs::of_process(current.child.id())?;
+            let after = programs::for_process(current.child.id())?;
             Ok(!before.is_empty() && before.keys().eq(after.keys()))
         })?;
         Ok(current)

@@ -4,18 +4,18 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use anyhow::Result;
+use scenarios::{Flood, Namespace, flood};
 
 use super::conditions;
 use super::hot_path;
 use super::pace::{self, Held, paced};
 use super::programs::{self, RunStatistics};
-use super::running::{Outcome, Running};
+use super::running::{Running, Tally};
 use super::stats::median;
 use super::table::{Row, render};
 use super::tool::Tool;
 use super::usage;
 use crate::{exit, print};
-use scenarios::{Flood, Namespace, flood};
 
 /// How long a pace must hold.
 const TRIAL: Duration = Duration::from_secs(3);
@@ -99,7 +99,7 @@ struct Round {
 struct Measured {
     flood: Cost,
     added: Cost,
-    outcome: Outcome,
+    outcome: Tally,
     kernel: Option<Kernel>,
     /// With `--socket-owner=off`.
     kernel_without_owner: Option<Kernel>,
@@ -117,7 +117,7 @@ struct Cost {
 }
 
 impl Cost {
-    fn of_flood(ns: &Namespace, resets: u64) -> Result<Self> {
+    fn from_flood(ns: &Namespace, resets: u64) -> Result<Self> {
         let before = usage::own()?;
         let Flood { resets, elapsed, .. } = flood(ns, resets, 1)?;
         let cpu = usage::own()? - before;
@@ -156,7 +156,7 @@ impl Kernel {
         let mut running = Running::start(tool, ns)?;
         let statistics = RunStatistics::enable()?;
         let resets = flood(ns, resets, 1)?.resets;
-        let programs = programs::of_process(running.pid())?;
+        let programs = programs::for_process(running.pid())?;
         drop(statistics);
         running.stop(ns)?;
         let each = |only: Option<&str>| {
@@ -173,13 +173,13 @@ impl Round {
     fn measure(ns: &Namespace, resets: u64) -> Result<Self> {
         // Sockets, caches and the CPU's clock settle.
         flood(ns, resets / 10, 1)?;
-        let mut bare = vec![Cost::of_flood(ns, resets)?];
+        let mut bare = vec![Cost::from_flood(ns, resets)?];
         let mut floods = Vec::new();
         for tool in Tool::ALL {
             let mut running = Running::start(tool, ns)?;
-            let cost = Cost::of_flood(ns, resets)?;
+            let cost = Cost::from_flood(ns, resets)?;
             floods.push((tool, cost, running.stop(ns)?));
-            bare.push(Cost::of_flood(ns, resets)?);
+            bare.push(Cost::from_flood(ns, resets)?);
         }
         let ceiling = median(bare.iter().map(|cost| cost.per_second())).unwrap_or(CALM);
         let mut tools = Vec::new();
@@ -217,7 +217,7 @@ fn held(tool: Tool, ns: &Namespace, ceiling: f64) -> Result<Held> {
 }
 
 /// CPU microseconds of the tool for each reset at an everyday pace. While it runs, so that
-/// starting and ending it, which are no matter of resets, do not weigh on so few.
+/// the CPU time of its start and end is left out, which would distort so few resets.
 fn calm(tool: Tool, ns: &Namespace) -> Result<f64> {
     let mut running = Running::start(tool, ns)?;
     let before = usage::total_of(running.pid())?;

@@ -48,12 +48,12 @@ fn verify() -> Result<()> {
         fs::read(&committed).with_context(|| format!("cannot read {}", committed.display()))?;
     ensure!(
         object == expected,
-        "{PREBUILT} is not what the sources give ({} bytes committed, {} built): \
+        "{PREBUILT} differs from the object that the sources give ({} bytes committed, {} built): \
          run `cargo xtask ebpf build` and commit it",
         expected.len(),
         object.len()
     );
-    eprintln!("xtask: {PREBUILT} is what the sources give, {} bytes", object.len());
+    eprintln!("xtask: {PREBUILT} is exactly what the sources give, {} bytes", object.len());
     Ok(())
 }
 

@@ -9,11 +9,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use scenarios::{ContainersPlan, Doctor, play_in_containers, record};
 use serde::{Deserialize, Serialize};
 
 use super::message::{Finding, Message};
 use super::reload;
-use scenarios::{ContainersPlan, Doctor, play_in_containers, record};
 
 /// A test by the name that `--test` gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ use scenarios::{ContainersPlan, Doctor, play_in_containers, record};
 pub(crate) enum Test {
     /// Every scenario is recorded once with its cause, and the ledger balances
     Causes,
-    /// doctor tells of every site
+    /// doctor reports every site
     Doctor,
     /// Without BTF: exit code 4 and one line
     NoBtf,
@@ -62,7 +62,7 @@ pub(crate) struct Bench {
     pub(crate) scenarios: Vec<String>,
 }
 
-/// Runs a test and tells `tell` what came of it.
+/// Runs a test and gives its result to `tell`.
 pub(crate) fn run(
     test: Test,
     bench: &Bench,

@@ -1,5 +1,5 @@
 //! A whole Debian system for a guest: systemd is its first process, cgroups are v2 alone, and
-//! container runtimes are installed. Made once for each kernel, kept beside the kernels.
+//! container runtimes are installed. Made once for each kernel and kept with the kernels.
 
 use std::fs;
 use std::os::unix::fs::symlink;

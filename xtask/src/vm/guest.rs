@@ -33,7 +33,7 @@ pub(crate) fn run() -> Result<()> {
     let command_line = fs::read_to_string("/proc/cmdline").context("read /proc/cmdline")?;
     ensure!(
         command_line.contains("tcprst.tests="),
-        "this is for the guests of `cargo xtask vm`, and this machine is none"
+        "this command is for the guests of `cargo xtask vm`, and this machine is not one"
     );
     let tests: Vec<Test> = list(&command_line, "tcprst.tests")
         .filter_map(|name| Test::from_str(name, false).ok())
@@ -85,7 +85,7 @@ fn leave() -> Result<()> {
              options(nomem, nostack, preserves_flags));
     }
     thread::sleep(Duration::from_secs(10));
-    bail!("qemu goes on")
+    bail!("qemu did not end")
 }
 
 #[cfg(not(target_arch = "x86_64"))]

@@ -27,6 +27,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use nix::sys::utsname::uname;
+use scenarios::scenarios;
 
 use self::boot::Guest;
 use self::checks::{Bench, Test};
@@ -35,7 +36,6 @@ use self::kernels::{HOST, LINES, SYSTEM};
 use self::report::Examined;
 use crate::needs::{self, User};
 use crate::{exit, workspace};
-use scenarios::scenarios;
 
 pub(crate) use guest::run as run_guest;
 
@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let wanted = |name: &str| args.kernels.is_empty() || args.kernels.iter().any(|k| k == name);
     if wanted(HOST) {
         exit::require_root(
-            "recording on the host needs root: without it, name the guests by --kernel",
+            "recording on the host needs root: without root, name the guests with --kernel",
         )?;
     }
     let lines: Vec<_> = LINES.iter().filter(|line| wanted(line.name)).collect();
@@ -229,7 +229,7 @@ impl Lab {
     fn examine_guest(&self, kernel: &Kernel) -> Result<Examined> {
         let work = self.work.path().join(kernel.line);
         fs::create_dir_all(work.join("depmod"))?;
-        let modules = modules::of(kernel, &work.join("depmod"))?;
+        let modules = modules::choose(kernel, &work.join("depmod"))?;
         let mut examined = Examined::new(kernel.line, &kernel.release, Some(&kernel.version));
         examined.absent = modules.absent.clone();
         let initrd = work.join("initrd");
@@ -289,7 +289,7 @@ impl Lab {
         for test in tests {
             ensure!(
                 examined.finding(*test).is_some(),
-                "{name}: no word on the test {}. The end of its console:\n{}",
+                "{name}: no result of the test {}. The end of its console:\n{}",
                 test.name(),
                 guest.tail()
             );

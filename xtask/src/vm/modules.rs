@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::fetch::Kernel;
 
-/// What scenarios need beside netfilter: `ss -K`, devices, packet sockets, and TCP-MD5 where the
+/// What scenarios need besides netfilter: `ss -K`, devices, packet sockets, and TCP-MD5 where the
 /// kernel asks its crypto layer. What a kernel has not is said; what is built in is fine.
 const BASE: &[&str] = &[
     "inet_diag",
@@ -80,8 +80,8 @@ pub(crate) struct Module {
 }
 
 /// Which modules to load, by depmod's own account. `work` is an empty folder.
-pub(crate) fn of(kernel: &Kernel, work: &Path) -> Result<Modules> {
-    // depmod writes beside the modules; the cache is left as it was unpacked.
+pub(crate) fn choose(kernel: &Kernel, work: &Path) -> Result<Modules> {
+    // depmod writes into the folder of the modules; the cache stays as it was unpacked.
     let folder = work.join("lib/modules").join(&kernel.release);
     fs::create_dir_all(&folder)?;
     for entry in fs::read_dir(&kernel.modules)? {

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use scenarios::{Balance, Cell, Column, Doctor, Verdict};
 
 use super::checks::Test;
 use super::message::{Finding, Message};
 use crate::print;
-use scenarios::{Balance, Cell, Column, Doctor, Verdict};
 
 /// Everything that is known of one kernel.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ pub(crate) fn played(kernels: &[Examined]) -> Vec<&str> {
     })
 }
 
-/// One or two words for a cell; what they stand for is told below the table.
+/// One or two words for a cell; a legend below the table explains them.
 pub(crate) fn short(cell: &Cell) -> &'static str {
     match cell.verdict {
         Verdict::Ok => "ok",

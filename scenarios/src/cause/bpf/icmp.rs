@@ -12,7 +12,7 @@ use nix::sys::socket::getsockopt;
 use crate::cause::bpf::{
     self, KernelTypes, ProgramKind, call_helper, call_kernel, code, instruction,
 };
-use crate::cause::refusal::told_here;
+use crate::cause::refusal::refused_by_icmp_here;
 use crate::scene::{Caused, Impossible, Scene};
 use crate::stage::options::NetnsCookie;
 use crate::stage::pair::listen;
@@ -40,7 +40,7 @@ pub(crate) fn icmp_bpf(scene: &Scene) -> Result<Caused> {
     let cgroup = own_cgroup()?;
     let _link = bpf::link(&program, cgroup.as_raw_fd(), CGROUP_INET_INGRESS)?;
     stays_loaded(program);
-    told_here(scene, here)
+    refused_by_icmp_here(scene, here)
 }
 
 /// Keeps the program, not its link, for as long as this process runs: the name of its frame in

@@ -22,7 +22,7 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    fn of(self, mode: Mode) -> u32 {
+    fn count(self, mode: Mode) -> u32 {
         match mode {
             Mode::InProcess => self.warm,
             Mode::InProcessCold => self.cold,
@@ -121,7 +121,7 @@ pub(crate) fn run(
         duck_session.run(&sql)?;
         for mode in MODES {
             let mut times = [Vec::new(), Vec::new()];
-            for _ in 0..rounds.of(mode) {
+            for _ in 0..rounds.count(mode) {
                 // In turns, so that what else the machine does hits both.
                 for side in 0..2 {
                     if mode.is_cold() {

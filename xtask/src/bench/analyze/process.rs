@@ -62,7 +62,7 @@ pub(crate) struct PageCache {
 const DROP: &str = "/proc/sys/vm/drop_caches";
 
 impl PageCache {
-    pub(crate) fn of(data: &Path) -> Result<Self> {
+    pub(crate) fn for_files(data: &Path) -> Result<Self> {
         sync();
         if OpenOptions::new().write(true).open(DROP).is_ok() {
             return Ok(Self { files: None });

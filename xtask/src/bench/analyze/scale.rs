@@ -62,7 +62,7 @@ pub(crate) fn run(args: &ScaleArgs) -> Result<()> {
         peaks.push((resets, mib));
     }
     if args.write_docs {
-        ensure!(times.len() > 1, "one size is no line: give --events several");
+        ensure!(times.len() > 1, "one size does not make a line: give --events more than once");
         let svg = plot::svg(
             "resets",
             &[
