@@ -201,7 +201,7 @@ fn kill_by_ss(scene: &Scene, which: &[&str]) -> Result<Actor> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
-        .context("start ss (package iproute2)")?;
+        .context("start ss")?;
     let pid = ss.id();
     await_success(ss, "ss")?;
     Ok(Actor { pid, tid: pid, comm: "ss".to_owned() })

@@ -36,7 +36,9 @@ impl Daemon {
         let program = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::null()).stdout(File::create(log)?).stderr(File::create(log)?);
         let child = ns.run(|| {
-            command.spawn().with_context(|| format!("cannot run {program}: install its package"))
+            command
+                .spawn()
+                .with_context(|| format!("cannot run {program}: `cargo xtask test` installs it"))
         })?;
         let mut daemon = Self { child, log: log.to_owned() };
         Deadline::after(START_LIMIT).until(&program, || {
@@ -75,7 +77,7 @@ pub(crate) fn output(ns: &Namespace, command: &mut Command) -> Result<String> {
         command
             .stdin(Stdio::null())
             .output()
-            .with_context(|| format!("cannot run {program}: install its package"))
+            .with_context(|| format!("cannot run {program}: `cargo xtask test` installs it"))
     })?;
     let said = String::from_utf8_lossy(&done.stderr);
     ensure!(done.status.success(), "{program}: {}: {}", done.status, said.trim());

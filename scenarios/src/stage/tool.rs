@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 /// A program that a scenario runs is not installed on this machine.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is not installed")]
+#[error("{0} is not installed: `cargo xtask test` installs it")]
 pub struct MissingTool(pub String);
 
 /// Fails with [`MissingTool`] unless `program` is installed: for scenarios that must not begin
@@ -98,6 +98,9 @@ mod tests {
         let error = try_tool("tcprst-no-such-program", &[], "").expect_err("it is missing");
         assert!(error.is::<MissingTool>(), "{error:#}");
         let error = require("tcprst-no-such-program").expect_err("it is missing");
-        assert_eq!(error.to_string(), "tcprst-no-such-program is not installed");
+        assert_eq!(
+            error.to_string(),
+            "tcprst-no-such-program is not installed: `cargo xtask test` installs it"
+        );
     }
 }

@@ -285,7 +285,7 @@ impl Current {
             .stdin(Stdio::null())
             .stdout(File::create(&out)?)
             .stderr(File::create(dir.join("current.stderr"))?);
-        let child = spawn_bpftrace(command).context("start bpftrace (package bpftrace)")?;
+        let child = spawn_bpftrace(command).context("start bpftrace")?;
         let mut current = Self { child, out };
         Deadline::after(START_LIMIT).until("bpftrace to be ready", || {
             if let Some(status) = current.child.try_wait()? {

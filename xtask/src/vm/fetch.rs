@@ -81,7 +81,7 @@ fn unpacked(line: &Line, suite: &Suite, wanted: &KernelPackages, kept: &Path) ->
         let root = work.path().join("root");
         for archive in suite.download(&wanted.packages, work.path())? {
             let status = Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&root).status();
-            let status = status.context("cannot run dpkg-deb (package dpkg)")?;
+            let status = status.context("cannot run dpkg-deb")?;
             ensure!(status.success(), "cannot unpack {}", archive.display());
         }
         // Whole or not at all.

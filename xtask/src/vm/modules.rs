@@ -89,7 +89,7 @@ pub(crate) fn choose(kernel: &Kernel, work: &Path) -> Result<Modules> {
         symlink(entry.path(), folder.join(entry.file_name()))?;
     }
     let status = Command::new("depmod").arg("-b").arg(work).arg(&kernel.release).status();
-    let status = status.context("cannot run depmod (package kmod)")?;
+    let status = status.context("cannot run depmod")?;
     ensure!(status.success(), "depmod: {status}");
     let graph = Graph::parse(&fs::read_to_string(folder.join("modules.dep"))?, &folder);
     let builtin = fs::read_to_string(folder.join("modules.builtin"))?;
