@@ -17,7 +17,8 @@ impl Deadline {
         Self(Instant::now() + limit)
     }
 
-    /// What is left, for a socket's time-out; never zero, which would mean for ever.
+    /// The time that is left, for the time-out of a socket; never zero, which would mean no
+    /// time-out.
     pub fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
     }

@@ -28,8 +28,8 @@ impl Scenario {
     }
 }
 
-/// Plays the named scenarios one after another, all of them if none is named. Those that this
-/// kernel cannot produce say so.
+/// Plays the named scenarios one after another, all of them if none is named. The outcome of a
+/// scenario that this kernel cannot produce says why.
 pub fn play(ns: &Namespace, names: &[&str]) -> Result<Vec<(&'static Scenario, Outcome)>> {
     let chosen: Vec<&Scenario> = match names {
         [] => scenarios().collect(),

@@ -1,4 +1,4 @@
-//! What a scenario is: what it causes, where it plays, and what must be recorded of it.
+//! A scenario: the reset that it causes, the place where it plays, and the row that is expected.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -40,7 +40,7 @@ pub enum Seen {
     Nothing,
 }
 
-/// What the recorder must say about the reset, as text in the recorder's own terms.
+/// The expected row of the reset, as text in the recorder's own terms.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Expect {
     pub seen: Seen,
@@ -68,7 +68,7 @@ pub struct Expect {
 #[error("{0}")]
 pub(crate) struct Impossible(pub String);
 
-/// What came of playing a scenario.
+/// The result of playing a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {

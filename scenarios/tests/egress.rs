@@ -1,5 +1,5 @@
-//! What leaves the scene's namespace, as a packet socket sees it: the only witness that also
-//! sees the resets of netfilter and of programs. Needs root.
+//! The packets that leave the scene's namespace, as a packet socket sees it: the only witness that
+//! also sees the resets of netfilter and of programs. Needs root.
 
 use std::os::fd::AsRawFd;
 
@@ -61,7 +61,8 @@ fn resets_left(witness: &Socket, scenario: &Scenario) -> Result<u64> {
     }
 }
 
-/// Whether it is a TCP segment with RST from `port`. IPv6 packets of these tests have no extension headers.
+/// Whether it is a TCP segment with RST from `port`. IPv6 packets of these tests have no extension
+/// headers.
 fn is_reset(packet: &[u8], port: u16) -> bool {
     const TCP: u8 = 6;
     const RST: u8 = 0x04;

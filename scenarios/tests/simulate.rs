@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use scenarios::{Busy, Namespace, Outcome, Seen, allow_host_changes, flood, play, scenarios};
 
-/// What the kernel's own count of resets must say: it does not know netfilter's.
+/// The expected growth of the kernel's own count of resets, which leaves out netfilter's.
 fn counted(expect: &scenarios::Expect) -> u64 {
     u64::from(expect.seen == Seen::Sent && expect.callee.starts_with("tcp_"))
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// The package that depends on a suite's newest cloud kernel.
 const NEWEST: &str = "linux-image-cloud-amd64";
-/// What signs Debian's archive.
+/// The keys that sign Debian's archive.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A package of exactly one version.

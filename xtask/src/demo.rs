@@ -1,5 +1,6 @@
-//! `cargo xtask demo`: what a newcomer runs first. It builds the recorder, records while real resets
-//! are caused, prints them as they come, and then builds the analyzer and asks who caused them.
+//! `cargo xtask demo`: what a newcomer runs first. It builds the recorder, records while real
+//! resets are caused, prints them as they come, and then builds the analyzer and asks who caused
+//! them.
 //!
 //! The recorder comes first because it builds in minutes; the analyzer waits for DataFusion.
 

@@ -59,10 +59,10 @@ enum Command {
     Test(test::Args),
     /// Test on the newest kernel of each line, in guests of qemu, and on the host
     Vm(vm::Args),
-    /// What `vm` runs inside its guests
+    /// Run the tests inside a guest of `vm`
     #[command(hide = true)]
     Guest,
-    /// What `containers` runs inside of them
+    /// Run steps with one connection inside a container of `containers`
     #[command(hide = true)]
     Actor {
         /// Steps with one connection, one after another

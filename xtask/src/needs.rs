@@ -1,5 +1,5 @@
-//! What commands need on this machine besides Rust and a C compiler: one table, and the
-//! installation of what is missing with apt-get on Debian and Ubuntu.
+//! The tools that commands need on this machine besides Rust and a C compiler: one table, and the
+//! installation of missing ones with apt-get on Debian and Ubuntu.
 
 use std::env;
 use std::fmt;
@@ -15,7 +15,7 @@ use scenarios::installed;
 /// 1.95.
 pub(crate) const LLVM: &str = "22";
 
-/// Who needs a tool.
+/// A command, or a part of one, that needs tools.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum User {
     /// `cargo xtask test`
@@ -249,7 +249,7 @@ fn packages(missing: &[&Need], is_known: impl Fn(&str) -> bool) -> Vec<&'static 
     chosen
 }
 
-/// What to do where this program may not install.
+/// Advice for the user where this program may not install.
 fn advice(user: User, missing: &[&Need], has_apt: bool, is_known: impl Fn(&str) -> bool) -> String {
     let names = names(missing);
     match has_apt {
@@ -281,7 +281,7 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
 /// Whether the archive has the package, by the lists on this machine.
 fn is_known(package: &str) -> bool {
     let shown = Command::new("apt-cache").args(["show", "--no-all-versions", package]).output();
-    // Of a virtual package nothing is shown.
+    // The output for a virtual package is empty.
     shown.is_ok_and(|shown| shown.status.success() && !shown.stdout.is_empty())
 }
 

@@ -37,7 +37,7 @@ fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(scenarios().map(|scenario| scenario.name))
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
 struct Report {
     netns_id: u64,

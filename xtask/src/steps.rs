@@ -1,4 +1,4 @@
-//! What a long command is doing, on standard error, and how long each step took.
+//! The progress of a long command on standard error, and the time of each step.
 
 use std::fs;
 use std::time::{Duration, Instant};

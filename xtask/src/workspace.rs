@@ -12,7 +12,8 @@ pub(crate) fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
-/// `cargo COMMAND --release --locked` for the whole workspace, with the Cargo that runs this program.
+/// `cargo COMMAND --release --locked` for the whole workspace, with the Cargo that runs this
+/// program.
 pub(crate) fn cargo(command: &str) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root()).args([command, "--release", "--locked"]);

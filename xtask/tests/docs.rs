@@ -1,5 +1,5 @@
-//! The documents are what the tables give. The program is run, so that Cargo builds it for the other
-//! tests, which find it in its folder.
+//! The documents are what the tables give. The program is run, so that Cargo builds it for the
+//! other tests, which find it in its folder.
 
 use std::process::Command;
 

@@ -40,7 +40,7 @@ pub(crate) fn abort_on_overflow(scene: &Scene) -> Result<Caused> {
         ..ghost.segment(at, flags::ACK)
     };
     ghost.provoke(scene, &last)?;
-    // Those that fill the queue must not be reset with the listener.
+    // Connections that fill the queue must not be reset with the listener.
     for client in clients {
         close_silently(listener.accept().context("accept")?.0)?;
         close_silently(client)?;

@@ -1,4 +1,4 @@
-//! What runs in the containers of the tests: a few steps with one connection.
+//! The program in the containers of the tests: it runs a few steps with one connection.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,8 +15,8 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the steps, one after another.
 ///
-/// `listen PORT`, `accept`, `connect ADDRESS`, `refused ADDRESS`, `read` (until the end or a reset),
-/// `write`, `linger0`, `keepalive`, `shutdown`, `close`, `sleep MS`, `pause` (for good).
+/// `listen PORT`, `accept`, `connect ADDRESS`, `refused ADDRESS`, `read` (until the end or a
+/// reset), `write`, `linger0`, `keepalive`, `shutdown`, `close`, `sleep MS`, `pause` (for good).
 pub fn run_actor(steps: Vec<String>) -> Result<()> {
     let mut steps = steps.into_iter();
     let mut listener = None;

@@ -1,4 +1,4 @@
-//! What the row of a reset must say.
+//! The expected row of a reset.
 
 use serde_json::{Value as Json, json};
 
@@ -29,7 +29,7 @@ const OWNER: [&str; 10] = [
     "k8s_hostnetwork",
     "attribution",
 ];
-/// Those that name the other side.
+/// The columns that name the other side.
 const PEER: [&str; 3] = ["dst_container_name", "dst_k8s_namespace", "dst_k8s_pod"];
 
 impl Expected {
@@ -109,7 +109,7 @@ impl Expected {
             && row.get("cause") == Some(&json!(self.cause))
     }
 
-    /// What the row says otherwise, in words.
+    /// The differences between the row and the expected one, in words.
     pub(super) fn differences(&self, row: &Row) -> Vec<String> {
         self.columns
             .iter()

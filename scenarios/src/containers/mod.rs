@@ -1,7 +1,8 @@
 //! Resets in real containers: each is caused once, and its row must name exactly that container,
 //! pod and image, and how they were found.
 //!
-//! [`play_in_containers`] serves the test on the host, the guest of `cargo xtask vm` and the command.
+//! [`play_in_containers`] serves the test on the host, the guest of `cargo xtask vm` and the
+//! command.
 
 mod actor;
 mod brief;
@@ -23,11 +24,11 @@ pub use verdict::ContainersVerdict;
 /// Containers that live for an instant, in the test of each runtime.
 pub const BRIEF: u32 = 20;
 
-/// What is to be played.
+/// The programs, runtimes and scenes of a run.
 #[derive(Clone, Debug)]
 pub struct ContainersPlan {
     pub recorder: PathBuf,
-    /// What runs in the containers: a static program with the subcommand `actor`.
+    /// The program in the containers: a static one with the subcommand `actor`.
     pub actor: PathBuf,
     /// A folder for recordings.
     pub work: PathBuf,

@@ -139,7 +139,7 @@ fn count(rows: &[Row], runtime: &str, names: &[String]) -> Briefs {
     }
 }
 
-/// What is in the files: names that came after a row was printed are in it there.
+/// The rows in the files: they also have names that came after a row was printed.
 fn sealed_rows(work: &Path) -> Result<Vec<Row>> {
     let folder = work.join("resets");
     let mut rows = Vec::new();

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::brief::Briefs;
 use crate::runtimes::RuntimeKind;
 
-/// What came of it.
+/// The result of the scenes in all runtimes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ContainersVerdict {
-    /// What was right, one line each.
+    /// Rows that were right, one line each.
     pub right: Vec<String>,
-    /// What cannot be recorded on this kernel, and why: by the recorder's own word.
+    /// Resets that cannot be recorded on this kernel, with the reason that the recorder gives.
     pub unhooked: Vec<String>,
-    /// What was wrong.
+    /// Faults, one line each.
     pub faults: Vec<String>,
     /// Containers that lived for an instant, by runtime.
     pub briefs: Vec<(RuntimeKind, Briefs)>,

@@ -1,4 +1,4 @@
-//! What is said of one scenario on one kernel.
+//! The verdict on one scenario on one kernel.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub enum Verdict {
     Unhooked(String),
     /// This kernel cannot produce it: why.
     Impossible(String),
-    /// What is not as it should be.
+    /// The differences from the expected row.
     Wrong(Vec<String>),
 }
 
@@ -45,12 +45,12 @@ impl Cell {
         is_confidently_wrong(self.without_reason.as_deref(), &self.expected)
     }
 
-    /// The table's cause was not found, for want of a reason.
+    /// The cause of the table was not found without a reason.
     pub fn is_unknown_without_reason(&self) -> bool {
         self.without_reason.as_deref() == Some(UNKNOWN) && self.expected != UNKNOWN
     }
 
-    /// Nothing is to be mended here.
+    /// There is no fault.
     pub fn is_right(&self) -> bool {
         !matches!(self.verdict, Verdict::Unknown | Verdict::Wrong(_))
     }
@@ -68,7 +68,7 @@ pub struct Column {
 }
 
 impl Column {
-    /// What is to be mended, one line each.
+    /// The faults, one line each.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = vec![];
         for cell in &self.cells {
@@ -99,7 +99,7 @@ impl Column {
     }
 }
 
-/// What the ledger of `--audit` says.
+/// The verdict on the ledger of `--audit`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Balance {

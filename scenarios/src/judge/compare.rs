@@ -1,4 +1,4 @@
-//! Holds what was recorded against what the scenario table expects.
+//! Compares recorded rows with those that the scenario table expects.
 
 use serde_json::{Value as Json, json};
 use tcprst_schema::cause::Socket;
@@ -16,17 +16,17 @@ const TASK: [&str; 7] = ["pid", "tid", "uid", "gid", "comm", "mntns_id", "cgroup
 /// Everything there is to judge by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Evidence<'a> {
-    /// Of the namespace that the scenarios played in.
+    /// The inode of the namespace that the scenarios played in.
     pub netns_id: u64,
     /// 0 where the kernel does not give it.
     pub netns_cookie: u64,
-    /// Of the actors.
+    /// The mount namespace of the actors.
     pub mntns_id: u64,
-    /// Of the process that played the scenarios.
+    /// The process that played the scenarios.
     pub pid: u32,
     pub doctor: &'a Doctor,
     pub abilities: Abilities,
-    /// Of every namespace.
+    /// The rows of every namespace.
     pub rows: &'a [Row],
     pub ledger: Option<&'a [Entry]>,
 }
@@ -76,7 +76,7 @@ fn value<'a>(row: &'a Row, column: &str) -> &'a Json {
     row.get(column).unwrap_or(&Json::Null)
 }
 
-/// What the ledger is to call a packet that no event explains.
+/// The kind that the ledger must give a packet that no event explains.
 pub(super) fn unexplained(doctor: &Doctor) -> EntryKind {
     match doctor.sites.iter().any(|site| site.direction == "sent" && site.hook.is_none()) {
         true => EntryKind::Unknown,

@@ -38,7 +38,7 @@ fn caused(scenario: &Scenario) -> Caused {
     }
 }
 
-/// What a recorder that makes no mistake prints.
+/// The row that a recorder without faults prints.
 fn right(scenario: &Scenario, stack: &str, flags: Option<&str>) -> Row {
     let (expect, caused) = (&scenario.expect, caused(scenario));
     let task = |value: Json| if expect.task { value } else { Json::Null };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::cell::Balance;
 use crate::scene::Caused;
 
-/// One entry. What is seen, recorded, lost or dropped is only summed up, and has no flow.
+/// One entry. Packets seen, recorded, lost or dropped are only counted, and have no flow.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Entry {
     pub entry: EntryKind,
@@ -43,7 +43,7 @@ pub enum EntryKind {
     Lost,
     /// Packets that the audit's socket had no room for.
     Dropped,
-    /// What the comparison had no room for.
+    /// Packets that the comparison had no room for.
     Overflow,
 }
 
@@ -56,7 +56,7 @@ impl EntryKind {
         EntryKind::Unsent,
         EntryKind::Missed,
     ];
-    /// What makes an account incomplete.
+    /// The kinds that make an account incomplete.
     const GAPS: [EntryKind; 3] = [EntryKind::Lost, EntryKind::Dropped, EntryKind::Overflow];
 
     pub(super) fn text(self) -> String {

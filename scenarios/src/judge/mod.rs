@@ -1,4 +1,5 @@
-//! Compares scenarios with their record: plays scenarios while `tcprst-record` runs, and judges each.
+//! Compares scenarios with their record: plays scenarios while `tcprst-record` runs, and judges
+//! each.
 //!
 //! The same judge serves the guests of `cargo xtask vm`, the host, and the tests.
 

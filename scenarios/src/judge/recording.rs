@@ -1,4 +1,4 @@
-//! A running `tcprst-record`, and what it has to show.
+//! A running `tcprst-record`, its rows and its messages.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Resets below the wake-up mark reach the recorder within a tenth of a second.
 const SETTLING: Duration = Duration::from_millis(500);
 
-/// What `tcprst-record doctor --json` says.
+/// The output of `tcprst-record doctor --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doctor {
     pub kernel: String,
@@ -37,12 +37,12 @@ pub struct Doctor {
     pub owners: Owners,
 }
 
-/// What can be known of owners.
+/// The part about owners.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owners {
     /// `v2`, `hybrid` or `v1`.
     pub cgroups: String,
-    /// What sees who accepts a connection, or why nothing does.
+    /// The hook that sees the process which accepts a connection; none where nothing does.
     pub accept: Option<String>,
     pub accept_note: Option<String>,
     /// Hooks that failed.
@@ -54,7 +54,7 @@ pub struct Owners {
 pub struct Site {
     pub site: String,
     pub hook: Option<String>,
-    /// What the hook is attached to, or why there is none.
+    /// The function that the hook is attached to, or why there is no hook.
     pub detail: String,
     pub direction: String,
     /// Why that hook and no other.
@@ -184,7 +184,7 @@ impl Recording {
         self.err.lock().clone()
     }
 
-    /// What was printed so far.
+    /// The rows printed so far.
     pub fn rows(&self) -> Result<Vec<Row>> {
         Ok(parse(&self.out.lock())?.0)
     }

@@ -22,7 +22,7 @@ use crate::deadline::Deadline;
 use crate::stage::netns::Namespace;
 
 /// Namespace of the pods.
-const NAMESPACE: &str = "shop";
+const POD_NAMESPACE: &str = "shop";
 /// How long a brief container may take, in an emulated machine too.
 const BRIEF_LIMIT: Duration = Duration::from_secs(60);
 
@@ -88,7 +88,7 @@ impl Containerd {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let uid = format!("0000{number:04}-aaaa-bbbb-cccc-{:012}", std::process::id());
         let network = if is_host_network { 2 } else { 0 };
-        let labels = [("pod.name", name), ("pod.namespace", NAMESPACE), ("pod.uid", &uid)]
+        let labels = [("pod.name", name), ("pod.namespace", POD_NAMESPACE), ("pod.uid", &uid)]
             .map(|(key, value)| (format!("io.kubernetes.{key}"), value.to_owned()));
         // As a kubelet names them: with systemd the slice's name has the whole path.
         let cgroup_parent = match self.manager {
@@ -101,7 +101,7 @@ impl Containerd {
             metadata: Some(SandboxMetadata {
                 name: name.to_owned(),
                 uid,
-                namespace: NAMESPACE.to_owned(),
+                namespace: POD_NAMESPACE.to_owned(),
             }),
             hostname: if is_host_network { String::new() } else { name.to_owned() },
             log_directory: self.dir.path().join("logs").display().to_string(),
@@ -119,7 +119,7 @@ impl Containerd {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .insert(id.clone(), config);
-        Ok(Pod { id, name: name.to_owned(), namespace: Some(NAMESPACE.to_owned()) })
+        Ok(Pod { id, name: name.to_owned(), namespace: Some(POD_NAMESPACE.to_owned()) })
     }
 
     fn config_of(&self, pod: &Pod) -> Result<SandboxConfig> {

@@ -1,5 +1,5 @@
-//! Pods and containers over the Container Runtime Interface (`runtime.v1`), as a kubelet makes them.
-//! Of its messages only the fields that are used, with their numbers in `api.proto`.
+//! Pods and containers over the Container Runtime Interface (`runtime.v1`), as a kubelet makes
+//! them. Its messages have only the fields that are used, with their numbers in `api.proto`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// What it is called in every runtime.
+/// Its name in every runtime.
 pub(crate) const NAME: &str = "localhost/actor:1";
 /// The image of a pod's sandbox: the same program, which then only waits.
 pub(crate) const PAUSE: &str = "localhost/pause:1";

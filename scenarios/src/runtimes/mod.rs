@@ -1,5 +1,5 @@
-//! Real container runtimes for the tests: podman, dockerd, containerd with CRI. Each has folders and
-//! sockets of its own, runs in a network namespace of the test's, and is ended by its pid.
+//! Real container runtimes for the tests: podman, dockerd, containerd with CRI. Each has folders
+//! and sockets of its own, runs in a network namespace of the test's, and is ended by its pid.
 
 mod containerd;
 mod cri;

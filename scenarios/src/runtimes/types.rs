@@ -1,4 +1,4 @@
-//! What all runtimes have in common: their names, and containers, pods and networks as they are
+//! The types that all runtimes share: their names, and containers, pods and networks as they are
 //! known to a test.
 
 use std::net::Ipv4Addr;
@@ -47,7 +47,7 @@ pub(crate) enum Manager {
 }
 
 impl Manager {
-    /// What this machine has.
+    /// The manager of this machine.
     pub(crate) fn detect() -> Self {
         if Path::new("/run/systemd/system").is_dir() { Manager::Systemd } else { Manager::Cgroupfs }
     }
@@ -64,7 +64,7 @@ pub(crate) enum Network {
     Pod(Pod),
 }
 
-/// What several containers share.
+/// A group of containers that share a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pod {
     pub id: String,
@@ -88,7 +88,7 @@ pub(crate) struct Container {
     pub pid: u32,
 }
 
-/// What a runtime is started with.
+/// The folder, namespace and program that a runtime is started with.
 #[derive(Debug)]
 pub(crate) struct Setup<'a> {
     pub(crate) dir: TempDir,

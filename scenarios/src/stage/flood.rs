@@ -14,7 +14,7 @@ use crate::stage::netns::Namespace;
 /// The closed port that a flood knocks at.
 pub const FLOOD_PORT: u16 = 21999;
 
-/// What a flood did.
+/// The result of a flood.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Flood {
     pub requested: u64,

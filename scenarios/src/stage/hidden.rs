@@ -21,11 +21,11 @@ use crate::stage::netns::on_own_thread;
 
 /// Up to one timer in fifty goes off over process 1 where that is a busy agent, and tests have ten.
 const ATTEMPTS: usize = 6;
-/// What our programs are attached to on such a kernel.
+/// The events that our programs are attached to on such a kernel.
 const EVENTS: [&str; 2] = ["tcp_send_reset", "tcp_receive_reset"];
 
 /// Runs `attempt`, and runs it again as long as one of the machine's resets during it was hidden
-/// from programs. What is returned had its chance to be recorded whole.
+/// from programs. The kernel hid no reset of the attempt that is returned.
 pub fn unhidden<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 0..ATTEMPTS {
         let watch = Watch::start()?;
@@ -40,7 +40,8 @@ pub fn unhidden<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         );
     }
     bail!(
-        "this kernel hid a reset from BPF programs {ATTEMPTS} times in a row, because process 1 was on the CPU: run the test on a less busy machine"
+        "this kernel hid a reset from BPF programs {ATTEMPTS} times in a row, because \
+         process 1 was on the CPU: run the test on a less busy machine"
     )
 }
 

@@ -1,4 +1,4 @@
-//! What scenarios are played with: namespaces, networks, connections, packets made by hand,
+//! The means of scenarios: namespaces, networks, connections, packets made by hand,
 //! processes and settings of the kernel.
 
 pub(crate) mod busy;

@@ -74,7 +74,8 @@ impl Namespace {
         })
     }
 
-    /// Moves the calling thread into the namespace and leaves it there: only for threads made for it.
+    /// Moves the calling thread into the namespace and leaves it there: only for threads made for
+    /// it.
     pub fn enter(&self) -> Result<()> {
         setns(&self.handle, CloneFlags::CLONE_NEWNET).context("enter the network namespace")
     }

@@ -257,7 +257,7 @@ mod tests {
             let bytes = segment.bytes();
             assert_eq!(bytes.len(), 27);
             assert_eq!(bytes[12] >> 4, 6);
-            // What holds its own right checksum sums to zero.
+            // A segment with its right checksum sums to zero.
             assert_eq!(checksum(ip, ip, &bytes), 0);
         }
     }

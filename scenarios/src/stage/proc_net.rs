@@ -1,4 +1,4 @@
-//! What the kernel says in /proc/net about the calling thread's network namespace.
+//! Tables and counters in /proc/net of the calling thread's network namespace.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -62,7 +62,7 @@ fn lacks_reject(complaint: &str) -> bool {
         || complaint.contains("Protocol not supported")
 }
 
-/// What the kernel is to be built with.
+/// The option that the kernel must be built with.
 fn config_of(family: &str) -> &'static str {
     match family {
         "bridge" => "CONFIG_NFT_BRIDGE_REJECT",

@@ -11,8 +11,8 @@ use nix::sched::{CloneFlags, setns};
 use crate::scene::Impossible;
 use crate::stage::netns::on_own_thread;
 
-/// A setting of the calling thread's network namespace. What it was comes back when this is
-/// dropped, which must be on a thread of the same namespace.
+/// A setting of the calling thread's network namespace. The earlier value comes back when this
+/// is dropped, which must be on a thread of the same namespace.
 #[derive(Debug)]
 pub(crate) struct Sysctl {
     path: String,
@@ -41,8 +41,9 @@ impl Drop for Sysctl {
     }
 }
 
-/// The whole host's limit of orphans, below every number of them: while it is set, a program that closes a connection that
-/// cannot end at once has too many orphans. The earlier limit comes back when this is dropped, also by a panic; only SIGKILL can leave it behind.
+/// The whole host's limit of orphans, below every number of them: while it is set, a program that
+/// closes a connection that cannot end at once has too many orphans. The earlier limit comes back
+/// when this is dropped, also by a panic; only SIGKILL can leave it behind.
 #[derive(Debug)]
 pub(crate) struct NoOrphans {
     /// Locked, or two runs at a time would take the other's limit for the host's.

@@ -18,7 +18,7 @@ pub(crate) const TO_CLIENT: &str = "to-client";
 const TO_SERVER: &str = "to-server";
 const BRIDGE: &str = "between";
 
-/// What lets packets through a router, in the calling thread's namespace.
+/// The switches of forwarding, in the calling thread's namespace.
 const FORWARDING: [&str; 2] =
     ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"];
 

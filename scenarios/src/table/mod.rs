@@ -1,4 +1,4 @@
-//! Every scenario and what is to be expected of it, one row each, in the file of its kind.
+//! Every scenario with its expected row, one entry each, in the file of its kind.
 
 mod handshake;
 mod mptcp;
@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 
 use crate::scene::Scenario;
 
-/// All of them.
+/// All scenarios.
 pub fn scenarios() -> impl Iterator<Item = &'static Scenario> + Clone {
     [tcp::SCENARIOS, handshake::SCENARIOS, mptcp::SCENARIOS, netfilter::SCENARIOS, wire::SCENARIOS]
         .into_iter()

@@ -1,4 +1,5 @@
-//! Packets that are not a RST of this kernel: ICMP refusals, crafted and forwarded packets, the receiver's end.
+//! Packets that are not a RST of this kernel: ICMP refusals, crafted and forwarded packets, the
+//! receiver's end.
 
 use crate::cause::bpf::icmp::icmp_bpf;
 use crate::cause::refusal::{

@@ -1,7 +1,7 @@
-//! What bpftrace needs around it where the machine does not give it.
+//! The surroundings that bpftrace needs, where the machine does not have them.
 //!
-//! Both act on a thread that starts bpftrace and ends: namespaces and filters are a thread's,
-//! and what it starts inherits them. Neither changes the kernel program or costs it anything.
+//! Both act on a thread that starts bpftrace and ends: namespaces and filters belong to a
+//! thread, and its children inherit them. Neither changes the kernel program or costs it anything.
 
 use std::io;
 use std::path::Path;

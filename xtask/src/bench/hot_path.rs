@@ -31,7 +31,7 @@ const SHORT_CONNECTIONS: usize = 1000;
 const MAX_BYTES: u64 = 1 << 30;
 const MAX_TIME: Duration = Duration::from_secs(5);
 
-/// What happened while nothing was reset.
+/// The runs of hooks while nothing was reset.
 #[derive(Debug)]
 pub(crate) struct HotPath {
     moved: Moved,

@@ -31,7 +31,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a tool needs to print what it has.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// What somebody who asks for the current task sees. The kernel gives both ends as socket
+/// The program of a tool that asks for the current task. The kernel gives both ends as socket
 /// addresses: of them family, port and the first bytes of the address are enough.
 const CURRENT: &str = r#"tracepoint:tcp:tcp_send_reset {
     printf("%d %s %r %r\n", pid, comm, buf(args->saddr, 24), buf(args->daddr, 24));
@@ -68,8 +68,8 @@ struct Truth {
 }
 
 impl Truth {
-    /// Whether naming that process is right: it acted, or its socket was reset. Who has neither
-    /// acted nor a socket is innocent.
+    /// Whether naming that process is right: it acted, or its socket was reset. A process that
+    /// neither acted nor has a socket is innocent.
     fn judge(&self, pid: u32, has_socket: bool) -> Verdict {
         let own = std::process::id();
         let is_right = self.caused.pid == Some(pid) || has_socket && pid == own;

@@ -87,7 +87,7 @@ const NOTES: &[&str] = &[
      its CPU time is its own.\n",
 ];
 
-/// What one round measured.
+/// The measurements of one round.
 #[derive(Debug)]
 struct Round {
     /// Floods without any tool: before, between and after those with one.
@@ -108,7 +108,7 @@ struct Measured {
     calm: f64,
 }
 
-/// What a flood took, in nanoseconds a reset.
+/// The cost of a flood, in nanoseconds a reset.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     cpu: f64,

@@ -35,7 +35,7 @@ pub(crate) struct Running {
     start_cpu: Cpu,
 }
 
-/// What a tool recorded of the namespace's resets.
+/// The part of the namespace's resets that a tool recorded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tally {
     pub(crate) kept: u64,

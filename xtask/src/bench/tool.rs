@@ -37,7 +37,7 @@ impl Tool {
         }
     }
 
-    /// What records resets in `dir`. Buffers are everybody's defaults.
+    /// The command that records resets in `dir`, with default buffers.
     pub(crate) fn command(self, dir: &Path) -> Command {
         let mut command = Command::new(self.program());
         match self {

@@ -18,14 +18,14 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// Of a running process, in steps of 10 ms.
+    /// The CPU time of a running process, in steps of 10 ms.
     pub(crate) fn for_process(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/stat");
         let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         parse(&stat).with_context(|| format!("no CPU times in {path}"))
     }
 
-    /// Of all children that have ended and were waited for.
+    /// The CPU time of all children that have ended and were waited for.
     pub(crate) fn for_ended_children() -> Result<Self> {
         let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
         Ok(Self { user: duration(usage.user_time()), system: duration(usage.system_time()) })

@@ -1,5 +1,5 @@
-//! What building the kernel half needs besides stable Rust: LLVM's tools, bpf-linker and the source
-//! of the standard library.
+//! The tools that the kernel half is built with, besides stable Rust: LLVM's tools, bpf-linker and
+//! the source of the standard library.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use crate::apt::{Package, Suite};
 use crate::exit;
 use crate::needs::{self, LLVM, User};
 
-/// Of the LLVM in [`LLVM`].
+/// The version that uses LLVM [`LLVM`].
 const BPF_LINKER: &str = "0.13.0";
 /// The suite of Debian that has the newest Rust.
 const SUITE: &str = "trixie-backports";

@@ -1,4 +1,4 @@
-//! What is tested on each kernel. The same code runs in the guests and on the host.
+//! The tests on each kernel. The same code runs in the guests and on the host.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,11 +50,11 @@ impl Test {
     }
 }
 
-/// What a test works with.
+/// The programs and folders of a test.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) recorder: PathBuf,
-    /// What runs in containers: this program.
+    /// The program in the containers: this one.
     pub(crate) actor: PathBuf,
     /// A folder for recordings.
     pub(crate) work: PathBuf,
@@ -82,7 +82,7 @@ pub(crate) fn run(
     tell(Message::Finding(finding))
 }
 
-/// What is wrong, one line each.
+/// The faults that a test found, one line each.
 type Faults = Vec<String>;
 
 fn causes(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Result<Faults> {

@@ -13,7 +13,7 @@ use crate::apt;
 
 /// The suite of the system, which is that of its kernel.
 const SUITE: &str = "trixie";
-/// What the containers of the tests need; dependencies follow.
+/// The packages that the containers of the tests need; dependencies follow.
 const PACKAGES: &[&str] = &[
     "containerd",
     "containernetworking-plugins",
@@ -37,8 +37,8 @@ const VERSION: u32 = 1;
 /// Sparse: what is not used is not there.
 const SIZE: &str = "4G";
 
-/// Services that the packages would start: tests start their own. And who would ask for a login
-/// on the console: that hangs up on whoever writes there.
+/// Services that the packages would start: tests start their own. Also the login prompt on the
+/// console, which hangs up on other writers.
 const MASKED: &[&str] = &[
     "apt-daily-upgrade.timer",
     "apt-daily.timer",

@@ -68,7 +68,7 @@ pub(crate) fn run() -> Result<()> {
         eprintln!("test {}", test.name());
         checks::run(test, &bench, &mut tell)?;
     }
-    // What the port still holds must reach the host before qemu ends.
+    // Bytes that the port still holds must reach the host before qemu ends.
     nix::sys::termios::tcdrain(&port).context("drain the serial port")?;
     leave()
 }

@@ -21,7 +21,7 @@ pub(crate) enum Message {
 pub(crate) struct Finding {
     pub(crate) test: Test,
     pub(crate) passed: bool,
-    /// What is wrong, or what there is to know.
+    /// The faults, or notes.
     pub(crate) details: Vec<String>,
 }
 

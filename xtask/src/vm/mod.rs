@@ -122,7 +122,7 @@ fn build() -> Result<()> {
     Ok(())
 }
 
-/// What all kernels share.
+/// Programs, archives and folders that all kernels share.
 #[derive(Debug)]
 struct Lab {
     tests: Vec<Test>,
@@ -183,7 +183,7 @@ impl Lab {
         };
         let release = uname().context("uname")?.release().to_string_lossy().into_owned();
         let mut examined = Examined::new(HOST, &release, None);
-        // Those of containers are among the tests of the recorder.
+        // The tests of containers are among the tests of the recorder.
         let here = |test: &&Test| !test.wants_no_modules() && !test.wants_system();
         for test in self.tests.iter().filter(here) {
             eprintln!("{HOST}: {release}: {}", test.name());

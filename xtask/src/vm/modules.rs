@@ -10,8 +10,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::fetch::Kernel;
 
-/// What scenarios need besides netfilter: `ss -K`, devices, packet sockets, and TCP-MD5 where the
-/// kernel asks its crypto layer. What a kernel has not is said; what is built in is fine.
+/// Modules that scenarios need besides netfilter: `ss -K`, devices, packet sockets, and TCP-MD5
+/// where the kernel asks its crypto layer. A module that a kernel does not have is reported; one
+/// that is built in is fine.
 const BASE: &[&str] = &[
     "inet_diag",
     "tcp_diag",
@@ -56,7 +57,7 @@ const NETFILTER: &[&str] = &[
     "nft_meta_bridge",
 ];
 
-/// What a guest needs to reach a disk with a system on it.
+/// Modules that a guest needs to reach a disk with a system on it.
 const DISK: &[&str] = &["virtio_pci", "virtio_blk", "ext4"];
 
 /// The modules of one kernel, ready to be put into an initrd.
@@ -110,7 +111,7 @@ fn name_of(path: &str) -> String {
     file.split('.').next().unwrap_or(file).replace('-', "_")
 }
 
-/// What depmod says: each module's file and what must be loaded before it.
+/// The output of depmod: each module's file and the modules that must be loaded before it.
 #[derive(Debug)]
 struct Graph {
     files: BTreeMap<String, PathBuf>,

@@ -1,4 +1,4 @@
-//! What came of it, as tables on stdout.
+//! The results on all kernels, as tables on stdout.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use nix::libc;
 
 use crate::scene::Impossible;
 
-/// What a program needs to know of the running kernel.
+/// Types and functions of the running kernel.
 pub(crate) struct KernelTypes(Btf);
 
 impl KernelTypes {
@@ -155,7 +155,7 @@ pub(crate) fn call<A>(command: i32, attributes: &A) -> io::Result<OwnedFd> {
     }
 }
 
-/// What sort of program the instructions are.
+/// The sort of a program.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ProgramKind {
     /// `enum bpf_prog_type`.

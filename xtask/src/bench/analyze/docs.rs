@@ -1,4 +1,4 @@
-//! What a bench has measured, in docs/analyze.md: each between its own marks.
+//! Measurements of benches in docs/analyze.md, each between its own marks.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Whole processes: how long they take and how much memory, with the files in the page cache or not.
+//! Whole processes: how long they take and how much memory, with the files in the page cache or
+//! not.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! What is asked: the same text on both sides.
+//! The queries: the same text for both programs.
 
 /// How the analyzer may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
