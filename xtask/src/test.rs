@@ -25,3 +25,30 @@ pub(crate) fn run(args: Args) -> Result<()> {
     ensure!(status.success(), "cargo test failed ({status})");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn arguments(given: &[&str]) -> Vec<OsString> {
+        let given = ["test"].iter().chain(given);
+        Cli::try_parse_from(given).expect("valid arguments").args.arguments
+    }
+
+    #[test]
+    fn arguments_are_passed_on_with_and_without_dashes_before_them() {
+        assert_eq!(arguments(&["--test", "causes"]), ["--test", "causes"]);
+        assert_eq!(arguments(&["--", "--test", "causes"]), ["--test", "causes"]);
+        let to_the_test = ["--test", "causes", "--", "--nocapture"];
+        assert_eq!(arguments(&to_the_test), to_the_test);
+        assert!(arguments(&[]).is_empty());
+    }
+}

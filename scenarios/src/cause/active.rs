@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown};
 use std::os::fd::OwnedFd;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -19,7 +19,7 @@ use crate::stage::pair::{
 };
 use crate::stage::proc_net::{State, state_of};
 use crate::stage::process::{Victim, await_success};
-use crate::stage::tool::require;
+use crate::stage::tool::{command, require};
 use crate::task::Actor;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -193,7 +193,7 @@ pub(crate) fn ss_kill_listener(scene: &Scene) -> Result<Caused> {
 
 /// `ss -K` for the sockets on the scenario's port; returns the process that it was.
 fn kill_by_ss(scene: &Scene, which: &[&str]) -> Result<Actor> {
-    let ss = Command::new("ss")
+    let ss = command("ss")
         .args(["--kill", "--tcp", "--numeric"])
         .args(which)
         .args(["sport", "="])

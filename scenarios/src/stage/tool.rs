@@ -63,7 +63,8 @@ pub(crate) fn ip(lines: &str) -> Result<()> {
     tool("ip", &["-batch", "-"], lines)
 }
 
-fn command(program: &str) -> Command {
+/// A command that is looked for in the folders of root's programs too.
+pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env("PATH", path());
     command
