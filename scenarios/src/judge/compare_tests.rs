@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::super::Balance;
-use super::super::ledger::balance;
-use super::super::recording::{Owners, Site};
 use super::*;
+use crate::judge::cell::Balance;
+use crate::judge::ledger::balance;
+use crate::judge::recording::{Owners, Site};
 use crate::table::scenarios;
 
 const NETNS: u64 = 4026532000;
