@@ -53,7 +53,7 @@ pub(crate) fn causes() -> String {
     );
     let _ = writeln!(text, "| cause | blame | what happened | scenarios |\n|---|---|---|---|");
     for cause in CAUSES {
-        let names: Vec<&str> = scenarios_of(cause).map(|scenario| scenario.name).collect();
+        let names: Vec<&str> = of(cause).map(|scenario| scenario.name).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let _ = writeln!(
             text,
@@ -68,11 +68,11 @@ pub(crate) fn causes() -> String {
     text
 }
 
-fn scenarios_of(cause: &Cause) -> impl Iterator<Item = &'static Scenario> {
+fn of(cause: &Cause) -> impl Iterator<Item = &'static Scenario> {
     scenarios().filter(move |scenario| scenario.expect.cause == cause.name)
 }
 
-/// Causes that need the kernel's reason, and so cannot be distinguished before 6.10.
+/// Causes that need the kernel's reason, and so cannot be separated before 6.10.
 fn merged() -> String {
     let needs_reason = |proof: &Proof| {
         let evidence = !proof.sk_state.is_empty()
@@ -112,7 +112,7 @@ fn section(text: &mut String, cause: &Cause) {
     for proof in cause.proofs {
         let _ = writeln!(text, "- {}", proof_text(proof));
     }
-    for scenario in scenarios_of(cause) {
+    for scenario in of(cause) {
         let silent = scenario.expect.seen == Seen::Nothing;
         let note = if silent { " (nothing is sent)" } else { "" };
         let _ = writeln!(text, "- Scenario `{}`: {}{note}", scenario.name, scenario.about);

@@ -123,7 +123,7 @@ fn scores(kernels: &[Examined], text: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// Causes that only the reason distinguishes.
+/// Lists the causes that only the reason distinguishes.
 fn merged(kernels: &[Examined], text: &mut String) -> Result<()> {
     let mut found: Vec<(String, String)> = vec![];
     for cell in kernels.iter().filter_map(|kernel| kernel.column.as_ref()).flat_map(|c| &c.cells) {
