@@ -1,10 +1,10 @@
 //! `seen = written + lost`, exactly, however fast the resets come.
 
 use nix::sys::signal::Signal;
+use scenarios::{FLOOD_PORT, Namespace, flood};
 use serde_json::{Value as Json, json};
 use tcprst_schema::paths::Table;
 use tempfile::TempDir;
-use xtask::simulate::{FLOOD_PORT, Namespace, flood};
 
 mod common;
 use common::{
