@@ -54,7 +54,7 @@ pub struct SocketProcess {
     pub act: &'static str,
 }
 
-/// A container, or of a pod's containers nobody knows which.
+/// A container, or a pod of which the container is not known.
 #[derive(Clone, Debug)]
 pub struct Named {
     container: Arc<Container>,
@@ -135,7 +135,7 @@ impl Owner {
             || self.named.details().is_none_or(|details| details.is_host_network != Some(true))
     }
 
-    /// Of a pod of Kubernetes: its node.
+    /// Node of a Kubernetes pod.
     pub fn node(&self) -> Option<&Arc<str>> {
         self.named.pod()?.namespace.as_ref()?;
         Some(&self.node)
@@ -178,7 +178,7 @@ pub struct Row {
     pub peer: Option<Named>,
 }
 
-/// Ports that Linux gives to clients where nobody changed `ip_local_port_range` (ip(7)).
+/// Ports that Linux gives to clients by default (`ip_local_port_range`, ip(7)).
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;

@@ -127,7 +127,7 @@ impl Rollup {
         number
     }
 
-    /// The groups, by minute, as rows of this table; the rollup starts anew.
+    /// The groups, by minute, as rows of this table. The rollup is empty then.
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.end_run();
         let mut groups: Vec<(Key, i64)> = self.counts.drain().collect();
@@ -141,7 +141,7 @@ impl Rollup {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(time.finish())];
         for at in 0..DIMENSIONS.len() {
             let numbers = groups.iter().map(|(key, _)| key.dimensions[at]);
-            // The time stands before the dimensions.
+            // The time comes before the dimensions.
             columns.push(match ROLLUP_COLUMNS[at + 1].kind {
                 Kind::Text => self.text_column(numbers),
                 _ => {
@@ -245,7 +245,7 @@ mod tests {
             (minute, a, Some(80), 3),
         ];
         assert_eq!(found, expected);
-        assert_eq!(rollup.rows(), 0, "it starts anew");
+        assert_eq!(rollup.rows(), 0, "it is empty again");
     }
 
     #[test]
