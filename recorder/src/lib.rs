@@ -17,33 +17,14 @@
 //! `sample` writes a recording that nobody recorded, for benches and tests;
 //! `doctor` tells what this kernel can record, `audit` compares with the packets that left.
 
-pub mod account;
-mod attach;
+pub mod app;
 pub mod audit;
-pub mod batch;
-pub mod cli;
 pub mod clock;
-pub mod decode;
-pub mod doctor;
-pub mod enrich;
 pub mod error;
-mod functions;
+pub mod event;
 pub mod host;
 pub mod kernel;
-pub mod losses;
 pub mod owner;
-mod perf;
-pub mod print;
-pub mod probe;
-pub mod recorder;
-pub mod recover;
-pub mod ring;
 pub mod sample;
-pub mod say;
-pub mod seal;
-pub mod segment;
-pub mod spool;
-pub mod stacks;
+pub mod stderr;
 pub mod store;
-pub mod symbols;
-mod tracefs;

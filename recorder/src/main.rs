@@ -6,11 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use tcprst_recorder::cli::{Cli, Command, Record};
-use tcprst_recorder::doctor;
+use tcprst_recorder::app::cli::{Cli, Command, Record};
+use tcprst_recorder::app::doctor;
+use tcprst_recorder::app::print::Printer;
+use tcprst_recorder::app::recorder::Recorder;
 use tcprst_recorder::error::{Error, Result};
-use tcprst_recorder::print::Printer;
-use tcprst_recorder::recorder::Recorder;
 use tcprst_recorder::say;
 
 fn main() -> ExitCode {

@@ -31,7 +31,7 @@ use tcprst_schema::row::{ContainerRow, Named, Owner, Row};
 
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::probe::Lives;
+use crate::kernel::probe::Lives;
 use attribution::{Facts, Found};
 use table::{Life, NetnsId, Table};
 use watch::Watch;

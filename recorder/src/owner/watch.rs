@@ -17,7 +17,7 @@ use super::table::Table;
 use super::{lock, netns};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::probe::Lives;
+use crate::kernel::probe::Lives;
 
 /// Longest sleep: the ring wakes the thread, answers of runtimes wait this long.
 const NAP_MS: u16 = 20;

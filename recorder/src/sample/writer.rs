@@ -19,11 +19,11 @@ use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 use super::frames::REASONS;
 use super::plan::{Minute, Shift};
 use super::world::Node;
-use crate::account::Account;
-use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::losses;
-use crate::segment::write_rollup;
+use crate::event::losses;
+use crate::store::account::Account;
+use crate::store::batch::Batch;
+use crate::store::segment::write_rollup;
 
 /// Rows of a batch, as many as the recorder has at most.
 const BATCH_ROWS: usize = 16_384;

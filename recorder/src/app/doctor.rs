@@ -9,11 +9,11 @@ use tcprst_schema::hook::{Direction, SITES};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::kernel::{BTF_PATH, Kernel, Settings};
+use crate::kernel::btf::{BTF_PATH, Kernel, Settings};
+use crate::kernel::probe::{self, OwnerHooks};
+use crate::kernel::symbols::Symbols;
 use crate::owner::netns;
 use crate::owner::scan::Hierarchy;
-use crate::probe::{self, OwnerHooks};
-use crate::symbols::Symbols;
 
 /// The findings.
 #[derive(Debug, Serialize)]

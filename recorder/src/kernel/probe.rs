@@ -15,13 +15,13 @@ use tcprst_schema::layout::KernelLayout;
 use tcprst_schema::wire::{CpuTotals, LostKey};
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::attach::{Attached, Attacher};
 use crate::error::{Error, Result};
+use crate::kernel::attach::{Attached, Attacher};
+use crate::kernel::tracefs::{self, Tracefs};
 use crate::say;
-use crate::tracefs::{self, Tracefs};
 
 /// The kernel half as it is built and committed, so that a build needs no BPF toolchain.
-static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/prebuilt/tcprst.bpf.o");
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/prebuilt/tcprst.bpf.o");
 
 /// Ring buffers, one for each possible CPU.
 pub type Rings = Vec<RingBuf<MapData>>;

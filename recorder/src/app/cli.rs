@@ -10,12 +10,12 @@ use tcprst_schema::hook::Direction;
 use tcprst_schema::layout::MOST_FILTERS;
 use tcprst_schema::wire::MAX_FRAMES;
 
+use crate::app::print::PrintFormat;
+use crate::app::recorder::{Filter, Options};
 use crate::owner::resolver::{self, Endpoint};
 use crate::owner::{self, SHORTEST_ID};
-use crate::print::PrintFormat;
-use crate::recorder::{Filter, Options};
 use crate::say;
-use crate::seal::SealPolicy;
+use crate::store::seal::SealPolicy;
 
 /// Records every TCP RST that this host's kernel sends, with the kernel stack that led to it.
 ///

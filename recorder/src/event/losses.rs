@@ -11,11 +11,11 @@ use tcprst_schema::row::LossRow;
 use tcprst_schema::wire::{LostKey, NO_REASON};
 use tcprst_schema::writer::PartialFile;
 
-use crate::batch::Batch;
 use crate::clock::Clock;
-use crate::enrich::Enricher;
 use crate::error::Result;
-use crate::probe::Counters;
+use crate::event::enrich::Enricher;
+use crate::kernel::probe::Counters;
+use crate::store::batch::Batch;
 
 /// Keys in the kernel's table from which on the reported ones are taken out: three quarters
 /// of its 1024, so that new ones find room.

@@ -14,9 +14,9 @@ use tcprst_schema::wire::{
 };
 
 use crate::clock::Clock;
-use crate::decode::Event;
-use crate::kernel::Names;
-use crate::stacks::Stacks;
+use crate::event::decode::Event;
+use crate::event::stacks::Stacks;
+use crate::kernel::btf::Names;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;

@@ -1,5 +1,12 @@
 //! The recording's folder: one recorder at a time, rows in, sealed segments out.
 
+pub mod account;
+pub mod batch;
+pub mod recover;
+pub mod seal;
+pub mod segment;
+pub mod spool;
+
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -13,14 +20,14 @@ use tcprst_schema::wire::CpuTotals;
 use tcprst_schema::writer::create_dir;
 use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 
-use crate::account::{Account, Sums};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::event::losses;
 use crate::host::Host;
-use crate::kernel::Names;
-use crate::losses;
-use crate::seal::SealPolicy;
-use crate::segment::Segment;
+use crate::kernel::btf::Names;
+use crate::store::account::{Account, Sums};
+use crate::store::seal::SealPolicy;
+use crate::store::segment::Segment;
 
 /// The lock of a recording's folder.
 pub const LOCK: &str = ".tcprst-record.lock";

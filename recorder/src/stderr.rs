@@ -10,5 +10,5 @@ pub fn line(text: std::fmt::Arguments<'_>) {
 /// `eprintln!` with the program's name before it, and without its panic.
 #[macro_export]
 macro_rules! say {
-    ($($argument:tt)+) => { $crate::say::line(format_args!($($argument)+)) };
+    ($($argument:tt)+) => { $crate::stderr::line(format_args!($($argument)+)) };
 }

@@ -11,24 +11,24 @@ use tcprst_schema::footer::Filtered;
 use tcprst_schema::hook::Direction;
 use tcprst_schema::row::Row;
 
+use crate::app::print::Printer;
 use crate::audit::Audit;
 use crate::clock::Clock;
-use crate::decode::Event;
-use crate::enrich::Enricher;
 use crate::error::Result;
+use crate::event::decode::Event;
+use crate::event::enrich::Enricher;
+use crate::event::losses::Losses;
+use crate::event::ring::{self, Drain};
+use crate::event::stacks::Stacks;
 use crate::host::Host;
-use crate::kernel::{BTF_PATH, Kernel, Settings};
-use crate::losses::Losses;
+use crate::kernel::btf::{BTF_PATH, Kernel, Settings};
+use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
+use crate::kernel::symbols::Symbols;
 use crate::owner::{self, Owners, netns};
-use crate::print::Printer;
-use crate::probe::{self, Counters, Loaded, OwnerHooks, Probe};
-use crate::recover::{self, Recovered};
-use crate::ring::{self, Drain};
 use crate::say;
-use crate::seal::SealPolicy;
-use crate::stacks::Stacks;
+use crate::store::recover::{self, Recovered};
+use crate::store::seal::SealPolicy;
 use crate::store::{self, Store, Totals};
-use crate::symbols::Symbols;
 
 /// Rows that are flushed before their time: at 500 bytes each they take 8 MB.
 const MOST_PENDING: usize = 16 * 1024;
@@ -139,7 +139,7 @@ impl Recorder {
             say!(
                 "{} shows no addresses, so no cause can be named: \
                  set kernel.kptr_restrict to 0",
-                crate::symbols::KALLSYMS
+                crate::kernel::symbols::KALLSYMS
             );
         }
         // Before the look at what is there, which takes a while on a large host.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::perf;
+use crate::kernel::perf;
 
 /// Our events stand in this folder of tracefs, whichever recorder made them: all recorders share
 /// them, and what a killed one left is used again.

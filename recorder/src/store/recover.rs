@@ -13,12 +13,12 @@ use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, Table, spool_dir};
 use tcprst_schema::rollup::Rollup;
 use tcprst_schema::writer::PartialFile;
 
-use crate::account::Account;
 use crate::error::{Error, Result};
-use crate::losses;
+use crate::event::losses;
 use crate::say;
-use crate::segment::write_rollup;
-use crate::spool::{self, Leftover};
+use crate::store::account::Account;
+use crate::store::segment::write_rollup;
+use crate::store::spool::{self, Leftover};
 
 /// What recovery did, for the start message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tcprst_schema::row::Stack;
 
-use crate::symbols::{Symbols, is_nameless};
+use crate::kernel::symbols::{Symbols, is_nameless};
 
 /// Distinct stacks kept. Loopback traffic carries the sender's whole call chain under the
 /// reset, so a busy host has some thousands; a full table is emptied and fills again.

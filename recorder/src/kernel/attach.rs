@@ -9,8 +9,8 @@ use tcprst_schema::footer::SiteStatus;
 use tcprst_schema::hook::{Attach, Direction, HOOKS, Hook, Needs, SITES, Site, SiteInfo};
 use tcprst_schema::layout::KernelLayout;
 
-use crate::functions::{Functions, Place};
-use crate::tracefs::{self, Tracefs};
+use crate::kernel::locate::{Functions, Place};
+use crate::kernel::tracefs::{self, Tracefs};
 
 /// Where the perf subsystem says that it makes kprobes.
 const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe";

@@ -12,10 +12,10 @@ use tcprst_schema::rollup::Rollup;
 use tcprst_schema::row::Row;
 use tcprst_schema::writer::PartialFile;
 
-use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::seal::SealPolicy;
-use crate::spool::Spool;
+use crate::store::batch::Batch;
+use crate::store::seal::SealPolicy;
+use crate::store::spool::Spool;
 
 /// A segment that takes rows.
 #[derive(Debug)]

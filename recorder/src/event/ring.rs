@@ -12,9 +12,9 @@ use std::thread::{self, JoinHandle};
 use aya::maps::{MapData, RingBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::decode::Event;
 use crate::error::{Error, Result};
-use crate::probe::Rings;
+use crate::event::decode::Event;
+use crate::kernel::probe::Rings;
 
 /// Events in one send: large enough to make the channel cheap, small enough to keep the
 /// writer busy while the next one fills.
