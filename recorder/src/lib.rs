@@ -14,7 +14,6 @@
 //! ```
 //!
 //! `recover` turns what a killed recorder left into segments, `losses` writes what was lost,
-//! `sample` writes a recording that nobody recorded, for benches and tests;
 //! `doctor` tells what this kernel can record, `audit` compares with the packets that left.
 
 pub mod app;
@@ -25,6 +24,5 @@ pub mod event;
 pub mod host;
 pub mod kernel;
 pub mod owner;
-pub mod sample;
 pub mod stderr;
 pub mod store;

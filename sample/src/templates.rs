@@ -9,9 +9,9 @@ use tcprst_schema::cause::UNKNOWN;
 use tcprst_schema::hook::Direction;
 use tcprst_schema::row::{Named, Row, SocketOwner};
 
-use super::frames::REASONS;
-use super::kinds::{KINDS, Kind, Lead, Side};
-use super::world::{Node, Place};
+use crate::frames::REASONS;
+use crate::kinds::{KINDS, Kind, Lead, Side};
+use crate::world::{Node, Place};
 
 /// Share of the world's clients that use IPv6.
 const V6_SHARE: f64 = 0.06;
@@ -210,8 +210,8 @@ impl Urn {
 mod tests {
     use std::collections::HashSet;
 
-    use super::super::world::node;
     use super::*;
+    use crate::world::node;
 
     #[test]
     fn rows_have_what_their_facts_prove() {

@@ -6,12 +6,12 @@ use fastrand::Rng;
 use tcprst_schema::footer::CpuAccount;
 use tcprst_schema::wire::CpuTotals;
 
-use super::kinds::Side;
-use super::peers::{Peers, ln_length, zipf};
-use super::plan::{Burst, Minute, Shift, cpu_of};
-use super::services::SERVICES;
-use super::templates::{Far, Template, Urn};
-use super::world::Node;
+use crate::kinds::Side;
+use crate::peers::{Peers, ln_length, zipf};
+use crate::plan::{Burst, Minute, Shift, cpu_of};
+use crate::services::SERVICES;
+use crate::templates::{Far, Template, Urn};
+use crate::world::Node;
 
 /// What a reset has of its own.
 #[derive(Clone, Copy, Debug)]

@@ -16,14 +16,14 @@ use tcprst_schema::wire::CpuTotals;
 use tcprst_schema::writer::PartialFile;
 use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 
-use super::frames::REASONS;
-use super::plan::{Minute, Shift};
-use super::world::Node;
-use crate::error::{Error, Result};
-use crate::event::losses;
-use crate::store::account::Account;
-use crate::store::batch::Batch;
-use crate::store::segment::write_rollup;
+use crate::frames::REASONS;
+use crate::plan::{Minute, Shift};
+use crate::world::Node;
+use tcprst_recorder::error::{Error, Result};
+use tcprst_recorder::event::losses;
+use tcprst_recorder::store::account::Account;
+use tcprst_recorder::store::batch::Batch;
+use tcprst_recorder::store::segment::write_rollup;
 
 /// Rows of a batch, as many as the recorder has at most.
 const BATCH_ROWS: usize = 16_384;
@@ -172,7 +172,7 @@ impl<'a> Writer<'a> {
         self.account.close(totals);
         self.seal(self.shift.to_us)?;
         if self.shift.starts_run {
-            let row = |place: &super::world::Place| place.row(self.node, self.shift.from_us);
+            let row = |place: &crate::world::Place| place.row(self.node, self.shift.from_us);
             let rows: Vec<ContainerRow> = self.node.places.iter().filter_map(row).collect();
             let name = self.name(self.shift.from_us);
             let (table, footer) = (Table::Containers, self.footer(0, self.shift.to_us));

@@ -6,7 +6,7 @@ use std::f64::consts::TAU;
 use fastrand::Rng;
 use tcprst_schema::footer::CpuAccount;
 
-use super::world::CPUS;
+use crate::world::CPUS;
 
 pub(crate) const MINUTE_US: i64 = 60_000_000;
 const DAY_US: i64 = 1440 * MINUTE_US;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use bytesize::ByteSize;
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use clap::Parser;
-use tcprst_recorder::sample::{self, Options, SPOOL_ROW_BYTES};
 use tcprst_recorder::say;
+use tcprst_sample::{Options, SPOOL_ROW_BYTES};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -52,7 +52,7 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let start = Instant::now();
-    match sample::run(&cli.options()) {
+    match tcprst_sample::run(&cli.options()) {
         Ok(made) => {
             say!(
                 "{} resets written and {} lost, {} segments in {}, {:.1} s; CPU time for each \

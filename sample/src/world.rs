@@ -7,8 +7,8 @@ use fastrand::Rng;
 use tcprst_schema::container::{Container, Details, Pod, Runtime};
 use tcprst_schema::row::{ContainerRow, Named, Owner, SocketOwner, SocketProcess, Task};
 
-use super::services::{Clients, HOST_SERVICES, SERVICES, Service};
-use crate::host::Host;
+use crate::services::{Clients, HOST_SERVICES, SERVICES, Service};
+use tcprst_recorder::host::Host;
 
 /// CPUs of a host.
 pub(crate) const CPUS: usize = 8;

@@ -28,11 +28,11 @@ use std::thread;
 
 use fastrand::Rng;
 
-use crate::error::{Error, Result};
-use crate::store;
 use draw::Draw;
 use peers::Peers;
 use plan::{Shift, Wanted, plan};
+use tcprst_recorder::error::{Error, Result};
+use tcprst_recorder::store;
 use tcprst_schema::paths::{Table, spool_dir};
 use tcprst_schema::writer::create_dir;
 use templates::Template;

@@ -8,7 +8,7 @@ use tcprst_schema::classify::{Facts, classify};
 use tcprst_schema::row::Stack;
 use tcprst_schema::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
 
-use super::frames::{Below, on_wire};
+use crate::frames::{Below, on_wire};
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -371,8 +371,8 @@ impl Kind {
 mod tests {
     use tcprst_schema::cause::UNKNOWN;
 
-    use super::super::frames::REASONS;
     use super::*;
+    use crate::frames::REASONS;
 
     #[test]
     fn each_kind_proves_its_cause_on_every_way() {
