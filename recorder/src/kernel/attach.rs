@@ -10,10 +10,8 @@ use tcprst_schema::hook::{Attach, Direction, HOOKS, Hook, Needs, SITES, Site, Si
 use tcprst_schema::layout::KernelLayout;
 
 use crate::kernel::locate::{Functions, Place};
+use crate::kernel::proc::KPROBE_PMU;
 use crate::kernel::tracefs::{self, Tracefs};
-
-/// Where the perf subsystem says that it makes kprobes.
-const KPROBE_PMU: &str = "/sys/bus/event_source/devices/kprobe";
 
 const NO_KPROBES: &str = "this kernel has no kprobes (CONFIG_KPROBES)";
 

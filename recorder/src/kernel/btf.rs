@@ -8,9 +8,6 @@ use tcprst_schema::layout::{KernelLayout, MEMBERS, MOST_FILTERS, NO_SUCH_REASON,
 
 use crate::error::{Error, Result};
 
-/// Where the kernel shows its BTF.
-pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
-
 /// The running kernel, as far as types go.
 pub struct Kernel {
     btf: Btf,
@@ -237,9 +234,10 @@ fn filters(values: impl Iterator<Item = u32>) -> [u32; MOST_FILTERS] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::proc::BTF;
 
     fn running() -> Kernel {
-        Kernel::read(Path::new(BTF_PATH)).expect("the running kernel has BTF")
+        Kernel::read(Path::new(BTF)).expect("the running kernel has BTF")
     }
 
     #[test]

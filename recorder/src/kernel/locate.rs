@@ -5,10 +5,7 @@ use std::fs;
 
 use tcprst_schema::hook::{ACCEPT_HOOKS, HOOKS, Hook, SITES};
 
-use crate::kernel::symbols::KALLSYMS;
-
-/// Where the kernel lists its modules; missing where it takes none.
-pub(crate) const MODULES: &str = "/proc/modules";
+use crate::kernel::proc::{KALLSYMS, MODULES};
 
 /// What /proc/kallsyms and /proc/modules say of the targets in [`HOOKS`].
 #[derive(Debug)]

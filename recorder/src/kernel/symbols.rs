@@ -6,10 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kernel::locate::MODULES;
-
-/// Where the kernel shows its symbols.
-pub const KALLSYMS: &str = "/proc/kallsyms";
+use crate::kernel::proc::{KALLSYMS, MODULES};
 
 /// How old the table may be when an address is of a BPF program, which come and go unseen.
 /// Reading the table takes some 50 ms, so an address that stays unknown must not cause it for

@@ -13,12 +13,11 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::kernel::perf;
+use crate::kernel::proc::TRACEFS;
 
 /// Our events stand in this folder of tracefs, whichever recorder made them: all recorders share
 /// them, and what a killed one left is used again.
 const GROUP: &str = "tcprst";
-/// Where tracefs is mounted, or the kernel makes room for it.
-const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 /// Another recorder may take an event away between our definition and its use.
 const TRIES: usize = 5;
 
@@ -41,10 +40,10 @@ impl Tracefs {
     /// Finds it, or says what is missing.
     pub(crate) fn find() -> Result<Self, String> {
         let is_mounted = |root: &&&str| Path::new(root).join("events").is_dir();
-        let Some(root) = USUAL.iter().find(is_mounted) else {
+        let Some(root) = TRACEFS.iter().find(is_mounted) else {
             return Err(format!(
                 "tracefs is not mounted: run `mount -t tracefs tracefs {}`",
-                USUAL[0]
+                TRACEFS[0]
             ));
         };
         let root = PathBuf::from(root);
