@@ -16,13 +16,21 @@
 //! `recover` turns what a killed recorder left into segments, `losses` writes what was lost,
 //! `doctor` tells what this kernel can record, `audit` compares with the packets that left.
 
-pub mod app;
+mod app;
 pub mod audit;
-pub mod clock;
-pub mod error;
+mod clock;
+mod error;
 pub mod event;
-pub mod host;
+mod host;
 pub mod kernel;
 pub mod owner;
-pub mod stderr;
+mod stderr;
 pub mod store;
+
+pub use app::cli::Cli;
+pub use app::run::run;
+pub use clock::Clock;
+pub use error::{Error, Result};
+pub use event::losses::unkeyed as unkeyed_loss;
+pub use host::Host;
+pub(crate) use stderr::say;

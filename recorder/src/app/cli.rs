@@ -14,137 +14,141 @@ use crate::app::print::PrintFormat;
 use crate::app::recorder::{Filter, Options};
 use crate::owner::resolver::{self, Endpoint};
 use crate::owner::{self, SHORTEST_ID};
-use crate::say;
-use crate::store::seal::SealPolicy;
+use crate::stderr::say;
+use crate::store::SealPolicy;
 
 /// Records every TCP RST that this host's kernel sends, with the kernel stack that led to it.
 ///
-/// Runs until SIGINT or SIGTERM, then seals what it has and exits 0. Read the recording with
-/// tcprst-analyze, or with anything that reads Parquet.
+/// Runs until SIGINT or SIGTERM, then seals the open segment and exits 0. Read the recording with
+/// tcprst-analyze, or with any tool that reads Parquet.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage, 3 not permitted, 4 kernel unsupported.
 #[derive(Debug, Parser)]
 #[command(name = "tcprst-record", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub record: Record,
+    pub(crate) record: Record,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Tell what this kernel and host can record, site by site, and why not.
+pub(crate) enum Command {
+    /// Show what this kernel and host can record, site by site, and why not.
     Doctor {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
 }
 
 #[derive(Debug, clap::Args)]
-pub struct Record {
-    /// Folder of the recording; created where it is missing.
+pub(crate) struct Record {
+    /// Folder of the recording; created if it does not exist.
     #[arg(long, value_name = "DIR", required = true)]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// Seal a segment when its first reset is this old.
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
-    pub rotate_interval: Duration,
-    /// Seal a segment when its spool is this large; the sealed file is a fraction of it.
+    rotate_interval: Duration,
+    /// Seal a segment when its spool is this large; the sealed file is a fraction of that.
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
-    pub rotate_size: u64,
-    /// Bring resets to the disk this often: a crash loses at most so much.
+    rotate_size: u64,
+    /// Write resets to disk this often: a crash loses at most this much time.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
-    pub flush_interval: Duration,
-    /// Frames of the kernel stack to take, of which two or three are the tracer's own.
+    flush_interval: Duration,
+    /// Kernel stack frames to record for each reset; two or three of them are the tracer's own.
     #[arg(long, value_name = "N", default_value_t = 24,
           value_parser = clap::value_parser!(u32).range(4..=MAX_FRAMES as i64))]
-    pub stack_depth: u32,
+    stack_depth: u32,
     /// Size of each CPU's ring buffer; a power of two, at least 4KiB.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = ring_size)]
-    pub ring_size: u32,
-    /// Stop by itself after this time.
+    ring_size: u32,
+    /// Stop after this time.
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    pub duration: Option<Duration>,
-    /// Also record the resets that this host gets (direction `received`).
+    duration: Option<Duration>,
+    /// Also record the resets that this host receives (direction `received`).
     ///
-    /// Only those that are accepted for a socket. With a recorder on both hosts, the same reset
-    /// stands in both recordings, with the same addresses.
+    /// Only those that the kernel accepts for a socket. If both hosts run a recorder, the same
+    /// reset is in both recordings, with the same addresses.
     #[arg(long)]
-    pub received: bool,
+    received: bool,
     /// Also record refusals by ICMP (direction `icmp`).
     ///
-    /// "Destination unreachable" in answer to a TCP segment looks like a reset to its sender.
-    /// Firewall rules send it (REJECT without tcp-reset), and routes that refuse.
+    /// A client cannot tell "destination unreachable" in answer to a TCP segment from a reset.
+    /// Firewall rules send it (REJECT without tcp-reset), and so do routes that refuse.
     #[arg(long)]
-    pub icmp: bool,
+    icmp: bool,
     /// Also print each reset on stdout.
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true,
           default_missing_value = "table")]
-    pub print: Option<PrintFormat>,
+    pub(crate) print: Option<PrintFormat>,
     /// Also count the RST packets that leave this network namespace, and compare.
     ///
     /// A packet that no kernel function explains is `crafted` or `forwarded`, in the table
-    /// `ledger` and in a line at the end. It costs time for each packet of the namespace, resets
-    /// or not, and needs CAP_NET_RAW.
+    /// `ledger` and in a summary at the end. The audit costs time for every packet of the
+    /// namespace, not only for resets, and needs CAP_NET_RAW.
     #[arg(long)]
-    pub audit: bool,
+    audit: bool,
     /// Remember which process connected, accepted or listened on each socket.
     ///
-    /// Costs a little for each connection, nothing for each packet. Without it resets have no
-    /// `socket_pid` and its like, and those of TIME_WAIT find their container by the network
-    /// namespace alone.
+    /// This costs a little for each connection and nothing for each packet. Without it, the
+    /// process columns of the socket (`socket_pid` and others) are null, and resets from
+    /// TIME_WAIT find their container only through the network namespace.
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true,
           default_value = "on", default_missing_value = "on")]
-    pub socket_owner: Switch,
-    /// Only resets of this container: its name, its pod, or the first six or more digits of its id;
-    /// can be given several times. Rows then wait three seconds for names before they are written.
+    socket_owner: Switch,
+    /// Record only resets of this container: its name, its pod, or at least the first six digits of
+    /// its id; can be given several times. Rows then wait three seconds for names before they are
+    /// written.
     #[arg(long, value_name = "NAME")]
-    pub container: Vec<String>,
-    /// Only resets with this port at either end; up to 8.
+    container: Vec<String>,
+    /// Record only resets with this port at either end; can be given up to 8 times.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub port: Vec<u16>,
-    /// Only resets of this network namespace: its inode, or a file such as /run/netns/NAME; up to 8.
+    port: Vec<u16>,
+    /// Record only resets of this network namespace: its inode, or a file such as /run/netns/NAME;
+    /// can be given up to 8 times.
     #[arg(long, value_name = "ID", value_parser = netns)]
-    pub netns: Vec<u32>,
-    /// Where a container runtime listens, such as docker=/run/docker.sock; can be given several
-    /// times. The usual places are found without it.
+    netns: Vec<u32>,
+    /// Socket of a container runtime, such as docker=/run/docker.sock; can be given several times.
+    /// The usual sockets are found without it.
     #[arg(long, value_name = "RUNTIME=PATH")]
-    pub runtime_socket: Vec<Endpoint>,
-    /// Name of the Kubernetes node in the column k8s_node; the host's name where it is not given.
+    runtime_socket: Vec<Endpoint>,
+    /// Name of the Kubernetes node, for the column k8s_node; the host's name if it is not given.
     #[arg(long, value_name = "NAME", env = "NODE_NAME")]
-    pub node_name: Option<String>,
+    node_name: Option<String>,
 }
 
 /// On or off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Switch {
+enum Switch {
     On,
     Off,
 }
 
 impl Record {
-    /// What clap cannot check by itself, in words.
-    pub fn check(&self) -> Result<(), String> {
+    /// Checks what clap cannot, and describes the mistake.
+    pub(crate) fn check(&self) -> Result<(), String> {
         for (option, count) in [("--port", self.port.len()), ("--netns", self.netns.len())] {
             if count > MOST_FILTERS {
-                return Err(format!("{option} can be given {MOST_FILTERS} times, not {count}"));
+                return Err(format!(
+                    "{option} can be given at most {MOST_FILTERS} times, not {count}"
+                ));
             }
         }
         if self.audit && !(self.port.is_empty() && self.netns.is_empty()) {
-            return Err("--audit counts every RST: give it without --port and --netns".to_owned());
+            return Err("--audit counts every RST: remove --port and --netns".to_owned());
         }
         let is_short = |name: &&String| name.len() < SHORTEST_ID && is_hex(name);
         if let Some(short) = self.container.iter().find(is_short) {
             say!(
-                "--container {short} is taken for a name: of an id give {SHORTEST_ID} digits or more"
+                "--container {short} is matched as a name: to match an id, give at least {SHORTEST_ID} digits"
             );
         }
         Ok(())
     }
 
     /// The recorder's options for a recording in `dir`.
-    pub fn options(&self, dir: PathBuf) -> Options {
+    pub(crate) fn options(&self, dir: PathBuf) -> Options {
         Options {
             dir,
             policy: SealPolicy { age: self.rotate_interval, bytes: self.rotate_size },
@@ -185,34 +189,35 @@ fn is_hex(text: &str) -> bool {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration =
-        humantime::parse_duration(text).map_err(|error| format!("{error}: say 10s, 5m or 1h"))?;
-    if duration.is_zero() { Err("must be more than nothing".to_owned()) } else { Ok(duration) }
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: use a time such as 10s, 5m or 1h"))?;
+    if duration.is_zero() { Err("must be greater than zero".to_owned()) } else { Ok(duration) }
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    let size: ByteSize = text.parse().map_err(|error| format!("{error}: say 64MiB or 1GiB"))?;
-    if size.as_u64() == 0 { Err("must be more than nothing".to_owned()) } else { Ok(size.as_u64()) }
+    let size: ByteSize =
+        text.parse().map_err(|error| format!("{error}: use a size such as 64MiB or 1GiB"))?;
+    if size.as_u64() == 0 { Err("must be greater than zero".to_owned()) } else { Ok(size.as_u64()) }
 }
 
-/// The inode of a network namespace, as a number or by a file that is one.
+/// The inode of a network namespace, given as a number or as a namespace file.
 fn netns(text: &str) -> Result<u32, String> {
     if let Ok(inode) = text.parse() {
-        return if inode == 0 { Err("no namespace has the inode 0".to_owned()) } else { Ok(inode) };
+        return if inode == 0 { Err("inode 0 is not a namespace".to_owned()) } else { Ok(inode) };
     }
-    let file = std::fs::metadata(text)
-        .map_err(|error| format!("{error}: say an inode, /run/netns/NAME or /proc/PID/ns/net"))?;
+    const HINT: &str = "use an inode, /run/netns/NAME or /proc/PID/ns/net";
+    let file = std::fs::metadata(text).map_err(|error| format!("{error}: {HINT}"))?;
     let is_namespace = statfs(text).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
     if !is_namespace {
-        return Err("not a namespace: say an inode, /run/netns/NAME or /proc/PID/ns/net".to_owned());
+        return Err(format!("not a namespace: {HINT}"));
     }
     u32::try_from(std::os::unix::fs::MetadataExt::ino(&file))
         .map_err(|_| "not a network namespace".to_owned())
 }
 
-/// The kernel asks for a power of two of whole pages (kernel/bpf/ringbuf.c, ringbuf_map_alloc).
+/// The kernel requires a power of two in whole pages (kernel/bpf/ringbuf.c, ringbuf_map_alloc).
 fn ring_size(text: &str) -> Result<u32, String> {
-    let size = u32::try_from(size(text)?).map_err(|_| "at most 2GiB".to_owned())?;
+    let size = u32::try_from(size(text)?).map_err(|_| "must be at most 2GiB".to_owned())?;
     if size.is_power_of_two() && size >= 4096 {
         Ok(size)
     } else {

@@ -1,5 +1,5 @@
-//! `doctor`: what this kernel and host can record. It does what a recording would do, loads and
-//! attaches every hook, and takes them off again.
+//! `doctor`: shows what this kernel and host can record. It loads and attaches every hook, as a
+//! recording does, and detaches them again.
 
 use std::io::{self, Write};
 
@@ -9,54 +9,55 @@ use tcprst_schema::hook::{Direction, SITES};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::kernel::btf::{BTF_PATH, Kernel, Settings};
+use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, OwnerHooks};
+use crate::kernel::proc::BTF;
 use crate::kernel::symbols::Symbols;
 use crate::owner::netns;
 use crate::owner::scan::Hierarchy;
 
 /// The findings.
 #[derive(Debug, Serialize)]
-pub struct Report {
-    pub host: String,
-    pub kernel: String,
-    /// Number of reset reasons that the kernel names; 0 before 6.10.
-    pub reasons: usize,
-    /// Whether /proc/kallsyms shows addresses: without them there are no causes.
-    pub symbols: bool,
-    pub sites: Vec<Site>,
-    pub owners: Owners,
+pub(crate) struct Report {
+    host: String,
+    kernel: String,
+    /// Number of reset reasons in the kernel's BTF; 0 before 6.10.
+    reasons: usize,
+    /// Whether /proc/kallsyms shows addresses; without them no cause can be found.
+    symbols: bool,
+    sites: Vec<Site>,
+    owners: Owners,
 }
 
-/// What can be known of owners.
+/// What can be known about owners.
 #[derive(Debug, Serialize)]
-pub struct Owners {
+pub(crate) struct Owners {
     /// `v2`, `hybrid` or `v1`.
-    pub cgroups: &'static str,
-    /// What that means for containers.
-    pub cgroups_note: &'static str,
-    /// What sees accepted connections; null where nothing does.
-    pub accept: Option<String>,
-    /// Why nothing better does.
-    pub accept_note: Option<String>,
-    /// Hooks that failed: less is known of containers without them.
-    pub missing: Vec<String>,
+    cgroups: &'static str,
+    /// What that cgroup version means for containers.
+    cgroups_note: &'static str,
+    /// The hook that sees accepted connections; null if there is none.
+    accept: Option<String>,
+    /// Why there is no hook.
+    accept_note: Option<String>,
+    /// Hooks that failed: without them some owners are unknown.
+    missing: Vec<String>,
 }
 
 impl Owners {
     fn new(hierarchy: &Hierarchy, hooks: OwnerHooks) -> Self {
         let (cgroups, cgroups_note) = match hierarchy {
-            Hierarchy::Unified(_) => ("v2", "a socket tells its container by its cgroup"),
+            Hierarchy::Unified(_) => ("v2", "the cgroup of a socket identifies its container"),
             Hierarchy::Hybrid(_) => (
                 "hybrid",
-                "a socket tells its container by its cgroup v2, where the runtime makes one \
-                 (runc does, crun does not run here)",
+                "the cgroup v2 of a socket identifies its container, if the runtime creates one \
+                 (runc does; crun does not run on such hosts)",
             ),
             Hierarchy::Legacy => (
                 "v1",
-                "every socket has the same cgroup v2: containers are told by their network \
-                 namespaces alone; of several in one namespace at most their pod, in the host's \
-                 network none, and those that end within milliseconds perhaps not",
+                "every socket has the same cgroup v2: containers are identified by their network \
+                 namespaces alone; several in one namespace by their pod at most, those in the \
+                 host's network not at all, and those that end within milliseconds perhaps not",
             ),
         };
         let (accept, accept_note) = match hooks.accept {
@@ -70,27 +71,29 @@ impl Owners {
     fn text(&self) -> String {
         let mut text = format!("cgroups  {}: {}\n", self.cgroups, self.cgroups_note);
         text += &match (&self.accept, &self.accept_note) {
-            (Some(hook), _) => format!("accept   {hook}: shows which process takes a connection\n"),
+            (Some(hook), _) => {
+                format!("accept   {hook}: shows which process accepts a connection\n")
+            }
             (None, Some(why)) => format!(
-                "accept   NOT seen: the owner of an accepted connection is the process that \
-                 listens; {why}\n"
+                "accept   NOT seen: accepted connections are attributed to the listening process; \
+                 {why}\n"
             ),
             (None, None) => String::new(),
         };
         for missing in &self.missing {
-            text += &format!("NOT seen {missing}: less is known of owners\n");
+            text += &format!("NOT seen {missing}: some owners will be unknown\n");
         }
         text
     }
 }
 
-/// A site and what sees it.
+/// A site and the hook that sees it.
 #[derive(Debug, Serialize)]
-pub struct Site {
+pub(crate) struct Site {
     #[serde(flatten)]
-    pub status: SiteStatus,
-    /// The option without which it is not recorded.
-    pub option: Option<&'static str>,
+    status: SiteStatus,
+    /// The option that it needs to be recorded.
+    option: Option<&'static str>,
 }
 
 fn option(status: &SiteStatus) -> Option<&'static str> {
@@ -99,9 +102,9 @@ fn option(status: &SiteStatus) -> Option<&'static str> {
 }
 
 /// Examines this host.
-pub fn examine() -> Result<Report> {
+pub(crate) fn examine() -> Result<Report> {
     let host = Host::read()?;
-    let kernel = Kernel::read(BTF_PATH.as_ref())?;
+    let kernel = Kernel::read(BTF.as_ref())?;
     let names = kernel.names();
     let settings = Settings {
         stack_depth: 8,
@@ -126,7 +129,7 @@ pub fn examine() -> Result<Report> {
 
 impl Report {
     /// Prints the findings on stdout.
-    pub fn print(&self, json: bool) -> Result<()> {
+    pub(crate) fn print(&self, json: bool) -> Result<()> {
         let text = if json {
             let text = serde_json::to_string_pretty(self);
             text.map_err(|source| Error::System("write JSON", source.into()))? + "\n"
@@ -144,13 +147,13 @@ impl Report {
     fn text(&self) -> String {
         let mut text = format!("host     {}\nkernel   {}\n", self.host, self.kernel);
         text.push_str(&match self.reasons {
-            0 => "reasons  none: the kernel names them since 6.10\n".to_owned(),
+            0 => "reasons  none: the kernel names them from 6.10 on\n".to_owned(),
             count => format!("reasons  {count} named by the kernel's BTF\n"),
         });
         text.push_str(if self.symbols {
             "symbols  shown by /proc/kallsyms\n"
         } else {
-            "symbols  hidden: set kernel.kptr_restrict to 0, or no cause can be named\n"
+            "symbols  hidden: no cause can be found: set kernel.kptr_restrict to 0\n"
         });
         for site in &self.sites {
             text.push_str(&site.text());

@@ -1,6 +1,7 @@
-//! What the user asked for: a recording, or what this host can record.
+//! The programs that a user starts: a recording, and `doctor`.
 
-pub mod cli;
-pub mod doctor;
-pub mod print;
-pub mod recorder;
+pub(crate) mod cli;
+mod doctor;
+mod print;
+mod recorder;
+pub(crate) mod run;

@@ -16,22 +16,22 @@ use crate::error::{Error, Result};
 
 /// How resets are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PrintFormat {
-    /// One line each, for people.
+pub(crate) enum PrintFormat {
+    /// One line per reset, for reading.
     Table,
-    /// One JSON object a line, with every column.
+    /// One JSON object per line, with every column.
     Json,
 }
 
 /// Lines that wait for a slow reader: some seconds of a storm.
-const WAITING: usize = 16 * 1024;
-/// How long the end of a recording waits for a reader to take the rest.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_QUEUED_LINES: usize = 16 * 1024;
+/// How long the end of a recording waits for the reader to read the rest.
+const READER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Prints rows in a thread of its own: a reader that stops (`| less`) or goes away (`| head`)
-/// must not hold up the recording. What it does not take in time is not printed, and counted.
+/// Prints rows in its own thread: a reader that stops (`| less`) or goes away (`| head`) must not
+/// delay the recording. Lines that find the queue full are skipped and counted.
 #[derive(Debug)]
-pub struct Printer {
+pub(crate) struct Printer {
     format: PrintFormat,
     lines: Option<SyncSender<String>>,
     thread: Option<JoinHandle<()>>,
@@ -39,8 +39,8 @@ pub struct Printer {
 }
 
 impl Printer {
-    pub fn new(format: PrintFormat) -> Result<Self> {
-        let (sender, receiver) = sync_channel(WAITING);
+    pub(crate) fn new(format: PrintFormat) -> Result<Self> {
+        let (sender, receiver) = sync_channel(MAX_QUEUED_LINES);
         let thread = thread::Builder::new()
             .name("print".to_owned())
             .spawn(move || write_lines(&receiver))
@@ -55,7 +55,7 @@ impl Printer {
         Ok(printer)
     }
 
-    pub fn print(&mut self, row: &Row) {
+    pub(crate) fn print(&mut self, row: &Row) {
         if self.lines.is_some() {
             self.send(match self.format {
                 PrintFormat::Table => table_line(row),
@@ -64,8 +64,8 @@ impl Printer {
         }
     }
 
-    /// Prints an entry of the audit's ledger; a table has only what is crafted or forwarded.
-    pub fn print_ledger(&mut self, row: &LedgerRow) {
+    /// Prints an entry of the audit's ledger; as a table only crafted and forwarded resets.
+    pub(crate) fn print_ledger(&mut self, row: &LedgerRow) {
         let line = match self.format {
             PrintFormat::Json => format!("{}\n", json!({ "ledger": object(LEDGER_COLUMNS, row) })),
             PrintFormat::Table if row.cause.is_none() => return,
@@ -73,12 +73,12 @@ impl Printer {
                 format!("{:<27} {}\n", time_text(row.to_us), audit::describe(row))
             }
         };
-        // These few come when a segment is sealed, after a storm perhaps: they may wait for room.
+        // These few lines come when a segment is sealed, perhaps after a storm: wait for room.
         let asked = Instant::now();
         while let Some(lines) = &self.lines
             && let Err(TrySendError::Full(_)) = lines.try_send(line.clone())
         {
-            if asked.elapsed() >= PATIENCE {
+            if asked.elapsed() >= READER_TIMEOUT {
                 self.skipped += 1;
                 return;
             }
@@ -94,12 +94,12 @@ impl Printer {
         }
     }
 
-    /// Lets the reader take the rest, for a moment, and says how many resets were not printed.
-    pub fn close(mut self) -> u64 {
+    /// Gives the reader a moment to read the rest. Returns how many resets were not printed.
+    pub(crate) fn close(mut self) -> u64 {
         self.lines = None;
         let asked = Instant::now();
         while self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
-            && asked.elapsed() < PATIENCE
+            && asked.elapsed() < READER_TIMEOUT
         {
             thread::sleep(Duration::from_millis(5));
         }
@@ -110,7 +110,7 @@ impl Printer {
 fn write_lines(lines: &Receiver<String>) {
     let mut out = BufWriter::new(io::stdout().lock());
     while let Ok(first) = lines.recv() {
-        // Everything that waits goes out in one write.
+        // All queued lines go out in one write.
         let written = iter::once(first)
             .chain(lines.try_iter())
             .try_for_each(|line| out.write_all(line.as_bytes()))
@@ -141,7 +141,7 @@ fn table_line(row: &Row) -> String {
         end(row.dst),
     );
     if let Some(task) = &row.task {
-        // A process names itself: its escapes must not reach the terminal.
+        // A process can name itself: escape sequences must not reach the terminal.
         line.push_str(&format!("  {}[{}]", task.comm.escape_debug(), task.pid));
     }
     line.push('\n');

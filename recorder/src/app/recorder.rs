@@ -7,9 +7,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tcprst_schema::footer::Filtered;
+use tcprst_schema::columns::{CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
+use tcprst_schema::footer::{Filtered, SiteStatus};
 use tcprst_schema::hook::Direction;
-use tcprst_schema::row::Row;
+use tcprst_schema::paths::Table;
+use tcprst_schema::row::{LossRow, Row};
 
 use crate::app::print::Printer;
 use crate::audit::Audit;
@@ -21,55 +23,55 @@ use crate::event::losses::Losses;
 use crate::event::ring::{self, Drain};
 use crate::event::stacks::Stacks;
 use crate::host::Host;
-use crate::kernel::btf::{BTF_PATH, Kernel, Settings};
+use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
+use crate::kernel::proc::{BTF, KALLSYMS};
 use crate::kernel::symbols::Symbols;
 use crate::owner::{self, Owners, netns};
-use crate::say;
-use crate::store::recover::{self, Recovered};
-use crate::store::seal::SealPolicy;
-use crate::store::{self, Store, Totals};
+use crate::stderr::say;
+use crate::store::{self, Context, Lock, Recovered, SealPolicy, Store, Totals};
 
-/// Rows that are flushed before their time: at 500 bytes each they take 8 MB.
-const MOST_PENDING: usize = 16 * 1024;
+/// Rows that are flushed before the interval is over: at 500 bytes each they take 8 MB.
+const MAX_PENDING: usize = 16 * 1024;
 /// With `--container`: how long a row waits for names.
-const NAMES_LATE_NS: u64 = 3 * 1_000_000_000;
-/// How long the loop sleeps at the most, so that a signal is answered soon.
+const NAMES_DELAY_NS: u64 = 3 * 1_000_000_000;
+/// Longest sleep of the loop, so that a signal is answered soon.
 const TICK: Duration = Duration::from_millis(100);
-/// Programs that were running when they were detached are done after this.
-const GRACE: Duration = Duration::from_millis(20);
+/// Programs that were running when they were detached have ended after this time.
+const DETACH_GRACE: Duration = Duration::from_millis(20);
 
 /// What to record, and how.
 #[derive(Clone, Debug)]
-pub struct Options {
-    pub dir: PathBuf,
-    pub policy: SealPolicy,
-    pub flush_interval: Duration,
-    /// Frames of the kernel stack, glue included.
-    pub stack_depth: u32,
+pub(crate) struct Options {
+    pub(crate) dir: PathBuf,
+    pub(crate) policy: SealPolicy,
+    pub(crate) flush_interval: Duration,
+    /// Frames of the kernel stack, including the tracer's own.
+    pub(crate) stack_depth: u32,
     /// Bytes of each CPU's ring buffer.
-    pub ring_bytes: u32,
-    /// Stop by itself after this.
-    pub duration: Option<Duration>,
+    pub(crate) ring_bytes: u32,
+    /// Stop after this time.
+    pub(crate) duration: Option<Duration>,
     /// Compare with the packets that leave.
-    pub audit: bool,
-    /// Which resets: those sent, and what was asked for beside them.
-    pub directions: Vec<Direction>,
+    pub(crate) audit: bool,
+    /// Sent resets, and the directions that were requested in addition.
+    pub(crate) directions: Vec<Direction>,
     /// Remember which process owns each socket.
-    pub socket_owner: bool,
-    pub owners: owner::Options,
-    pub filter: Filter,
+    pub(crate) socket_owner: bool,
+    pub(crate) owners: owner::Options,
+    pub(crate) filter: Filter,
 }
 
-/// Which resets; nothing given is all. Within a list one must fit, and one of each list.
+/// Which resets to record. An empty list matches all; values in a list are ORed, the lists are
+/// ANDed.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Names, ids or pods, told apart by the recorder.
-    pub containers: Vec<String>,
-    /// At either end; by the kernel half.
-    pub ports: Vec<u16>,
-    /// Inodes of network namespaces; by the kernel half.
-    pub netns: Vec<u32>,
+pub(crate) struct Filter {
+    /// Names, ids or pods; applied by the recorder.
+    pub(crate) containers: Vec<String>,
+    /// At either end; applied by the kernel half.
+    pub(crate) ports: Vec<u16>,
+    /// Inodes of network namespaces; applied by the kernel half.
+    pub(crate) netns: Vec<u32>,
 }
 
 impl Filter {
@@ -80,7 +82,7 @@ impl Filter {
         }
     }
 
-    /// Whether a row is of one of the containers. To be asked last: names come late.
+    /// Whether a row belongs to one of the containers. Ask as late as possible: names come late.
     fn is_of_container(&self, row: &Row) -> bool {
         let is_owner = |wanted: &String| {
             row.owner.as_ref().is_some_and(|owner| owner::is_named(owner, wanted))
@@ -89,9 +91,17 @@ impl Filter {
     }
 }
 
+/// A row that is not in the store yet.
+#[derive(Debug)]
+struct Pending {
+    row: Row,
+    /// Events lost on its CPU before it.
+    lost_before: u64,
+}
+
 /// A recorder that has started.
 #[derive(Debug)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     options: Options,
     probe: Option<Probe>,
     counters: Counters,
@@ -104,16 +114,18 @@ pub struct Recorder {
     audit: Option<Audit>,
     owners: Owners,
     owner_hooks: OwnerHooks,
-    pending: Vec<(Row, u64)>,
+    pending: Vec<Pending>,
     recovered: Recovered,
+    /// Held until the recorder is dropped.
+    _lock: Lock,
 }
 
 impl Recorder {
-    /// Takes the folder, recovers what a killed recorder left there, and hooks the kernel.
-    pub fn start(options: Options, printer: Option<Printer>) -> Result<Self> {
-        let kernel = Kernel::read(BTF_PATH.as_ref())?;
+    /// Locks the folder, recovers what a killed recorder left there, and hooks the kernel.
+    pub(crate) fn start(options: Options, printer: Option<Printer>) -> Result<Self> {
+        let kernel = Kernel::read(BTF.as_ref())?;
         let names = kernel.names();
-        // Half full is time to wake up: the other half is for what comes meanwhile.
+        // Wake up when a ring is half full: the other half is for events that come until then.
         let settings = Settings {
             stack_depth: options.stack_depth,
             wake_bytes: options.ring_bytes / 2,
@@ -124,7 +136,7 @@ impl Recorder {
         };
         let layout = kernel.layout(&names, &settings)?;
         let lock = store::lock(&options.dir)?;
-        let recovered = recover::recover(&options.dir)?;
+        let recovered = store::recover(&options.dir)?;
         let host = Host::read()?;
         let mut audit = match options.audit {
             true => Some(Audit::start(&host.name, &Clock::now()?)?),
@@ -133,27 +145,31 @@ impl Recorder {
         let started = Clock::now()?;
         let Loaded { probe, rings, counters, lives, owner_hooks } =
             probe::load(&layout, options.ring_bytes, &options.directions, &host.kernel)?;
-        // After the load: our own programs, which lie on top of every stack, must be in it.
+        // After the load: our own programs, which are on top of every stack, must be in the table.
         let symbols = Symbols::read();
         if symbols.is_empty() {
             say!(
-                "{} shows no addresses, so no cause can be named: \
-                 set kernel.kptr_restrict to 0",
-                crate::kernel::symbols::KALLSYMS
+                "{KALLSYMS} shows no addresses, so no cause can be found: \
+                 set kernel.kptr_restrict to 0"
             );
         }
-        // Before the look at what is there, which takes a while on a large host.
+        // Before the scan for existing containers, which takes a while on a large host.
         let (drain, events) = ring::start(rings)?;
         let owners = Owners::start(lives, options.owners.clone(), &host.name, &started)?;
         let clock = Clock::now()?;
         let enricher = Enricher::new(&host.name, &names, Stacks::new(symbols));
         let losses = Losses::new(&host.name, &clock);
-        let sites = probe.sites().to_vec();
         if let Some(audit) = &mut audit {
-            audit.open(&sites)?;
+            audit.open(probe.sites())?;
         }
-        let store = Store::new(&options.dir, lock, host, sites, names, options.policy, &clock)
-            .filtered(options.filter.filtered());
+        let context = Context {
+            dir: options.dir.clone(),
+            host,
+            sites: probe.sites().to_vec(),
+            reasons: names.reasons,
+            filtered: options.filter.filtered(),
+            is_spooled: true,
+        };
         Ok(Self {
             options,
             probe: Some(probe),
@@ -162,32 +178,33 @@ impl Recorder {
             events,
             enricher,
             losses,
-            store,
+            store: Store::new(context, &clock),
             printer,
             audit,
             owners,
             owner_hooks,
             pending: Vec::new(),
             recovered,
+            _lock: lock,
         })
     }
 
-    /// What sees each RST site.
-    pub fn sites(&self) -> &[tcprst_schema::footer::SiteStatus] {
+    /// Each RST site and the hook that sees it.
+    pub(crate) fn sites(&self) -> &[SiteStatus] {
         self.probe.as_ref().map_or(&[], Probe::sites)
     }
 
-    /// What sees the owners of sockets and containers.
-    pub fn owner_hooks(&self) -> &OwnerHooks {
+    /// The hooks that see the owners of sockets and containers.
+    pub(crate) fn owner_hooks(&self) -> &OwnerHooks {
         &self.owner_hooks
     }
 
-    pub fn recovered(&self) -> Recovered {
+    pub(crate) fn recovered(&self) -> Recovered {
         self.recovered
     }
 
-    /// Records until `stop` is set or the duration is over, seals, and says what it did.
-    pub fn run(mut self, stop: &Arc<AtomicBool>) -> Result<Totals> {
+    /// Records until `stop` is set or the duration is over, seals, and returns the totals.
+    pub(crate) fn run(mut self, stop: &Arc<AtomicBool>) -> Result<Totals> {
         let started = Instant::now();
         let mut flushed = Instant::now();
         loop {
@@ -200,8 +217,7 @@ impl Recorder {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if flushed.elapsed() >= self.options.flush_interval
-                || self.pending.len() >= MOST_PENDING
+            if flushed.elapsed() >= self.options.flush_interval || self.pending.len() >= MAX_PENDING
             {
                 self.flush()?;
                 flushed = Instant::now();
@@ -210,14 +226,14 @@ impl Recorder {
         self.close()
     }
 
-    /// Off the kernel; the drain thread makes its last sweep and closes the channel.
+    /// Detaches the programs; the drain thread makes its last sweep and closes the channel.
     fn detach(&mut self) -> Result<()> {
         if let Some(audit) = &mut self.audit {
             audit.shut()?;
         }
         if let Some(probe) = self.probe.take() {
             probe.detach();
-            thread::sleep(GRACE);
+            thread::sleep(DETACH_GRACE);
         }
         if let Some(drain) = &self.drain {
             drain.finish();
@@ -229,79 +245,82 @@ impl Recorder {
         let clock = Clock::now()?;
         let before = self.pending.len();
         for event in events {
-            self.pending.push((self.enricher.row(event, &clock), event.header.lost));
+            let row = self.enricher.row(event, &clock);
+            self.pending.push(Pending { row, lost_before: event.header.lost });
         }
-        // As far as they are known by now: what is printed cannot wait for the rest.
-        self.owners.attribute(self.pending[before..].iter_mut().map(|(row, _)| row));
+        let new = &mut self.pending[before..];
+        // With the names that are known by now: printing cannot wait for the rest.
+        self.owners.attribute(new.iter_mut().map(|pending| &mut pending.row));
         if let Some(printer) = &mut self.printer {
-            let wanted = self.pending[before..].iter().map(|(row, _)| row);
-            wanted
-                .filter(|row| self.options.filter.is_of_container(row))
+            let rows = new.iter().map(|pending| &pending.row);
+            rows.filter(|row| self.options.filter.is_of_container(row))
                 .for_each(|row| printer.print(row));
         }
         if let Some(audit) = &mut self.audit {
-            audit.take(self.pending[before..].iter().map(|(row, _)| row));
+            audit.take(new.iter().map(|pending| &pending.row));
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
         let clock = Clock::now()?;
-        // Each CPU's events are in order; this puts the CPUs together.
-        self.pending.sort_by_key(|(row, _)| row.boot_ns);
-        self.owners.attribute(self.pending.iter_mut().map(|(row, _)| row));
+        // Each CPU's events are in order; this merges the CPUs.
+        self.pending.sort_by_key(|pending| pending.row.boot_ns);
+        self.owners.attribute(self.pending.iter_mut().map(|pending| &mut pending.row));
         let rest = self.pending.split_off(self.due(&clock));
-        let is_wanted = |row: &Row| self.options.filter.is_of_container(row);
-        self.store.append(&self.pending, is_wanted, &clock)?;
+        for Pending { row, lost_before } in &self.pending {
+            if self.options.filter.is_of_container(row) {
+                self.store.append(row, *lost_before, &clock)?;
+            } else {
+                self.store.pass_over(row, *lost_before);
+            }
+        }
         self.pending = rest;
         let is_due = |audit: &Audit| audit.is_due(self.options.policy.age);
-        if self.store.flush(&clock)? || self.audit.as_ref().is_some_and(is_due) {
-            self.report_losses(&clock)?;
-            self.report_ledger(&clock)?;
-            self.report_containers(&clock)?;
+        if self.store.flush(self.options.policy, &clock)? || self.audit.as_ref().is_some_and(is_due)
+        {
+            self.report(&clock)?;
         }
         Ok(())
     }
 
-    /// How many of the pending rows are to be written now: all, unless they are chosen by
-    /// container. Then those that are young wait for what the runtimes say.
+    /// Number of pending rows that must be written now: all, unless they are chosen by container.
+    /// In that case young rows wait for the runtimes' answers.
     fn due(&self, clock: &Clock) -> usize {
-        let must = self.probe.is_none() || self.pending.len() >= MOST_PENDING;
+        let must = self.probe.is_none() || self.pending.len() >= MAX_PENDING;
         if must || self.options.filter.containers.is_empty() {
             return self.pending.len();
         }
-        let until = clock.boot_ns().saturating_sub(NAMES_LATE_NS);
-        self.pending.partition_point(|(row, _)| row.boot_ns <= until)
+        let until = clock.boot_ns().saturating_sub(NAMES_DELAY_NS);
+        self.pending.partition_point(|pending| pending.row.boot_ns <= until)
     }
 
-    fn report_losses(&mut self, clock: &Clock) -> Result<()> {
+    /// Writes the tables that go with `resets`: what was lost, then the ledger, whose differences
+    /// the losses excuse, then the containers.
+    fn report(&mut self, clock: &Clock) -> Result<()> {
+        let losses = self.take_losses(clock)?;
+        let from_us = losses.first().map_or(0, |row| row.from_us);
+        self.store.write_table(Table::Losses, LOSS_COLUMNS, &losses, from_us, clock)?;
+        if let Some(audit) = &mut self.audit {
+            let in_rings = self.counters.totals()?.iter().map(|cpu| cpu.lost).sum();
+            audit.take_losses(&losses, in_rings);
+            let ledger = audit.report(clock);
+            if let Some(printer) = &mut self.printer {
+                ledger.iter().for_each(|row| printer.print_ledger(row));
+            }
+            let from_us = ledger.first().map_or(0, |row| row.from_us);
+            self.store.write_table(Table::Ledger, LEDGER_COLUMNS, &ledger, from_us, clock)?;
+        }
+        // Named by the day on which it is written: a container lives on for many days.
+        let (containers, now_us) = (self.owners.rows(clock), clock.now_us());
+        self.store.write_table(Table::Containers, CONTAINER_COLUMNS, &containers, now_us, clock)
+    }
+
+    fn take_losses(&mut self, clock: &Clock) -> Result<Vec<LossRow>> {
         let refused = self.losses.new_recursion_misses(&self.counters);
         self.store.add_refused(refused);
         let lost = self.store.lost_in_rings();
-        let rows =
-            self.losses.report(&mut self.counters, lost, refused, &mut self.enricher, clock)?;
-        if let Some(audit) = &mut self.audit {
-            let in_rings = self.counters.totals()?.iter().map(|cpu| cpu.lost).sum();
-            audit.take_losses(&rows, in_rings);
-        }
-        self.store.write_losses(&rows, clock)
-    }
-
-    /// To be called after the losses are reported: they excuse differences.
-    fn report_ledger(&mut self, clock: &Clock) -> Result<()> {
-        let Some(audit) = &mut self.audit else {
-            return Ok(());
-        };
-        let rows = audit.report(clock);
-        if let Some(printer) = &mut self.printer {
-            rows.iter().for_each(|row| printer.print_ledger(row));
-        }
-        self.store.write_ledger(&rows, clock)
-    }
-
-    fn report_containers(&mut self, clock: &Clock) -> Result<()> {
-        let rows = self.owners.rows(clock);
-        self.store.write_containers(&rows, clock)
+        self.losses.report(&mut self.counters, lost, refused, &mut self.enricher, clock)
     }
 
     fn close(mut self) -> Result<Totals> {
@@ -314,9 +333,7 @@ impl Recorder {
         if let Some(audit) = &mut self.audit {
             audit.finish();
         }
-        self.report_losses(&clock)?;
-        self.report_ledger(&clock)?;
-        self.report_containers(&clock)?;
+        self.report(&clock)?;
         self.owners.stop();
         self.store.close(&clock)?;
         if let Some(skipped @ 1..) = self.printer.take().map(Printer::close) {

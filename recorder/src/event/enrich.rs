@@ -288,11 +288,8 @@ fn flow(header: &EventHeader) -> (End, End) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use tcprst_schema::container::{Container, Details, Pod, Runtime};
-    use tcprst_schema::row::{Named, Owner};
-    use tcprst_schema::wire::FULL_SOCKET;
     use zerocopy::FromZeros;
 
     fn stack(frames: &[&str]) -> Stack {
@@ -334,72 +331,5 @@ pub(crate) mod tests {
     fn a_command_name_may_be_any_bytes() {
         assert_eq!(text(b"ab\0c"), "ab");
         assert_eq!(text(&[0xff; 16]).chars().count(), 16);
-    }
-
-    /// A row in which everything is known.
-    pub(crate) fn full_row() -> Row {
-        let mut header = header(HAS_SOCKET | FULL_SOCKET | HAS_TASK | FROM_PACKET);
-        header.family = AF_INET;
-        header.sk_state = 1;
-        header.answered_flags = 2;
-        header.netns_inum = 1;
-        header.netns_cookie = 1;
-        header.mntns_inum = 1;
-        header.task_cgroup_id = 1;
-        header.socket_cgroup_id = 1;
-        header.socket.act = 1;
-        header.socket.mntns_inum = 1;
-        let container = Arc::new(Container::new(Some(Runtime::Docker), "id"));
-        let pod = Pod {
-            namespace: Some("namespace".into()),
-            name: Some("pod".into()),
-            uid: None,
-            container: Some("container".into()),
-        };
-        let details = Details {
-            name: Some("name".into()),
-            image: Some("image".into()),
-            image_digest: Some("digest".into()),
-            pod: Some(pod),
-            is_host_network: Some(false),
-            ..Details::default()
-        };
-        container.resolve(details, true);
-        Row {
-            time_us: 1,
-            boot_ns: 1,
-            cpu: 0,
-            seq: 1,
-            host: "host".into(),
-            direction: "sent",
-            netns_id: known(header.netns_inum),
-            netns_cookie: known(header.netns_cookie),
-            stack: Arc::new(Stack {
-                callee: Some("callee".into()),
-                caller: Some("caller".into()),
-                folded: Some("caller;callee".into()),
-                frames: vec!["callee".into(), "caller".into()],
-            }),
-            cause: cause::UNKNOWN,
-            blame: Some("app"),
-            reason: Some("NO_SOCKET".into()),
-            reason_code: Some(1),
-            sk_state: Some("ESTABLISHED".into()),
-            context: Some("task"),
-            answered_flags: Some(header.answered_flags),
-            sk_flags: Some(SK_KNOWN),
-            icmp: Some((3, 3)),
-            src: flow(&header).0,
-            dst: flow(&header).1,
-            task: Some(task(&header)),
-            socket: socket(&header),
-            owner_from: Some("socket"),
-            owner: Some(Owner {
-                named: Named::container(Arc::clone(&container)),
-                attribution: "socket",
-                node: "node".into(),
-            }),
-            peer: Some(Named::container(container)),
-        }
     }
 }

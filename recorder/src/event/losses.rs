@@ -1,21 +1,15 @@
 //! What was lost, by what the lost resets had in common.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use tcprst_schema::columns::{Column, LOSS_COLUMNS};
-use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SegmentName, Table};
 use tcprst_schema::row::LossRow;
 use tcprst_schema::wire::{LostKey, NO_REASON};
-use tcprst_schema::writer::PartialFile;
 
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::event::enrich::Enricher;
 use crate::kernel::probe::Counters;
-use crate::store::batch::Batch;
 
 /// Keys in the kernel's table from which on the reported ones are taken out: three quarters
 /// of its 1024, so that new ones find room.
@@ -146,27 +140,4 @@ pub fn unkeyed(
         family: None,
         src_port: None,
     }
-}
-
-/// Writes a file of the table `losses`. Its own account is empty: what was lost stands in the
-/// footers of `resets`, and must not be counted twice.
-pub fn write(dir: &Path, name: &SegmentName, rows: &[LossRow], footer: Footer) -> Result<()> {
-    write_table(dir, name, Table::Losses, LOSS_COLUMNS, rows, footer)
-}
-
-/// The same for any table beside `resets`.
-pub fn write_table<R>(
-    dir: &Path,
-    name: &SegmentName,
-    table: Table,
-    columns: &'static [Column<R>],
-    rows: &[R],
-    footer: Footer,
-) -> Result<()> {
-    let mut batch = Batch::new(columns);
-    rows.iter().for_each(|row| batch.append(row));
-    let mut file = PartialFile::create(name.partial(dir, table), columns)?;
-    file.append(&batch.finish()?)?;
-    let footer = Footer { seen: 0, lost: 0, written: rows.len() as u64, ..footer };
-    Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }

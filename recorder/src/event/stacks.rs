@@ -27,11 +27,6 @@ impl Stacks {
         Self { symbols, known: HashMap::new(), gone: HashMap::new(), none: Arc::default() }
     }
 
-    /// Whether the kernel shows its symbols.
-    pub fn has_symbols(&self) -> bool {
-        !self.symbols.is_empty()
-    }
-
     /// Names a stack, leaf first; an address of 0 ends it.
     pub fn name(&mut self, addresses: &[u64]) -> Arc<Stack> {
         let end = addresses.iter().position(|a| *a == 0).unwrap_or(addresses.len());

@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn every_column_gives_values_of_its_kind() {
-        let row = crate::event::enrich::tests::full_row();
+        let row = crate::store::full_row::full_row();
         for column in COLUMNS {
             let fits = match (column.value)(&row) {
                 Value::Null => column.nullable,

@@ -7,18 +7,19 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrowPrimitiveType, PrimitiveArray, RecordBatch};
 use tcprst_schema::arrow::{by_name, spool_schema};
-use tcprst_schema::columns::COLUMNS;
+use tcprst_schema::columns::{COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, Table, spool_dir};
 use tcprst_schema::rollup::Rollup;
 use tcprst_schema::writer::PartialFile;
 
 use crate::error::{Error, Result};
-use crate::event::losses;
-use crate::say;
+use crate::event::losses::unkeyed;
+use crate::stderr::say;
 use crate::store::account::Account;
 use crate::store::segment::write_rollup;
 use crate::store::spool::{self, Leftover};
+use crate::store::table;
 
 /// What recovery did, for the start message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -122,8 +123,8 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
         // By what they had in common died with the recorder's maps.
         let host = footer.host.as_str().into();
         let (from, to) = (footer.recorded_from_us, footer.recorded_to_us);
-        let row = losses::unkeyed(&host, "ring", footer.lost, from, to);
-        losses::write(dir, segment, &[row], footer.clone())?;
+        let row = unkeyed(&host, "ring", footer.lost, from, to);
+        table::write(dir, segment, Table::Losses, LOSS_COLUMNS, &[row], footer.clone())?;
     }
     write_rollup(dir, segment, &mut rollup, &footer)?;
     file.seal(&footer, &segment.sealed(dir, Table::Resets))?;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tcprst_schema::columns::{COLUMNS, ROLLUP_COLUMNS};
 use tcprst_schema::footer::Footer;
@@ -19,9 +19,9 @@ use crate::store::spool::Spool;
 
 /// A segment that takes rows.
 #[derive(Debug)]
-pub struct Segment {
+pub(crate) struct Segment {
     name: SegmentName,
-    spool: Spool,
+    spool: Option<Spool>,
     file: PartialFile,
     batch: Batch<Row>,
     rollup: Rollup,
@@ -30,10 +30,11 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// Opens a segment; `footer` as far as it is known.
-    pub fn open(dir: &Path, name: SegmentName, footer: &Footer) -> Result<Self> {
+    /// Opens a segment. `spooled` is its footer as far as it is known, for the spool; without it
+    /// there is no spool.
+    pub(crate) fn open(dir: &Path, name: SegmentName, spooled: Option<&Footer>) -> Result<Self> {
         Ok(Self {
-            spool: Spool::create(name.spool(dir), footer)?,
+            spool: spooled.map(|footer| Spool::create(name.spool(dir), footer)).transpose()?,
             file: PartialFile::create(name.partial(dir, Table::Resets), COLUMNS)?,
             batch: Batch::new(COLUMNS),
             rollup: Rollup::default(),
@@ -43,26 +44,33 @@ impl Segment {
         })
     }
 
-    pub fn name(&self) -> &SegmentName {
+    pub(crate) fn name(&self) -> &SegmentName {
         &self.name
     }
 
     /// Rows in it.
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    pub fn append(&mut self, row: &Row) {
+    /// Rows that are not encoded yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.batch.rows()
+    }
+
+    pub(crate) fn append(&mut self, row: &Row) {
         self.batch.append(row);
         self.written += 1;
     }
 
-    /// Brings the rows into both files, and the spool to the disk.
-    pub fn flush(&mut self) -> Result<()> {
+    /// Writes the rows into both files, and syncs the spool.
+    pub(crate) fn flush(&mut self) -> Result<()> {
         if self.batch.rows() > 0 {
             let batch = self.batch.finish()?;
-            self.spool.append(&batch)?;
-            self.spool.sync()?;
+            if let Some(spool) = &mut self.spool {
+                spool.append(&batch)?;
+                spool.sync()?;
+            }
             self.file.append(&batch)?;
             self.rollup.add(&batch).map_err(Error::Batch)?;
         }
@@ -70,28 +78,28 @@ impl Segment {
     }
 
     /// Whether the policy wants it sealed.
-    pub fn is_due(&self, policy: SealPolicy) -> Result<bool> {
-        Ok(policy.is_due(self.age(), self.spool.bytes()?))
+    pub(crate) fn is_due(&self, policy: SealPolicy) -> Result<bool> {
+        let bytes = self.spool.as_ref().map_or(Ok(0), Spool::bytes)?;
+        Ok(policy.is_due(self.opened.elapsed(), bytes))
     }
 
-    fn age(&self) -> Duration {
-        self.opened.elapsed()
-    }
-
-    /// Seals it: the rollup, the Parquet file, then the spool goes. A crash in between leaves both
-    /// under one name, which readers and recovery know to be the same rows.
-    pub fn seal(mut self, dir: &Path, footer: &Footer) -> Result<()> {
+    /// Seals it: writes the rollup, then the Parquet file, then removes the spool. A crash before
+    /// the removal leaves both files under one name; readers and recovery know that they hold the
+    /// same rows.
+    pub(crate) fn seal(mut self, dir: &Path, footer: &Footer) -> Result<()> {
         self.flush()?;
         write_rollup(dir, &self.name, &mut self.rollup, footer)?;
         self.file.seal(footer, &self.name.sealed(dir, Table::Resets))?;
-        let spool = self.spool.path().to_owned();
-        fs::remove_file(&spool).map_err(Error::io("remove", &spool))
+        match &self.spool {
+            Some(spool) => fs::remove_file(spool.path()).map_err(Error::io("remove", spool.path())),
+            None => Ok(()),
+        }
     }
 }
 
-/// Writes the rollup of a segment, before the segment itself is sealed: one that is there must
-/// have its rollup, and a rollup without a segment is nobody's.
-pub fn write_rollup(
+/// Writes the rollup of a segment. Written first, so that every sealed segment has its rollup;
+/// readers ignore a rollup without a segment.
+pub(crate) fn write_rollup(
     dir: &Path,
     name: &SegmentName,
     rollup: &mut Rollup,
@@ -104,7 +112,7 @@ pub fn write_rollup(
     let table = Table::ResetsPerMinute;
     let mut file = PartialFile::create(name.partial(dir, table), ROLLUP_COLUMNS)?;
     file.append(&rollup.finish().map_err(Error::Batch)?)?;
-    // What it counts, so that a reader sees at once whether that is the whole segment.
+    // The rows that it counts, so that a reader can tell whether they are the whole segment.
     let footer = Footer { seen: 0, lost: 0, written, ..footer.clone() };
     Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }
