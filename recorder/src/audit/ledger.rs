@@ -90,7 +90,7 @@ pub(super) struct Ledger {
     waiting: HashMap<Flow, Waiting>,
     alone: usize,
     found: HashMap<(Flow, Difference), Found>,
-    /// Differences of flows beyond [`MOST_DIFFERENT`].
+    /// Differences of flows beyond the maximum.
     rest: HashMap<Difference, u64>,
     sums: Sums,
     excuse: Excuse,
