@@ -2,17 +2,17 @@
 //!
 //! ```text
 //! kernel     ebpf/src/owner.rs      the process behind each socket
-//!            ebpf/src/hooks/life.rs cgroups made and removed, first programs -> a ring of its own
+//!            ebpf/src/hooks/life.rs cgroups made and removed, first programs -> a separate ring
 //!                |
 //! life       bytes -> what happened
 //! scan       what was there before; netns: cookies and addresses
 //!                |
 //! table      containers by cgroup, namespace and address, with their life spans
 //!                |                                     ^
-//! attribution   rules: whose a reset is                | names, when they come
+//! attribution   rules: the owner of a reset            | names, when they come
 //!                |                                     |
 //! rows       write thread                         resolver: asks the container runtimes, in a
-//!                                                 thread of its own, and holds nobody up
+//!                                                 separate thread, and delays no one
 //! ```
 
 mod attribution;
