@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::say;
 use crate::tracefs::{self, Tracefs};
 
-/// The kernel half, prebuilt and committed, so that a build needs no BPF toolchain.
+/// The kernel half as it is built and committed, so that a build needs no BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/prebuilt/tcprst.bpf.o");
 
 /// Ring buffers, one for each possible CPU.

@@ -163,8 +163,8 @@ fn a_spool_that_is_cut_off_gives_all_whole_batches() {
         let length = file.metadata().expect("its size").len();
         file.set_len(length - cut).expect("cut off");
 
-        // The kill may have hit while other resets on this machine were written. The tail is then
-        // torn already, and the cut only removes more of it.
+        // Others on this machine may have been reset when the recorder was killed; then the
+        // tail is torn already and the cut only takes more of it.
         let left = tcprst_recorder::spool::read(&spool).expect("a spool").batches.len();
         assert!(left + 1 >= whole.len(), "cut by {cut}: {left} of {} batches", whole.len());
 
