@@ -1,10 +1,11 @@
-//! Packets that left against events that were recorded, flow by flow.
+//! Compares packets that left with recorded events, flow by flow.
 //!
-//! A packet and an event of one flow explain each other, in whatever order they come; what is
-//! still alone after [`SETTLE`] is a difference. A difference is only called by a name where
-//! nothing else can be behind it: as many crafted RSTs as events were lost are `unknown`, as
-//! many unsent ones as packets were dropped are `missed`. So are a packet and an event that
-//! share one end: address translation on the way out may have changed the other.
+//! A packet and an event of one flow explain each other, in whatever order they come; one that is
+//! still unmatched after [`SETTLE`] is a difference. A difference is only named where nothing else
+//! can explain it: as many unmatched packets as events were lost are `unknown` rather than
+//! `crafted`, and as many unmatched events as packets were dropped are `missed` rather than
+//! `unsent`. The same holds for a packet and an event that share one end: address translation on
+//! the way out may have changed the other.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,15 +16,15 @@ use super::packet::Flow;
 use super::sightings::{Left, Sightings};
 use super::socket::Sighting;
 
-/// Rings are drained every 100 ms, but the writer may be late: it reads the kernel's symbols again
-/// for new modules and programs, and in an emulated guest on a busy machine two seconds were too
-/// few, and ten once. Only what is alone waits.
+/// Rings are drained every 100 ms, but the writer may be late: it rereads the kernel's symbols for
+/// new modules and programs. In an emulated guest on a busy machine two seconds were too few, and
+/// once even ten. Only unmatched packets and events wait.
 const SETTLE: Duration = Duration::from_secs(30);
-/// Packets and events that wait for each other: 10 MB.
+/// Maximum number of packets and events that wait for a match: 10 MB.
 const MOST_WAITING: usize = 64 * 1024;
-/// Flows with a difference, of one report; the rest is summed up.
+/// Maximum number of flows with a difference in one report; the rest is summed up.
 const MOST_DIFFERENT: usize = 4096;
-/// A loss excuses differences that are reported this much later: they settle meanwhile.
+/// A loss excuses differences that are reported up to this much later, because they settle late.
 const EXCUSED: Duration = Duration::from_secs(45);
 
 /// Where a packet was seen.
@@ -34,8 +35,8 @@ pub(super) struct Place {
     pub(super) ttl: u8,
 }
 
-/// One side of the comparison. An edge is from before or after the time that is compared: it
-/// explains another, and needs no explanation.
+/// One side of the comparison. An edge is from before or after the compared time: it can explain
+/// the other side, and needs no explanation itself.
 #[derive(Clone, Copy, Debug)]
 struct Packet {
     at: Instant,
@@ -49,7 +50,7 @@ struct Event {
     is_edge: bool,
 }
 
-/// What of a flow is alone; never both.
+/// Unmatched packets or unmatched events of a flow; never both.
 #[derive(Debug, Default)]
 struct Waiting {
     packets: VecDeque<Packet>,
@@ -81,7 +82,7 @@ struct Sums {
     overflow: u64,
 }
 
-/// The comparison.
+/// The comparison of packets with events.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     sightings: Sightings,
@@ -89,13 +90,13 @@ pub(super) struct Ledger {
     waiting: HashMap<Flow, Waiting>,
     alone: usize,
     found: HashMap<(Flow, Difference), Found>,
-    /// Differences of flows that had no room.
+    /// Differences of flows beyond the maximum.
     rest: HashMap<Difference, u64>,
     sums: Sums,
     excuse: Excuse,
     excuses: VecDeque<(Instant, Excuse)>,
     is_blind: bool,
-    /// Some function that builds RSTs has no hook.
+    /// Some function that builds RSTs has no hook on this kernel.
     is_partial: bool,
 }
 
@@ -114,7 +115,7 @@ impl Ledger {
         let packet = Packet { at: now, is_edge, place: Place { device, in_device, ttl: rst.ttl } };
         let flow = rst.key.flow;
         if in_device.is_some() {
-            // Proven: an event of this flow belongs to another packet.
+            // The packet came in first: an event of this flow belongs to another packet.
             self.settle_packet(flow, &packet, Difference::Forwarded);
         } else if let Some(event) = self.partner(&flow, |waiting| waiting.events.pop_front()) {
             self.explained(is_edge && event.is_edge);
@@ -169,13 +170,13 @@ impl Ledger {
         has_room
     }
 
-    /// Packets that the socket had no room for, or could not read.
+    /// Counts packets that did not fit into the socket, or could not be read.
     pub(super) fn dropped(&mut self, count: u64) {
         self.sums.dropped += count;
         self.excuse.missed += count;
     }
 
-    /// Events of this namespace that were lost, or that may be of it.
+    /// Counts lost events that belong, or may belong, to this namespace.
     pub(super) fn lost(&mut self, src_port: Option<u16>, count: u64) {
         if count == 0 {
             return;
@@ -187,27 +188,27 @@ impl Ledger {
         }
     }
 
-    /// Some function that builds RSTs has no hook on this kernel: nothing is called crafted.
+    /// Some function that builds RSTs has no hook on this kernel: no packet is called `crafted`.
     pub(super) fn expect_unhooked(&mut self) {
         self.is_partial = true;
     }
 
-    /// From now on no packets come: events say nothing any more.
+    /// No more packets will come: from now on an event without a packet proves nothing.
     pub(super) fn go_blind(&mut self) {
         self.is_blind = true;
     }
 
-    /// The names of the devices that were met.
+    /// Names of the devices that packets passed.
     pub(super) fn devices(&self) -> &Devices {
         &self.devices
     }
 
-    /// Settles what has waited long enough.
+    /// Settles packets and events that have waited long enough.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.settle(|at| now.saturating_duration_since(at) >= SETTLE);
     }
 
-    /// Settles everything: nothing more will come.
+    /// Settles everything: no packets or events will follow.
     pub(super) fn settle_all(&mut self) {
         self.settle(|_| true);
     }
@@ -270,7 +271,7 @@ impl Ledger {
             entries.push(sum(entry::SEEN, sums.seen));
             entries.push(sum(entry::RECORDED, sums.recorded));
         }
-        // Losses say something here only where there is something to compare.
+        // Losses matter here only if there is something to compare.
         let lost = if is_active { sums.lost } else { 0 };
         let beside =
             [(entry::LOST, lost), (entry::DROPPED, sums.dropped), (entry::OVERFLOW, sums.overflow)];

@@ -96,7 +96,7 @@ fn what_stays_alone_is_a_difference() {
 fn what_a_translation_may_explain_has_no_name() {
     let mut test = Test::new();
     test.leaves(80, false);
-    // The destination is the same.
+    // The destination is the same on both sides.
     test.recorded(81, false);
     let settled = [("seen", 1), ("recorded", 1), ("unknown", 1), ("missed", 1)];
     assert_eq!(test.settled(), counts(settled));
@@ -173,7 +173,7 @@ fn without_packets_events_say_nothing() {
 fn memory_is_bounded_and_what_had_no_room_excuses() {
     let mut test = Test::new();
     const MORE: u64 = 100;
-    // One after the other, and the events of the same order after them.
+    // First all packets, then their events in the same order.
     for n in 0..MOST_WAITING as u64 + MORE {
         test.leaves((n % 60_000) as u16, false);
     }

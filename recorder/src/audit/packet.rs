@@ -1,25 +1,25 @@
-//! A RST on the wire, from the first bytes of its IP packet.
+//! Parses a RST on the wire from the first bytes of its IP packet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const TCP: u8 = 6;
 /// The RST bit of the TCP flags byte (RFC 9293, 3.1).
 pub(super) const RST: u8 = 0x04;
-/// TCP header up to its flags byte: all that we read.
+/// Bytes of the TCP header up to the flags: the part that we read.
 const TCP_BYTES: usize = 14;
 const IPV6_HEADER: usize = 40;
-/// Enough for the longest IPv4 header and the TCP header up to its flags.
+/// Longest IPv4 header plus the TCP header up to its flags.
 pub(super) const SNAP: usize = 128;
 
-/// Source and destination, as on the packet.
+/// Source and destination, as in the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Flow {
     pub(super) src: (IpAddr, u16),
     pub(super) dst: (IpAddr, u16),
 }
 
-/// What makes two sightings the same packet: it passes a bridge and its port, a VLAN and its
-/// device, or a router, and keeps all of this.
+/// Identifies a packet across sightings: all of this stays the same when it passes a bridge and its
+/// port, a VLAN and its device, or a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) flow: Flow,
@@ -35,7 +35,7 @@ pub(super) struct Rst {
     pub(super) ttl: u8,
 }
 
-/// Reads an IP packet; `None` where it is no whole RST.
+/// Parses an IP packet; `None` unless it is a complete RST.
 pub(super) fn parse(packet: &[u8]) -> Option<Rst> {
     match packet.first()? >> 4 {
         4 => ipv4(packet),
@@ -58,7 +58,7 @@ fn ipv6(packet: &[u8]) -> Option<Rst> {
     if *packet.get(6)? != TCP {
         return None;
     }
-    // As the recorder writes them: an address that maps an IPv4 one is that.
+    // As in the recording: an IPv4-mapped address becomes the IPv4 address.
     let address = |at| Some(Ipv6Addr::from(bytes::<16>(packet, at)?).to_canonical());
     tcp(packet.get(IPV6_HEADER..)?, address(8)?, address(24)?, *packet.get(7)?)
 }

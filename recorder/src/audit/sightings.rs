@@ -1,23 +1,23 @@
-//! Which sightings are one packet, and which packets had come in before they left.
+//! Decides which sightings are the same packet, and which packets came in before they left.
 //!
 //! A packet may be seen at several devices (a bridge and its port, a VLAN and its device, a
-//! router's two sides). Packets with the same [`Key`] are as many as the device that saw most
-//! of them has seen.
+//! router's two sides). The number of packets with one [`Key`] is the highest count at any single
+//! device.
 //!
 //! Address translation changes the flow of a packet that passes through, but neither its numbers
-//! nor its flags. A number that is not zero is 32 bits of chance: that two packets share them
-//! within seconds, one coming in and the other leaving, proves that they are the same.
+//! nor its flags. A nonzero sequence number is 32 random bits: if an incoming and an outgoing
+//! packet share them within seconds, they are the same packet.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::packet::{Flow, Key};
 
-/// Keys in memory: with 200 bytes each, 13 MB.
+/// Maximum number of keys in memory: with 200 bytes each, 13 MB.
 const MOST: usize = 64 * 1024;
-/// How long a packet may be under way inside this host.
+/// Longest time that a packet takes to pass through this host.
 const UNDER_WAY: Duration = Duration::from_secs(5);
-/// Devices that one packet passes, counted apart.
+/// Maximum number of devices that are counted apart for one packet.
 const DEVICES: usize = 4;
 
 /// How often each device saw a packet.
@@ -28,9 +28,9 @@ struct Seen {
 }
 
 impl Seen {
-    /// Counts a sighting; true where it is a packet that no device had seen before.
+    /// Counts a sighting; returns true if no device had seen this packet before.
     fn add(&mut self, device: u32) -> bool {
-        // A fifth device sees what the four before have seen.
+        // Sightings at a fifth device are ignored: the first four have seen the packet.
         let slot = self.devices.iter_mut().find(|(index, n)| *n == 0 || *index == device);
         let Some((index, count)) = slot else {
             return false;
@@ -56,7 +56,7 @@ pub(super) struct Left {
     pub(super) in_device: Option<u32>,
 }
 
-/// What no router changes.
+/// Fields that no router changes.
 type Numbers = (u32, u32, u8);
 
 fn numbers(key: &Key) -> Numbers {
@@ -67,18 +67,18 @@ fn numbers(key: &Key) -> Numbers {
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
     passages: HashMap<Key, Passage>,
-    /// Packets that came in and have not left yet, for those that leave with another flow.
+    /// Packets that came in and have not left yet, to recognize those that leave with another flow.
     under_way: HashMap<Numbers, (Flow, u32)>,
-    /// In the order of their first sighting.
+    /// Keys in the order of their first sighting.
     order: VecDeque<(Instant, Key)>,
 }
 
 impl Sightings {
-    /// Takes a packet that came in.
+    /// Counts a packet that came in.
     pub(super) fn came(&mut self, key: Key, device: u32, now: Instant) {
         let passage = self.passage(key, now);
-        // One that left before and is still on its way through this namespace (the other end of
-        // a veth pair) has not come from anywhere.
+        // A packet that left before and is still on its way through this namespace (at the other
+        // end of a veth pair) did not come in from outside.
         if passage.left.most <= passage.came.most {
             let is_new = passage.came.add(device);
             if is_new && (key.seq, key.ack) != (0, 0) {
@@ -87,7 +87,7 @@ impl Sightings {
         }
     }
 
-    /// Takes a packet at a device through which it leaves; `None` where another device had
+    /// Counts a packet at a device through which it leaves; `None` if another device has already
     /// seen it leave.
     pub(super) fn left(&mut self, key: Key, device: u32, now: Instant) -> Option<Left> {
         let passage = self.passage(key, now);
@@ -102,7 +102,7 @@ impl Sightings {
         Some(Left { in_device: self.translated(&key) })
     }
 
-    /// The device through which a packet came in that leaves with another flow.
+    /// The device through which a packet came in under another flow.
     fn translated(&mut self, key: &Key) -> Option<u32> {
         let (flow, device) = *self.under_way.get(&numbers(key))?;
         (flow != key.flow).then(|| {
@@ -119,7 +119,7 @@ impl Sightings {
         })
     }
 
-    /// Makes room; under a flood the oldest go before their time.
+    /// Drops old keys; in a flood the oldest ones are dropped early.
     fn forget(&mut self, now: Instant) {
         while let Some((at, key)) = self.order.front()
             && (now.saturating_duration_since(*at) > UNDER_WAY || self.order.len() >= MOST)

@@ -24,14 +24,14 @@ pub(crate) struct Attacher<'a> {
     probes: Vec<tracefs::Probe>,
 }
 
-/// Of the sites that were asked for, what sees each.
+/// The hook of each requested site, or the reasons why it has none.
 #[derive(Debug)]
 pub(crate) struct Attached {
     pub(crate) sites: Vec<SiteStatus>,
     pub(crate) probes: Vec<tracefs::Probe>,
 }
 
-/// A hook that works; it may wait for a module.
+/// A hook that was attached; it may wait for a module.
 struct Taken {
     hook: &'static Hook,
     waiting: Option<&'static str>,
@@ -43,8 +43,8 @@ impl<'a> Attacher<'a> {
         Self { ebpf, functions, tracefs: Tracefs::find(), probes: Vec::new() }
     }
 
-    /// Takes the hooks in their order; each site keeps the first that works, and why the others
-    /// before it did not.
+    /// Attaches the hooks in their order. Each site keeps the first that works, and the reasons why
+    /// those before it failed.
     pub(crate) fn sites(mut self, layout: &KernelLayout, directions: &[Direction]) -> Attached {
         let wanted: Vec<&SiteInfo> =
             SITES.iter().filter(|info| directions.contains(&info.direction)).collect();
@@ -69,7 +69,7 @@ impl<'a> Attacher<'a> {
         Attached { sites, probes: self.probes }
     }
 
-    /// Takes the first of several hooks that works, or says why none does.
+    /// Attaches the first of several hooks that works, or returns the reasons why none does.
     pub(crate) fn first(
         &mut self,
         hooks: impl Iterator<Item = &'static Hook>,
@@ -86,7 +86,7 @@ impl<'a> Attacher<'a> {
         Err(refused.join("; "))
     }
 
-    /// Whether the kernel has what the hook needs to see its sites whole.
+    /// Whether the kernel has what the hook needs to see all resets of its sites.
     fn meets(&self, hook: &Hook, layout: &KernelLayout) -> Result<(), String> {
         let missing = match hook.needs {
             Needs::Nothing | Needs::OwnReject => return Ok(()),
@@ -98,14 +98,14 @@ impl<'a> Attacher<'a> {
         Err(missing.to_owned())
     }
 
-    /// Attaches one program; the module that it waits for, if it does.
+    /// Attaches one program; returns the module that it waits for, if any.
     pub(crate) fn attach(&mut self, hook: &'static Hook) -> Result<Option<&'static str>, String> {
         let place = self.functions.place(hook);
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         let attach = match hook.attach {
             Attach::RawTracepoint => raw_tracepoint(program, hook),
             Attach::Fentry | Attach::Fexit | Attach::Kretprobe if place != Place::Image => {
-                return Err("only functions of the kernel's image can be reached so".to_owned());
+                return Err("this hook works only for functions of the kernel image".to_owned());
             }
             Attach::Fentry => fentry(program, hook),
             Attach::Fexit => fexit(program, hook),
@@ -115,8 +115,8 @@ impl<'a> Attacher<'a> {
         attach.map(|()| None).map_err(|error| root_cause(error.as_ref()))
     }
 
-    /// A function of the image can be reached without tracefs, as long as the perf subsystem
-    /// makes kprobes; then the kernel does not tell what it passed over.
+    /// Attaches a kprobe. Functions of the image need no tracefs if the perf subsystem can create
+    /// kprobes, but then the kernel does not report how many calls it skipped.
     fn kprobe(
         &mut self,
         hook: &'static Hook,
@@ -170,7 +170,8 @@ fn fexit(program: &mut Program, hook: &Hook) -> Outcome<()> {
     Ok(())
 }
 
-/// Of the image, by the perf subsystem: what it passes over costs a name and no reset.
+/// Attaches through the perf subsystem, in the image only: a skipped call costs a name, not a
+/// reset.
 fn kretprobe(program: &mut Program, hook: &Hook) -> Outcome<()> {
     if !Path::new(KPROBE_PMU).exists() {
         return Err(NO_KPROBES.into());
@@ -185,7 +186,7 @@ fn load_kprobe(program: &mut Program) -> Outcome<&mut KProbe> {
     Ok(program)
 }
 
-/// What is to be said of a site.
+/// Describes what was attached to a site, or why nothing was.
 fn status(info: &SiteInfo, taken: &[Taken], refused: &[(&Hook, String)]) -> SiteStatus {
     let taken = taken.iter().find(|taken| taken.hook.sites.contains(&info.site));
     let reasons: Vec<String> = refused
@@ -212,8 +213,8 @@ fn status(info: &SiteInfo, taken: &[Taken], refused: &[(&Hook, String)]) -> Site
     }
 }
 
-/// The innermost error in one line: aya wraps the kernel's answer in several layers. Of the
-/// verifier's pages, the last line says why.
+/// The innermost error in one line: aya wraps the kernel's error in several layers. From the
+/// verifier's log only the last line is kept, which gives the reason.
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut root = error;
     loop {

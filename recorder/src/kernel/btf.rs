@@ -1,4 +1,4 @@
-//! What the running kernel's BTF says: offsets, argument positions, names of enumerators.
+//! Reads the running kernel's BTF: offsets, argument positions, names of enumerators.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tcprst_schema::layout::{KernelLayout, MEMBERS, MOST_FILTERS, NO_SUCH_REASON,
 
 use crate::error::{Error, Result};
 
-/// The running kernel, as far as types go.
+/// The types of the running kernel.
 pub struct Kernel {
     btf: Btf,
 }
@@ -19,23 +19,23 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
-/// What the kernel half is told beside what the kernel is like.
+/// Settings for the kernel half that do not depend on the kernel.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// Frames of a stack, glue included.
+    /// Frames of a stack, including glue frames.
     pub stack_depth: u32,
     /// Wake the reader when this many bytes wait in a ring.
     pub wake_bytes: u32,
     /// Remember the owners of sockets.
     pub socket_owner: bool,
-    /// Inode of the host's network namespace; 0 unknown.
+    /// Inode of the host's network namespace; 0 if unknown.
     pub host_netns: u32,
     /// Only these network namespaces (inodes) and ports, [`MOST_FILTERS`] of each; none is all.
     pub only_netns: Vec<u32>,
     pub only_ports: Vec<u16>,
 }
 
-/// Names of the running kernel's numbers.
+/// Names of the running kernel's enumerators.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// `enum sk_rst_reason`, without `SK_RST_REASON_`; empty before 6.10.
@@ -45,7 +45,7 @@ pub struct Names {
 }
 
 impl Kernel {
-    /// Reads the BTF of the running kernel, or another file of that kind.
+    /// Reads the BTF of the running kernel, or of another file in that format.
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::PermissionDenied => Error::NotPermitted,
@@ -78,7 +78,7 @@ impl Kernel {
         }
     }
 
-    /// Bit offset and type of a member, also of anonymous structures and unions inside.
+    /// Bit offset and type of a member, which may be in an anonymous structure or union.
     fn member(&self, outer: &Type, name: &str) -> Option<(u32, Type)> {
         let (Type::Struct(outer) | Type::Union(outer)) = outer else {
             return None;
@@ -136,7 +136,8 @@ impl Kernel {
             .map_or(0, |position| position as u32)
     }
 
-    /// Number of arguments that a raw tracepoint hands to a program; `None` without it.
+    /// Number of arguments that a raw tracepoint passes to a program; `None` if there is no such
+    /// tracepoint.
     pub fn tracepoint_arguments(&self, tracepoint: &str) -> Option<usize> {
         let name = format!("btf_trace_{tracepoint}");
         let found = self.btf.resolve_types_by_name(&name).ok()?;
@@ -145,7 +146,7 @@ impl Kernel {
             return None;
         };
         match self.btf.resolve_chained_type(&pointer).ok()? {
-            // The first is the tracepoint's own `void *__data`.
+            // Skip the tracepoint's own `void *__data`, which comes first.
             Type::FuncProto(prototype) => prototype.parameters.len().checked_sub(1),
             _ => None,
         }
@@ -187,7 +188,7 @@ impl Kernel {
         Names { reasons, states }
     }
 
-    /// The global of the kernel half.
+    /// The kernel half's global `LAYOUT`.
     pub fn layout(&self, names: &Names, settings: &Settings) -> Result<KernelLayout> {
         let mut offsets = Offsets::NONE;
         for (index, member) in MEMBERS.iter().enumerate() {
@@ -210,8 +211,8 @@ impl Kernel {
             stack_bytes: settings.stack_depth * 8,
             wake_bytes: settings.wake_bytes,
             socket_owner: settings.socket_owner.into(),
-            // Before 5.12 (e21aa341785c) an fexit program may go while a task still sleeps in the
-            // function: then a kretprobe has to do.
+            // Before 5.12 (e21aa341785c) an fexit program may be freed while a task still sleeps in
+            // the function: use a kretprobe there.
             accept_return: self
                 .structure("bpf_tramp_image")
                 .and_then(|_| self.parameters("inet_csk_accept"))

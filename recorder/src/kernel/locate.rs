@@ -1,4 +1,4 @@
-//! Where the running kernel has the functions that we hook: in its image, in a module, or nowhere.
+//! Finds the functions that we hook: in the kernel image, in a module, or nowhere.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -7,22 +7,22 @@ use tcprst_schema::hook::{ACCEPT_HOOKS, HOOKS, Hook, SITES};
 
 use crate::kernel::proc::{KALLSYMS, MODULES};
 
-/// What /proc/kallsyms and /proc/modules say of the targets in [`HOOKS`].
+/// Targets of [`HOOKS`] as found in /proc/kallsyms and /proc/modules.
 #[derive(Debug)]
 pub(crate) struct Functions {
-    /// Target to its module, `None` for the image.
+    /// Maps a target to its module; `None` is the image.
     found: HashMap<&'static str, Option<String>>,
     loaded: HashSet<String>,
     release: Release,
 }
 
-/// Where a function is.
+/// Location of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Image,
     /// In this module, which is loaded.
     Loaded(String),
-    /// In this module, if anywhere: it is not loaded.
+    /// In this module if it exists: the module is not loaded.
     Awaited(&'static str),
     Nowhere,
 }
@@ -31,7 +31,7 @@ pub(crate) enum Place {
 type Release = (u32, u32);
 
 impl Functions {
-    /// Looks at the running kernel.
+    /// Reads the functions of the running kernel.
     pub(crate) fn read(release: &str) -> Self {
         Self::parse(
             &fs::read_to_string(KALLSYMS).unwrap_or_default(),
@@ -60,7 +60,7 @@ impl Functions {
         }
     }
 
-    /// Where the target of a hook is.
+    /// Location of a hook's target.
     pub(crate) fn place(&self, hook: &Hook) -> Place {
         match (self.found.get(hook.target), module_of(hook)) {
             (Some(None), _) => Place::Image,
@@ -70,8 +70,9 @@ impl Functions {
         }
     }
 
-    /// Whether netfilter builds the resets of bridges and devices in `nf_reject_skb_v{4,6}_tcp_reset`.
-    /// As long as the module is not loaded, the kernel's number must tell (fa538f7cf05a, 5.11).
+    /// Whether netfilter builds the resets of bridges and devices in
+    /// `nf_reject_skb_v{4,6}_tcp_reset`. While the module is not loaded, the kernel's release
+    /// decides (fa538f7cf05a, 5.11).
     pub(crate) fn has_shared_reject(&self, hook: &Hook) -> bool {
         let is_shared = |other: &&Hook| {
             other.needs == tcprst_schema::hook::Needs::SharedReject && other.sites == hook.sites
@@ -84,7 +85,7 @@ impl Functions {
     }
 }
 
-/// Module of a hook's sites, where they may be in one.
+/// Module of a hook's sites, if they may be in one.
 fn module_of(hook: &Hook) -> Option<&'static str> {
     SITES.iter().find(|info| hook.sites.contains(&info.site)).and_then(|info| info.module)
 }

@@ -1,5 +1,5 @@
-//! Runs a BPF program at a tracepoint of the perf subsystem. aya does so only for tracepoints it
-//! loads programs of its own kind for, and a kprobe event wants one of the kind "kprobe".
+//! Runs a BPF program at a tracepoint of the perf subsystem. aya can attach only its tracepoint
+//! program type there, and a kprobe event needs a program of the type "kprobe".
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -9,7 +9,7 @@ use nix::libc;
 const PERF_TYPE_TRACEPOINT: u32 = 2;
 const PERF_FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 
-/// `struct perf_event_attr` in its first version, which every kernel takes.
+/// First version of `struct perf_event_attr`, which every kernel accepts.
 #[repr(C)]
 struct Attributes {
     kind: u32,
@@ -25,7 +25,7 @@ mod ioctl {
 
 /// Runs `program` at the event `id`, on every CPU and for every task, until the result is dropped.
 pub(crate) fn attach(id: u64, program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    // The event itself counts on one CPU only, but its programs belong to the tracepoint.
+    // The event itself counts on one CPU only, but its programs run for the whole tracepoint.
     let cpus = aya::util::online_cpus().map_err(|(_, error)| error)?;
     let cpu = cpus.first().copied().unwrap_or(0);
     let event = open(id, cpu)?;

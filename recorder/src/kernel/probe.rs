@@ -1,4 +1,4 @@
-//! Loads the kernel half and has it attached; its rings and its accounts.
+//! Loads the kernel half and attaches it; gives access to its rings and counters.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -26,10 +26,11 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/prebuilt/tcprs
 /// Ring buffers, one for each possible CPU.
 pub type Rings = Vec<RingBuf<MapData>>;
 
-/// Bytes of the ring of containers' lives: 230 of them, more than a host starts between two looks.
+/// Bytes of the ring for container lives: it holds 230 of them, more than a host starts between two
+/// drains.
 const LIVES_BYTES: u32 = 128 * 1024;
 
-/// The ring of containers' lives.
+/// The ring for container lives.
 pub struct Lives {
     pub ring: RingBuf<MapData>,
     lost: PerCpuArray<MapData, u64>,
@@ -42,22 +43,22 @@ impl std::fmt::Debug for Lives {
 }
 
 impl Lives {
-    /// Those that found no room in the ring, since the start.
+    /// Lives that did not fit into the ring, since the start.
     pub fn lost(&self) -> u64 {
         self.lost.get(&0, 0).map_or(0, |values| values.iter().sum())
     }
 }
 
-/// What sees the owners of sockets and containers, or why nothing does.
+/// Hooks for the owners of sockets and containers, or the reasons why they failed.
 #[derive(Clone, Debug, Default, serde::Serialize)]
 pub struct OwnerHooks {
-    /// Hook for accepted connections; `None` where `--socket-owner=off`.
+    /// Hook for accepted connections; `None` with `--socket-owner=off`.
     pub accept: Option<Result<String, String>>,
-    /// Hooks that failed, each with its reason: without them less is known of containers.
+    /// Failed hooks, each with its reason: without them less is known about containers.
     pub missing: Vec<String>,
 }
 
-/// The loaded programs. They run until it is dropped or detached.
+/// The loaded programs. They run until the probe is dropped or detached.
 #[derive(Debug)]
 pub struct Probe {
     ebpf: Ebpf,
@@ -65,12 +66,12 @@ pub struct Probe {
     sites: Vec<SiteStatus>,
 }
 
-/// Accounts of the kernel half; they outlive the programs.
+/// Counters of the kernel half; they outlive the programs.
 pub struct Counters {
     totals: PerCpuArray<MapData, [u64; 2]>,
     lost: PerCpuHashMap<MapData, [u64; size_of::<LostKey>() / 8], u64>,
     programs: Vec<OwnedFd>,
-    /// kprobe events of ours.
+    /// Names of our kprobe events.
     events: Vec<&'static str>,
 }
 
@@ -80,7 +81,7 @@ impl std::fmt::Debug for Counters {
     }
 }
 
-/// Everything that a loaded kernel half gives.
+/// The parts of a loaded kernel half.
 pub struct Loaded {
     pub probe: Probe,
     pub rings: Rings,
@@ -96,15 +97,15 @@ impl std::fmt::Debug for Loaded {
 }
 
 /// Loads the object with `layout` and rings of `ring_bytes` each, and attaches it to the sites of
-/// these directions. `release` is the kernel's.
+/// these directions. `release` is the kernel's release.
 pub fn load(
     layout: &KernelLayout,
     ring_bytes: u32,
     directions: &[Direction],
     release: &str,
 ) -> Result<Loaded> {
-    // Before 5.11 maps count against RLIMIT_MEMLOCK. Root without CAP_SYS_RESOURCE may not
-    // raise it and, on newer kernels, need not: so a refusal is no failure.
+    // Before 5.11 maps count against RLIMIT_MEMLOCK. Root without CAP_SYS_RESOURCE may not raise it
+    // and, on newer kernels, need not: a refusal is not an error.
     let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     let cpus = possible_cpus()?;
     let mut loader = EbpfLoader::new();
@@ -114,7 +115,7 @@ pub fn load(
         .map_max_entries("LIVES", LIVES_BYTES);
     if layout.socket_owner == 0 {
         for map in ["OWNERS", "LISTENERS", "TIMEWAIT"] {
-            // An LRU map needs one entry for each CPU at least.
+            // An LRU map needs at least one entry for each CPU.
             loader.map_max_entries(map, cpus);
         }
     }
@@ -129,7 +130,7 @@ pub fn load(
     let lives_lost = PerCpuArray::try_from(lives_lost).map_err(map_error("LIVES_LOST"))?;
     let lives = Lives { ring, lost: lives_lost };
 
-    // The states first, so that no reset is seen without them.
+    // State hook first, so that no reset is recorded without its state.
     let mut attacher = Attacher::new(&mut ebpf, release);
     if let Err(reason) = attacher.attach(&STATE_HOOK) {
         say!("the state before a reset is not seen: {reason}");
@@ -150,7 +151,8 @@ pub fn load(
     })
 }
 
-/// Before the resets, so that none is seen without its owner.
+/// Attaches the owner hooks, before the reset hooks, so that no reset is recorded without its
+/// owner.
 fn attach_owners(attacher: &mut Attacher<'_>, layout: &KernelLayout) -> OwnerHooks {
     let mut hooks = OwnerHooks::default();
     let told = |hook: &str, reason: String| format!("{hook}: {reason}");
@@ -184,7 +186,7 @@ fn map_error(name: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
     move |source| Error::Map { name, source }
 }
 
-/// A refusal for want of rights is told as such, whatever aya was doing.
+/// Reports missing permission as such, whatever aya was doing.
 fn load_error(error: aya::EbpfError) -> Error {
     if is_permission(&error) { Error::NotPermitted } else { Error::Load(Box::new(error)) }
 }
@@ -229,12 +231,12 @@ fn program_fds(ebpf: &Ebpf) -> Vec<OwnedFd> {
 }
 
 impl Probe {
-    /// Every RST site and what sees it.
+    /// Every RST site and the hook that sees it.
     pub fn sites(&self) -> &[SiteStatus] {
         &self.sites
     }
 
-    /// Takes the programs off the kernel. What they have put into the rings stays there.
+    /// Detaches the programs from the kernel. Events in the rings stay there.
     pub fn detach(self) {
         drop(self.probes);
         drop(self.ebpf);
@@ -242,13 +244,13 @@ impl Probe {
 }
 
 impl Counters {
-    /// Seen and lost, by CPU.
+    /// Events seen and lost, by CPU.
     pub fn totals(&self) -> Result<Vec<CpuTotals>> {
         let values = self.totals.get(&0, 0).map_err(map_error("TOTALS"))?;
         Ok(values.iter().map(|[seen, lost]| CpuTotals { seen: *seen, lost: *lost }).collect())
     }
 
-    /// Keyed losses since the start, all CPUs together.
+    /// Keyed losses since the start, summed over all CPUs.
     pub fn lost(&self) -> Result<Vec<(LostKey, u64)>> {
         self.lost
             .iter()
@@ -261,17 +263,17 @@ impl Counters {
             .collect()
     }
 
-    /// Forgets a key, so that others find room. Losses counted in between stay in the totals.
+    /// Forgets a key to make room for others. Losses counted in between stay in the totals.
     pub fn forget(&mut self, key: &LostKey) {
         if let Ok(key) = <[u64; size_of::<LostKey>() / 8]>::read_from_bytes(key.as_bytes()) {
             let _ = self.lost.remove(&key);
         }
     }
 
-    /// How often the kernel refused to run one of our programs because one was running on that
-    /// CPU already. Such a reset is seen by nobody else, so it counts as lost. It is counted for
-    /// raw tracepoints and fentry since 6.1, for kprobes by tracefs as long as they are attached,
-    /// and where another program stood in the way of a kprobe's since 6.7.
+    /// How often the kernel refused to run one of our programs because one was already running on
+    /// that CPU. No other hook sees such a reset, so it counts as lost. The kernel counts this for
+    /// raw tracepoints and fentry since 6.1; for kprobes tracefs counts it while they are attached;
+    /// where another program blocked a kprobe's, the kernel counts it since 6.7.
     pub fn recursion_misses(&self) -> u64 {
         let passed_over = match Tracefs::find() {
             Ok(tracefs) if !self.events.is_empty() => tracefs.missed(&self.events),

@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 
 use crate::kernel::proc::{KALLSYMS, MODULES};
 
-/// How old the table may be when an address is of a BPF program, which come and go unseen.
-/// Reading the table takes some 50 ms, so an address that stays unknown must not cause it for
-/// each event; and on a machine where it takes longer, it must not take all of the time.
+/// Maximum age of the table for an address of a BPF program, because programs come and go
+/// unnoticed. Reading the table takes some 50 ms, so an address that stays unknown must not cause a
+/// reading for each event. On a machine where a reading takes longer, it must not use up all the
+/// time.
 const REFRESH_AFTER: Duration = Duration::from_secs(1);
 const SHARE_OF_TIME: u32 = 20;
-/// Addresses of programs that are remembered: each costs one more reading.
+/// Maximum number of remembered program addresses: each new one costs a reading.
 const MOST_MET: usize = 4096;
 const PAGE: u64 = 4096;
-/// How often the table is read again because modules came or went while it was, before it is taken
-/// as it is.
+/// How often to retry a reading during which modules came or went, before the result is used
+/// anyway.
 const READINGS: usize = 3;
 
 /// The symbol table of the running kernel.
@@ -25,22 +26,23 @@ const READINGS: usize = 3;
 pub struct Symbols {
     /// Sorted by address.
     table: Vec<(u64, Arc<str>)>,
-    /// End of the kernel image's text: what lies beyond belongs to modules and BPF programs.
+    /// End of the kernel image's text: addresses beyond belong to modules and BPF programs.
     image_end: u64,
     read_at: Instant,
     /// How long the reading took.
     took: Duration,
     modules: Modules,
-    /// Addresses of programs that the table was read for.
+    /// Addresses of programs for which the table was read.
     met: HashSet<u64>,
 }
 
 /// The loaded modules.
 #[derive(Debug, Default)]
 struct Modules {
-    /// Names and addresses, as told when the table was read.
+    /// Names and addresses, as listed when the table was read.
     list: String,
-    /// Where each is, sorted. Since 6.4 the length counts parts that lie elsewhere.
+    /// Address range of each module, sorted. Since 6.4 the length includes parts that are
+    /// elsewhere.
     ranges: Vec<Range<u64>>,
     named: HashMap<String, Range<u64>>,
 }
@@ -53,8 +55,8 @@ impl Modules {
     fn parse(text: &str) -> Self {
         let mut modules = Self::default();
         for line in text.lines() {
-            // Name, length, users, their names, state, address. How often it is used and by
-            // whom changes without modules coming or going.
+            // Name, length, users, their names, state, address. The users change without modules
+            // coming or going, so they are left out of the list.
             let words: Vec<&str> = line.split_ascii_whitespace().collect();
             let [name, length, _, _, _, address, ..] = words[..] else {
                 continue;
@@ -78,21 +80,22 @@ impl Modules {
         range.contains(&address).then_some(range.start)
     }
 
-    /// Whether a symbol belongs to the part of its module that is gone once it is loaded.
+    /// Whether a symbol is outside its module's range: in the init part, which is freed after
+    /// loading.
     fn is_initial(&self, module: &str, address: u64) -> bool {
         self.named.get(module).is_some_and(|range| !range.contains(&address))
     }
 }
 
 impl Symbols {
-    /// Reads the table. It is empty where the kernel hides its addresses (kptr_restrict).
+    /// Reads the table. It is empty if the kernel hides its addresses (kptr_restrict).
     pub fn read() -> Self {
         let started = Instant::now();
         let mut modules = Modules::read();
         for _ in 0..READINGS {
             let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
-            // The kernel shows its symbols piece by piece, and skips some if a module goes
-            // meanwhile.
+            // The kernel shows its symbols piece by piece, and skips some if a module is unloaded
+            // in between.
             let after = Modules::read();
             if after.list == modules.list {
                 let symbols = Self::parse(&text, modules);
@@ -121,7 +124,7 @@ impl Symbols {
             if name == "_etext" {
                 image_end = address;
             }
-            // Modules and BPF programs have theirs in brackets after the name.
+            // Symbols of modules and BPF programs have the module in brackets after the name.
             match words.next() {
                 None => image_last = image_last.max(address + 1),
                 Some(module) if modules.is_initial(module.trim_matches(['[', ']']), address) => {
@@ -129,7 +132,7 @@ impl Symbols {
                 }
                 Some(_) => {}
             }
-            // Functions only, and not the padding before them, which bears their name.
+            // Keep functions only, without the padding before them, which repeats their name.
             if matches!(kind, "t" | "T" | "w" | "W") && !name.starts_with("__pfx_") {
                 table.push((address, without_suffix(name).into()));
             }
@@ -137,7 +140,8 @@ impl Symbols {
         // The sort is stable: of several names for an address, the kernel's first stays first.
         table.sort_by_key(|(address, _)| *address);
         table.dedup_by_key(|(address, _)| *address);
-        // The image's functions beyond its text are those of its start: gone, they name nothing.
+        // The image's functions beyond its text are init functions: they are freed, and name
+        // nothing.
         let beyond = |address: u64| image_end != 0 && address >= image_end && address < image_last;
         table.retain(|(address, _)| !beyond(*address));
         Self {
@@ -162,9 +166,9 @@ impl Symbols {
 
     /// Name of the function that returns to `address`, from the table as it is.
     ///
-    /// A return address follows the call, and a call that never returns may be the last
-    /// instruction of its function: one byte back is inside for certain. The entry address of
-    /// a kprobe is one byte in already.
+    /// A return address follows the call, and a call that never returns may be the last instruction
+    /// of its function, so the byte before the address is looked up. The address of a kprobe's
+    /// entry is one byte into its function already.
     pub fn name(&self, address: u64) -> Arc<str> {
         let at = address.wrapping_sub(1);
         let next = self.table.partition_point(|(start, _)| *start <= at);
@@ -174,13 +178,13 @@ impl Symbols {
         }
     }
 
-    /// Whether the function at `index` may reach as far as `at`, the next one being beyond. The
-    /// kernel does not tell how long functions are, but what follows the last one of a module
-    /// may be what is left of another that has gone.
+    /// Whether the function at `index` may extend to `at`, if the next function starts after it.
+    /// The kernel does not list the length of functions, and the space after a module's last
+    /// function may hold the remains of an unloaded module.
     fn reaches(&self, index: usize, at: u64) -> bool {
         let (start, _) = self.table[index];
         if self.is_static(at) || self.is_static(start) {
-            // A function of the image does not reach beyond it.
+            // A function of the image ends within the image.
             return self.is_static(at) == self.is_static(start);
         }
         let module = self.modules.of(start);
@@ -191,27 +195,27 @@ impl Symbols {
             let next = self.table.get(index + 1).and_then(|(next, _)| self.modules.of(*next));
             next != module
         };
-        // The text of a module begins with a page of its own.
+        // The text of a module begins on a new page.
         module.is_none() || start / PAGE == at / PAGE || at - start < PAGE / 2 || !is_last()
     }
 
-    /// Whether the address is in a module that is loaded.
+    /// Whether the address is in a loaded module.
     pub fn is_in_module(&self, address: u64) -> bool {
         self.modules.of(address).is_some()
     }
 
-    /// Name of an address in a module; `None` where it is in none, or has no name there.
+    /// Name of an address in a module; `None` if it is in no module, or has no name there.
     pub fn name_in_module(&self, address: u64) -> Option<Arc<str>> {
         let name = self.is_in_module(address).then(|| self.name(address))?;
         (!is_nameless(&name)).then_some(name)
     }
 
-    /// Whether what is at the address may change: it is no part of the image.
+    /// Whether the function at the address may change, because it is not in the image.
     pub fn is_dynamic(&self, address: u64) -> bool {
         !self.is_static(address)
     }
 
-    /// Reads the table again if modules have come or gone. Says whether they have.
+    /// Reads the table again if modules came or went; returns whether they did.
     pub fn refresh_modules(&mut self) -> bool {
         let changed = self.modules.list != Modules::read().list;
         if changed {
@@ -220,11 +224,11 @@ impl Symbols {
         changed
     }
 
-    /// Reads the table again where `address` may have got another name since: it is of a BPF
-    /// program, and new, or the table is not fresh. Says whether it did.
+    /// Reads the table again if the name of `address` may have changed: it belongs to a BPF
+    /// program, and is new or the table is old. Returns whether it did.
     ///
-    /// A program that is not in the table would get its neighbour's name, and it may be gone
-    /// before the table is due.
+    /// Otherwise a program that is not in the table would get its neighbour's name. A new one is
+    /// looked up at once, because it may be gone before the table is due.
     pub fn refresh_for(&mut self, address: u64) -> bool {
         if !self.is_dynamic(address) || self.modules.of(address).is_some() {
             return false;
@@ -242,7 +246,7 @@ impl Symbols {
     }
 }
 
-/// Whether a name is only an address.
+/// Whether a name is just an address.
 pub(crate) fn is_nameless(name: &str) -> bool {
     name.starts_with("0x")
 }
@@ -305,8 +309,8 @@ ffffffffa0200000 t bpf_prog_1_f\t[bpf]
             (0x0_0900, "nf_reject_fill"),
             (0x0_0e01, "nf_send_reset"),
             (0x0_1200, "nf_send_reset"),
-            // Of a module between the two that has gone: since 6.4 the first one's length says
-            // more than it has there.
+            // An address of an unloaded module between the two: since 6.4 the first one's length
+            // also counts parts elsewhere.
             (0x0_1700, "0xffffffffa0001700"),
             (0x0_2100, "nft_reject_inet_eval"),
             (0x0_3100, "0xffffffffa0003100"),

@@ -1,9 +1,9 @@
 //! kprobes that outlive the module they are in.
 //!
-//! A kprobe on a function of a module dies with the module, and cannot be made before it is
-//! loaded. A kprobe *event* of tracefs can: the kernel keeps it where the module is absent, and
+//! A kprobe on a function of a module dies with the module, and cannot be made before the module is
+//! loaded. A kprobe *event* of tracefs can: the kernel keeps it while the module is absent, and
 //! arms it when the module is loaded, before its first function runs (kernel/trace/trace_kprobe.c,
-//! `trace_kprobe_module_callback`). So nothing is missed, and nobody has to look.
+//! `trace_kprobe_module_callback`). So no call is missed, and nothing has to poll for modules.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -15,10 +15,10 @@ use nix::errno::Errno;
 use crate::kernel::perf;
 use crate::kernel::proc::TRACEFS;
 
-/// Our events stand in this folder of tracefs, whichever recorder made them: all recorders share
-/// them, and what a killed one left is used again.
+/// Our events are in this folder of tracefs. All recorders share them, and the next recorder reuses
+/// the events of one that was killed.
 const GROUP: &str = "tcprst";
-/// Another recorder may take an event away between our definition and its use.
+/// How often to retry: another recorder may remove an event between our definition and its use.
 const TRIES: usize = 5;
 
 /// A mounted tracefs of a kernel that has kprobe events.
@@ -27,17 +27,17 @@ pub(crate) struct Tracefs {
     root: PathBuf,
 }
 
-/// A program at a kprobe event. Dropped, it is taken off.
+/// A program attached to a kprobe event. It is detached on drop.
 #[derive(Debug)]
 pub(crate) struct Probe {
     tracefs: Tracefs,
     name: &'static str,
-    /// Closed before the event is removed, or that would be refused.
+    /// Closed before the event is removed, because the kernel refuses to remove an event in use.
     event: Option<OwnedFd>,
 }
 
 impl Tracefs {
-    /// Finds it, or says what is missing.
+    /// Finds a mounted tracefs with kprobe events, or says what is missing.
     pub(crate) fn find() -> Result<Self, String> {
         let is_mounted = |root: &&&str| Path::new(root).join("events").is_dir();
         let Some(root) = TRACEFS.iter().find(is_mounted) else {
@@ -77,7 +77,7 @@ impl Tracefs {
         }
     }
 
-    /// Defines an event; one that is there already is as good.
+    /// Defines an event; an existing one is reused.
     fn define(&self, definition: &str) -> io::Result<()> {
         match self.write(definition) {
             Err(error) if error.raw_os_error() == Some(Errno::EEXIST as i32) => Ok(()),
@@ -86,23 +86,23 @@ impl Tracefs {
     }
 
     fn write(&self, line: &str) -> io::Result<()> {
-        // To append: a file that is opened to be written anew takes everybody's events away.
+        // Open to append: opening the file with truncation removes everyone's events.
         let mut events = OpenOptions::new().append(true).open(self.root.join("kprobe_events"))?;
         events.write_all(line.as_bytes())
     }
 
     fn id(&self, name: &str) -> io::Result<u64> {
         let text = fs::read_to_string(self.root.join("events").join(GROUP).join(name).join("id"))?;
-        text.trim().parse().map_err(|_| io::Error::other("the event's id is no number"))
+        text.trim().parse().map_err(|_| io::Error::other("the event's id is not a number"))
     }
 
     fn remove(&self, name: &str) {
-        // Refused as busy where another recorder uses it, which is right.
+        // The kernel refuses with EBUSY while another recorder uses the event, which is right.
         let _ = self.write(&format!("-:{GROUP}/{name}"));
     }
 
-    /// How often the kernel passed over one of these events, because a kprobe was already being
-    /// handled on that CPU.
+    /// How often the kernel skipped these events because a kprobe was already being handled on that
+    /// CPU.
     pub(crate) fn missed(&self, names: &[&str]) -> u64 {
         let profile = fs::read_to_string(self.root.join("kprobe_profile")).unwrap_or_default();
         profile.lines().filter_map(|line| missed_in(line, names)).sum()

@@ -1,4 +1,4 @@
-//! Whose a reset is: the rules. Null is an answer, and an innocent is never named.
+//! Rules for the owner of a reset. Null is a valid answer: an innocent container is never named.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,32 +8,32 @@ use tcprst_schema::row::Named;
 
 use super::table::{Life, NetnsId, Table, Whose};
 
-/// The root of the v2 hierarchy: sockets of the kernel, and every socket of a host with cgroup
-/// v1 alone. It says nothing.
+/// The root of the v2 hierarchy: it holds the kernel's sockets and, on a host with cgroup v1 alone,
+/// every socket. It identifies no owner.
 pub(crate) const ROOT: u64 = 1;
 
-/// What is known of a reset.
+/// Facts known about a reset.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     pub(crate) boot_ns: u64,
-    /// The socket's cgroup, and where it is from.
+    /// The socket's cgroup, and the source of that fact.
     pub(crate) cgroup: Option<(u64, &'static str)>,
     pub(crate) netns: NetnsId,
 }
 
-/// What was found.
+/// Result of the rules.
 #[derive(Debug)]
 pub(crate) enum Found {
     Owner(Named, &'static str),
-    /// None of the containers.
+    /// The reset belongs to no container.
     Nobody,
-    /// Nothing yet: nobody has told of the cgroup.
+    /// Not known yet: the cgroup has not been reported.
     UnknownCgroup,
-    /// Nothing yet: what the runtimes say of the containers is still to come.
+    /// Not known yet: the runtimes have not described the containers.
     NotYet,
 }
 
-/// The owner of a reset.
+/// Finds the owner of a reset.
 pub(crate) fn owner(table: &Table, host: NetnsId, facts: &Facts) -> Found {
     if let Some((cgroup, from)) = facts.cgroup.filter(|(cgroup, _)| *cgroup != ROOT) {
         return match table.whose(cgroup) {
@@ -70,17 +70,18 @@ pub(crate) fn peer(
     inhabitant(table, netns?, boot_ns)?.ok()
 }
 
-/// Several live there, and what they are to each other is not known yet.
+/// Several containers live in the namespace, and it is not known yet whether they are one pod.
 struct Unsure;
 
-/// Who lives in a network namespace: one container, or one pod.
+/// The inhabitant of a network namespace: one container, or one pod.
 fn inhabitant(table: &Table, netns: NetnsId, boot_ns: u64) -> Option<Result<Named, Unsure>> {
     let lives = table.inhabitants(netns, boot_ns);
     let is_sandbox =
         |life: &Life| life.container.details().is_some_and(|details| details.is_sandbox);
     let mut working = lives.iter().filter(|life| !is_sandbox(life));
     let named = match (working.next(), working.next()) {
-        // Of a pod whose other container has died the port may have been that one's.
+        // Another container of the pod has exited and may have owned the port: only the pod is
+        // certain.
         (Some(only), None)
             if table.has_dead(netns, boot_ns)
                 && only.container.details().is_some_and(|details| details.pod.is_some()) =>
@@ -88,14 +89,14 @@ fn inhabitant(table: &Table, netns: NetnsId, boot_ns: u64) -> Option<Result<Name
             Named::pod_of(Arc::clone(&only.container))
         }
         (Some(only), None) => Named::container(Arc::clone(&only.container)),
-        // A pod of which nothing but the sandbox is there.
+        // Only the sandbox of the pod is left.
         (None, _) => Named::pod_of(Arc::clone(&lives.first()?.container)),
         (Some(_), Some(_)) => return several(&lives),
     };
     Some(Ok(named))
 }
 
-/// One pod's containers share its name; any others have nothing in common but the namespace.
+/// Containers of one pod share its name; others have only the namespace in common.
 fn several(lives: &[&Life]) -> Option<Result<Named, Unsure>> {
     if lives.iter().any(|life| life.container.details().is_none()) {
         return Some(Err(Unsure));
@@ -141,7 +142,7 @@ mod tests {
         Facts { boot_ns: 150, cgroup: cgroup.map(|id| (id, "socket")), netns: NETNS }
     }
 
-    /// Id of the container, name of the pod, attribution.
+    /// Returns id of the container, name of the pod and attribution.
     fn told(found: Found) -> (Option<String>, Option<String>, &'static str) {
         let Found::Owner(named, attribution) = found else { panic!("{found:?}") };
         let pod = named.pod().and_then(|pod| pod.name.clone());
@@ -152,7 +153,7 @@ mod tests {
     fn the_sockets_cgroup_comes_first() {
         let table = table(&[('a', 10, None), ('b', 11, None)]);
         assert_eq!(told(owner(&table, HOST, &facts(Some(11)))), (Some(id('b')), None, "socket"));
-        // A process of the host that went into the namespace: not the container.
+        // A process of the host that entered the namespace is not the container.
         let mut table = table;
         table.made(12, "/system.slice/docker.service", 100);
         assert!(matches!(owner(&table, HOST, &facts(Some(12))), Found::Nobody));

@@ -1,11 +1,11 @@
-//! From the bytes of the kernel half's ring to what happened to a container.
+//! Decodes the kernel half's ring: events in the life of a container.
 
 use tcprst_schema::wire::{Life, LifeEvent};
 use zerocopy::FromBytes;
 
 use super::table::NetnsId;
 
-/// What happened, at `boot_ns`.
+/// An event in the life of a container, at `boot_ns`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Event {
     pub(crate) boot_ns: u64,
@@ -13,29 +13,28 @@ pub(crate) struct Event {
     pub(crate) what: What,
 }
 
-/// Where a process of a container is.
+/// The namespaces of a process of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) pid: u32,
     pub(crate) netns: NetnsId,
     pub(crate) mntns: Option<u32>,
-    /// In a pid namespace of its own. One that is not may be the runtime's: runc starts itself
-    /// anew in the container's cgroup before it enters the container's namespaces.
+    /// The process is in a pid namespace of its own. Otherwise it may be the runtime's: runc
+    /// re-executes itself in the container's cgroup before it enters the container's namespaces.
     pub(crate) is_inside: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// Its cgroup was made.
+    /// The container's cgroup was made.
     Made { path: String },
-    /// Its cgroup was removed.
+    /// The container's cgroup was removed.
     Removed,
-    /// Its first program began.
+    /// The container's first program began.
     Began(Place),
 }
 
-/// Reads a record; `None` where it is short, or tells of something that this version does not
-/// know.
+/// Decodes a record; `None` if it is short, or of a kind that this version does not know.
 pub(crate) fn decode(record: &[u8]) -> Option<Event> {
     let (event, _) = LifeEvent::read_from_prefix(record).ok()?;
     let what = if event.kind == Life::Made as u32 {

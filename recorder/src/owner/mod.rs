@@ -1,18 +1,18 @@
-//! Who owns a reset: processes by their sockets, containers by cgroup and network namespace.
+//! The owners of resets: processes by their sockets, containers by cgroup and network namespace.
 //!
 //! ```text
 //! kernel     ebpf/src/owner.rs      the process behind each socket
-//!            ebpf/src/hooks/life.rs cgroups made and removed, first programs -> a ring of its own
+//!            ebpf/src/hooks/life.rs cgroups made and removed, first programs -> a separate ring
 //!                |
 //! life       bytes -> what happened
 //! scan       what was there before; netns: cookies and addresses
 //!                |
 //! table      containers by cgroup, namespace and address, with their life spans
 //!                |                                     ^
-//! attribution   rules: whose a reset is                | names, when they come
+//! attribution   rules: the owner of a reset            | names, when they come
 //!                |                                     |
 //! rows       write thread                         resolver: asks the container runtimes, in a
-//!                                                 thread of its own, and holds nobody up
+//!                                                 separate thread, and delays no one
 //! ```
 
 mod attribution;
@@ -36,10 +36,10 @@ use attribution::{Facts, Found};
 use table::{Life, NetnsId, Table};
 use watch::Watch;
 
-/// How owners are found.
+/// Options of the search for owners.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Name of the Kubernetes node; the host's where it is not given.
+    /// Name of the Kubernetes node; the host's name if none is given.
     pub node: Option<String>,
     pub resolver: resolver::Options,
 }
@@ -51,16 +51,16 @@ pub struct Owners {
     host: NetnsId,
     host_name: Arc<str>,
     node: Arc<str>,
-    /// Asks the watch to look at the tree again.
+    /// Set to make the watch walk the cgroup tree again.
     is_stale: Arc<AtomicBool>,
-    /// Containers that died before this were written.
+    /// Containers that died before this time have been written.
     written_to_ns: u64,
     watch: Watch,
 }
 
 impl Owners {
-    /// Looks at what is there, and follows it from then on. To be called when the kernel half
-    /// is attached, so that nothing falls in between.
+    /// Scans the existing containers, and follows changes from then on. Call it when the kernel
+    /// half is attached, so that no change is missed in between.
     pub fn start(lives: Lives, options: Options, host_name: &str, clock: &Clock) -> Result<Self> {
         let table = Arc::new(Mutex::new(Table::default()));
         let is_stale = Arc::new(AtomicBool::new(false));
@@ -82,7 +82,7 @@ impl Owners {
         })
     }
 
-    /// Names the owners of rows that have none yet, as far as they are known by now.
+    /// Names the owners of rows that have none yet, as far as they are known.
     pub fn attribute<'a>(&self, rows: impl Iterator<Item = &'a mut Row>) {
         let table = lock(&self.table);
         for row in rows {
@@ -120,7 +120,7 @@ impl Owners {
         let since = self.written_to_ns;
         self.written_to_ns = clock.boot_ns();
         let table = lock(&self.table);
-        /// An end is told a little later than it came.
+        /// A container's end is reported a little late.
         const LATE_NS: u64 = 10 * 1_000_000_000;
         let since = since.saturating_sub(LATE_NS);
         let has_lived = |life: &&Life| life.to_ns.is_none_or(|end| end >= since);
@@ -152,7 +152,7 @@ impl Owners {
         }
     }
 
-    /// Ends the threads; a runtime that hangs does not hold this up.
+    /// Ends the threads, without waiting for a runtime that hangs.
     pub fn stop(self) {
         self.watch.stop();
     }
@@ -163,15 +163,14 @@ fn namespace(row: &Row) -> NetnsId {
 }
 
 fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    // A thread that panicked left a table that is no worse than before.
+    // A panic leaves a table that is still usable.
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Shorter beginnings of an id would fit too many; runtimes show twelve digits.
+/// Shorter prefixes of an id would match too many; runtimes show twelve digits.
 pub const SHORTEST_ID: usize = 6;
 
-/// Whether the owner is the one that `--container` names: by name, by the beginning of its id,
-/// or by its pod.
+/// Whether the owner matches `--container`: by name, by a prefix of its id, or by its pod.
 pub fn is_named(owner: &Owner, wanted: &str) -> bool {
     let named = &owner.named;
     let pod = named.pod().and_then(|pod| pod.name.as_deref());

@@ -1,22 +1,22 @@
-//! What the path of a cgroup says of the container in it.
+//! Finds the container in the path of a cgroup.
 
 use tcprst_schema::container::Runtime;
 
-/// A container by its cgroup's path.
+/// A container named by a cgroup's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// `None` where several runtimes use such paths.
+    /// `None` if several runtimes use such paths.
     pub(crate) runtime: Option<Runtime>,
     pub(crate) id: String,
     /// The cgroup is the container's own, not one inside it.
     pub(crate) is_own: bool,
 }
 
-/// Ids of containers are 64 hexadecimal digits in every runtime; only containerd's own API takes
+/// Container ids are 64 hexadecimal digits in every runtime; only containerd's own API accepts
 /// others.
 const ID_LENGTH: usize = 64;
 
-/// Names of systemd scopes, before the id.
+/// Prefixes of systemd scope names, before the id.
 const SCOPES: &[(&str, Runtime)] = &[
     ("docker-", Runtime::Docker),
     ("libpod-", Runtime::Podman),
@@ -26,8 +26,8 @@ const SCOPES: &[(&str, Runtime)] = &[
     ("nerdctl-", Runtime::Containerd),
 ];
 
-/// Finds the container that a cgroup belongs to: the innermost ancestor that names one. A
-/// container may have cgroups of its own below.
+/// Finds the container that a cgroup belongs to: the innermost ancestor that names one. A container
+/// may have cgroups below its own.
 pub(crate) fn parse(path: &str) -> Option<Place> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     (0..parts.len()).rev().find_map(|at| {
@@ -39,7 +39,7 @@ pub(crate) fn parse(path: &str) -> Option<Place> {
 fn container<'a>(parts: &[&'a str], at: usize) -> Option<(Option<Runtime>, &'a str)> {
     let part = parts[at];
     let parent = at.checked_sub(1).map(|parent| parts[parent]);
-    // conmon, Podman's and CRI-O's monitor, has a cgroup beside the container's.
+    // conmon, the monitor of Podman and CRI-O, has a cgroup next to the container's.
     if part.contains("conmon") {
         return None;
     }
@@ -50,12 +50,13 @@ fn container<'a>(parts: &[&'a str], at: usize) -> Option<(Option<Runtime>, &'a s
         });
         return scope.or_else(|| {
             let machine = name.strip_prefix("machine-")?;
-            // systemd escapes the dash: `machine-` is nspawn's, `machine-qemu\x2d...` a guest.
+            // systemd escapes the dash: nspawn uses `machine-`, a virtual machine
+            // `machine-qemu\x2d...`.
             (parent == Some("machine.slice") && !machine.starts_with("qemu"))
                 .then_some((Some(Runtime::Nspawn), machine))
         });
     }
-    // With `--cgroups=split`, as Quadlet starts them: the container beside its monitor.
+    // With `--cgroups=split`, as Quadlet uses it, the container is next to its monitor.
     if let Some(id) = part.strip_prefix("libpod-payload-") {
         return is_id(id).then_some((Some(Runtime::Podman), id));
     }
@@ -77,7 +78,7 @@ fn container<'a>(parts: &[&'a str], at: usize) -> Option<(Option<Runtime>, &'a s
         pod if pod.starts_with("pod") || parts[..at].iter().any(|p| p.starts_with("kubepods")) => {
             Some((None, part))
         }
-        // A namespace of containerd, or another parent that an administrator chose.
+        // A containerd namespace, or another parent that an administrator chose.
         _ => Some((None, part)),
     }
 }

@@ -1,5 +1,5 @@
-//! The containers of this host, by cgroup and network namespace, with their life spans. Filled
-//! at the start ([`super::scan`]), then by what the kernel tells ([`super::life`]).
+//! The containers of this host, by cgroup and network namespace, with their life spans. Filled at
+//! the start ([`super::scan`]), then from kernel events ([`super::life`]).
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -10,24 +10,24 @@ use tcprst_schema::container::{Container, Details, Runtime};
 use super::life::{self, Event, What};
 use super::path::{self, Place};
 
-/// What is kept of the dead: no reset of theirs is older when it is written, except those of
-/// connections in TIME_WAIT, which last a minute.
+/// Dead containers are kept this long. No reset of theirs is written later, except for connections
+/// in TIME_WAIT, which last a minute.
 const KEEP_NS: u64 = 300 * 1_000_000_000;
-/// Containers at the most, and cgroups beside them; of the dead the oldest go first. A node of
-/// Kubernetes has 110 pods, and a build host may start thousands in five minutes.
+/// Maximum number of containers, and of cgroups; the oldest dead are evicted first. A Kubernetes
+/// node has 110 pods, and a build host may start thousands in five minutes.
 const MOST: usize = 16 * 1024;
 
-/// A network namespace. The cookie is never used again until reboot, the inode is, at once.
+/// A network namespace. A cookie is not reused until reboot; an inode is reused at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct NetnsId {
-    /// 0 where it is not known (before 5.12).
+    /// 0 if unknown (before 5.12).
     pub(crate) cookie: u64,
     pub(crate) inode: u32,
 }
 
 impl NetnsId {
-    /// Whether they are one. A cookie may be missing on either side: the kernel has them since
-    /// 5.12, and to ask for one takes 5.14 and CAP_SYS_ADMIN.
+    /// Whether both are the same namespace. A cookie may be missing on either side: the kernel has
+    /// cookies since 5.12, and reading one takes 5.14 and CAP_SYS_ADMIN.
     fn is(self, other: Self) -> bool {
         match (self.cookie, other.cookie) {
             (0, _) | (_, 0) => self.inode == other.inode,
@@ -35,13 +35,13 @@ impl NetnsId {
         }
     }
 
-    /// What it is known by.
+    /// Key of the namespace: the cookie, or the inode if there is no cookie.
     fn key(self) -> (u64, u32) {
         if self.cookie != 0 { (self.cookie, 0) } else { (0, self.inode) }
     }
 }
 
-/// The life of a container.
+/// The life span of a container.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) container: Arc<Container>,
@@ -52,9 +52,9 @@ pub(crate) struct Life {
     pub(crate) netns: Option<NetnsId>,
     pub(crate) mntns: Option<u32>,
     pub(crate) pid: Option<u32>,
-    /// These three are of a process inside it, and so for good.
+    /// `netns`, `mntns` and `pid` are of a process inside the container, and therefore final.
     is_settled: bool,
-    /// Addresses of its network namespace, as seen there and as the runtime told.
+    /// Addresses of its network namespace, as read there and as reported by the runtime.
     pub(crate) addresses: Vec<IpAddr>,
 }
 
@@ -63,43 +63,43 @@ impl Life {
         self.from_ns <= boot_ns && self.to_ns.is_none_or(|end| boot_ns <= end)
     }
 
-    /// What lives in the host's network may be anybody there.
+    /// Whether the container shares the host's network, where a reset may be anyone's.
     fn is_on_host(&self) -> bool {
         self.container.details().is_some_and(|details| details.is_host_network == Some(true))
     }
 }
 
-/// What a cgroup is.
+/// A known cgroup.
 #[derive(Clone, Debug)]
 struct Cgroup {
-    /// The container that it belongs to; `None` for all others.
+    /// The container that the cgroup belongs to; `None` for other cgroups.
     container: Option<Arc<str>>,
     gone_ns: Option<u64>,
 }
 
-/// Everything that is known of containers.
+/// All known containers, cgroups, namespaces and addresses.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     cgroups: HashMap<u64, Cgroup>,
     lives: HashMap<Arc<str>, Life>,
     namespaces: HashMap<(u64, u32), Vec<Arc<str>>>,
     addresses: HashMap<IpAddr, Vec<Arc<str>>>,
-    /// Ids that the resolver is to be asked for.
+    /// Containers for which the resolver is to ask the runtimes.
     questions: Vec<Place>,
 }
 
-/// Whose a cgroup is.
+/// The owner of a cgroup.
 #[derive(Debug)]
 pub(crate) enum Whose<'a> {
     Container(&'a Life),
-    /// The host's.
+    /// The host, not a container.
     Nobodys,
-    /// A cgroup that nobody has told of.
+    /// The cgroup has not been reported.
     Unknown,
 }
 
 impl Table {
-    /// Takes what the kernel told.
+    /// Applies an event from the kernel.
     pub(crate) fn take(&mut self, event: Event) {
         match event.what {
             What::Made { path } => self.made(event.cgroup_id, &path, event.boot_ns),
@@ -108,14 +108,14 @@ impl Table {
         }
     }
 
-    /// A cgroup is there since `boot_ns`.
+    /// Records a cgroup that exists since `boot_ns`.
     pub(crate) fn made(&mut self, cgroup_id: u64, path: &str, boot_ns: u64) {
         if self.cgroups.contains_key(&cgroup_id) {
             return;
         }
         self.make_room(boot_ns);
-        // A name is anybody's to give: a second cgroup that claims to be a living container's own
-        // is nobody's.
+        // Anyone can choose a cgroup's name: a second cgroup that claims to be the own cgroup of a
+        // living container belongs to no container.
         let is_claim = |place: &Place| {
             place.is_own
                 && self.lives.get(place.id.as_str()).is_some_and(|life| {
@@ -125,7 +125,7 @@ impl Table {
         let place = path::parse(path).filter(|place| !is_claim(place));
         let container = place.map(|place| {
             let is_own = place.is_own;
-            // Stopped and started again: a new life, of which the runtime says other things.
+            // Stopped and started again: a new life, about which the runtime gives new details.
             if is_own && self.lives.get(place.id.as_str()).is_some_and(|old| old.to_ns.is_some()) {
                 self.lives.remove(place.id.as_str());
             }
@@ -155,27 +155,29 @@ impl Table {
         }
     }
 
-    /// A process of a cgroup is in a network namespace. On a host with cgroup v1 alone all are
-    /// in the root of v2, and `of_process` has found the container by its other cgroups.
+    /// Records that a process of a cgroup is in a network namespace. On a host with cgroup v1 alone
+    /// all processes are in the root of v2, and `of_process` finds the container by its other
+    /// cgroups.
     pub(crate) fn began(&mut self, cgroup_id: u64, place: life::Place) {
         if let Some(id) = self.cgroups.get(&cgroup_id).and_then(|cgroup| cgroup.container.clone()) {
             self.lives_in(&id, place);
         }
     }
 
-    /// A process is of the container that one of its cgroups names.
+    /// Finds the container that one of a process's cgroups names.
     pub(crate) fn of_process(&mut self, paths: &[String], boot_ns: u64) -> Option<Arc<str>> {
         let place = paths.iter().find_map(|path| path::parse(path))?;
         Some(self.life(place, boot_ns))
     }
 
-    /// A container lives in a network namespace.
+    /// Records that a container lives in a network namespace.
     pub(crate) fn lives_in(&mut self, id: &str, place: life::Place) {
         let Some(life) = self.lives.get_mut(id) else {
             return;
         };
-        // The first process inside counts: what is started in it later may go elsewhere
-        // (`nsenter`). Of those outside the last one, which is past the runtime's own.
+        // The first process inside counts: processes started in it later may go elsewhere
+        // (`nsenter`). Until one is seen inside, keep the latest process outside: earlier ones are
+        // the runtime's.
         if life.is_settled {
             return;
         }
@@ -190,7 +192,7 @@ impl Table {
         }
     }
 
-    /// The life of a container, made where it is new.
+    /// Returns the life of a container, which is added if it is new.
     fn life(&mut self, place: Place, boot_ns: u64) -> Arc<str> {
         if let Some((id, _)) = self.lives.get_key_value(place.id.as_str()) {
             return Arc::clone(id);
@@ -215,8 +217,8 @@ impl Table {
         id
     }
 
-    /// Takes a runtime's answer. Of a container that nobody has seen yet, the process that it
-    /// names is returned: where that is tells the rest.
+    /// Applies a runtime's answer. For a container that has not been seen yet, returns the pid in
+    /// the answer: the cgroup and namespaces of that process identify the container.
     pub(crate) fn resolve(&mut self, id: &str, details: Details, is_final: bool) -> Option<u32> {
         match self.lives.get(id) {
             Some(life) => {
@@ -229,7 +231,7 @@ impl Table {
         }
     }
 
-    /// A container that a runtime told of, and whose cgroup does not bear its id.
+    /// Adds a container that a runtime reported, if its cgroup does not bear its id.
     pub(crate) fn adopt(
         &mut self,
         id: &str,
@@ -240,7 +242,7 @@ impl Table {
     ) {
         let place = Place { runtime, id: id.to_owned(), is_own: true };
         let id = self.life(place, boot_ns);
-        // It was the runtime who told: nothing is left to be asked.
+        // The runtime has already answered: there is nothing left to ask.
         self.questions.retain(|question| question.id != *id);
         if let Some(life) = self.lives.get_mut(&id) {
             life.cgroup_id = life.cgroup_id.or(cgroup_id);
@@ -251,7 +253,7 @@ impl Table {
         }
     }
 
-    /// Cgroups that a look at the tree did not find are gone, and were not told of.
+    /// Marks cgroups that a scan did not find as removed: their removal was not reported.
     pub(crate) fn keep_only(&mut self, cgroups: &[(u64, String)], boot_ns: u64) {
         let there: HashSet<u64> = cgroups.iter().map(|(id, _)| *id).collect();
         let is_gone = |(id, cgroup): (&u64, &Cgroup)| {
@@ -263,12 +265,13 @@ impl Table {
         }
     }
 
-    /// Containers to ask the runtimes for, since the last time.
+    /// Containers to ask the runtimes about, since the last call.
     pub(crate) fn questions(&mut self) -> Vec<Place> {
         std::mem::take(&mut self.questions)
     }
 
-    /// Addresses of the namespace that a container lives in. Loopback is everybody's.
+    /// Adds addresses of a container's network namespace, except loopback, which every namespace
+    /// has.
     pub(crate) fn add_addresses(&mut self, id: &str, addresses: Vec<IpAddr>) {
         let Some(life) = self.lives.get_mut(id).filter(|life| !life.is_on_host()) else {
             return;
@@ -296,12 +299,12 @@ impl Table {
         }
     }
 
-    /// Those that live in a namespace at that time.
+    /// Containers that live in a namespace at that time.
     pub(crate) fn inhabitants(&self, netns: NetnsId, boot_ns: u64) -> Vec<&Life> {
         self.all_in(netns).filter(|life| life.is_alive_at(boot_ns) && !life.is_on_host()).collect()
     }
 
-    /// Whether somebody who worked there is dead at that time.
+    /// Whether a container of the namespace, other than a sandbox, has died by that time.
     pub(crate) fn has_dead(&self, netns: NetnsId, boot_ns: u64) -> bool {
         let is_sandbox =
             |life: &Life| life.container.details().is_some_and(|details| details.is_sandbox);
@@ -309,7 +312,7 @@ impl Table {
             .any(|life| !is_sandbox(life) && life.to_ns.is_some_and(|end| end < boot_ns))
     }
 
-    /// Living or dead.
+    /// Containers of a namespace, living or dead.
     fn all_in(&self, netns: NetnsId) -> impl Iterator<Item = &Life> {
         let by_inode = NetnsId { cookie: 0, ..netns }.key();
         let keys = [Some(netns.key()), Some(by_inode).filter(|key| *key != netns.key())];
@@ -321,20 +324,20 @@ impl Table {
             .filter(move |life| life.netns.is_some_and(|other| other.is(netns)))
     }
 
-    /// Living containers that no cgroup of v2 tells of, with their process and where it was.
+    /// Living containers without a known cgroup v2, with their process and its namespace.
     pub(crate) fn without_cgroup(&self) -> Vec<(Arc<str>, u32, NetnsId)> {
         let lives = self.lives.values().filter(|l| l.cgroup_id.is_none() && l.to_ns.is_none());
         lives.filter_map(|l| Some((Arc::clone(&l.container.id), l.pid?, l.netns?))).collect()
     }
 
-    /// A container has ended.
+    /// Records the end of a container.
     pub(crate) fn end(&mut self, id: &str, boot_ns: u64) {
         if let Some(life) = self.lives.get_mut(id) {
             life.to_ns = Some(boot_ns);
         }
     }
 
-    /// The namespace of containers that has an address at that time, if it is one alone.
+    /// The namespace of containers that has an address at that time, if there is exactly one.
     pub(crate) fn namespace_of(&self, address: IpAddr, boot_ns: u64) -> Option<NetnsId> {
         let lives = self.addresses.get(&address)?.iter().filter_map(|id| self.lives.get(id));
         let has_it = |life: &&Life| life.addresses.contains(&address);
@@ -349,14 +352,14 @@ impl Table {
         self.lives.values()
     }
 
-    /// Forgets who has been dead for long, and where there are too many, the oldest of the dead.
+    /// Forgets containers and cgroups that died long ago; if too many are left, the oldest dead.
     fn make_room(&mut self, now_ns: u64) {
         if self.cgroups.len().max(self.lives.len()) < MOST {
             return;
         }
         let mut ends: Vec<u64> = self.cgroups.values().filter_map(|c| c.gone_ns).collect();
         ends.sort_unstable();
-        // An eighth at least, so that this is not done for each new one.
+        // Evict at least an eighth, so that this does not run for each new one.
         let eighth = ends.get(MOST / 8).or(ends.last()).copied().unwrap_or(0);
         self.forget_before(eighth.max(now_ns.saturating_sub(KEEP_NS)));
     }

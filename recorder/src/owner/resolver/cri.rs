@@ -1,5 +1,5 @@
-//! The Container Runtime Interface of Kubernetes (`runtime.v1`), as containerd and CRI-O speak it.
-//! Of its messages only the fields that are used, with their numbers in `api.proto`.
+//! The Container Runtime Interface of Kubernetes (`runtime.v1`), as containerd and CRI-O serve it.
+//! The messages have only the fields that are used, with their numbers in `api.proto`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ struct ListContainersRequest {
     filter: Option<IdFilter>,
 }
 
-/// `ContainerFilter` and `PodSandboxFilter` alike.
+/// Used for `ContainerFilter` and `PodSandboxFilter`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct IdFilter {
     #[prost(string, tag = "1")]
@@ -140,7 +140,7 @@ struct Namespace {
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct NamespaceOption {
-    /// `NamespaceMode`: 0 the pod's, 2 the node's.
+    /// `NamespaceMode`: 0 is the pod's network namespace, 2 the node's.
     #[prost(int32, tag = "1")]
     network: i32,
 }
@@ -187,7 +187,7 @@ const NODE: i32 = 2;
 const LIST_CONTAINERS: &str = "/runtime.v1.RuntimeService/ListContainers";
 const LIST_SANDBOXES: &str = "/runtime.v1.RuntimeService/ListPodSandbox";
 
-/// What it says of a container, or of a pod's sandbox.
+/// Details of a container or of a pod's sandbox.
 pub(super) async fn inspect(endpoint: &Endpoint, id: &str) -> Result<Option<Details>, Failure> {
     let channel = grpc::connect(&endpoint.path).await?;
     let request = ListContainersRequest { filter: Some(IdFilter { id: id.to_owned() }) };
@@ -233,7 +233,7 @@ async fn digest(channel: &Channel, image: &str) -> Result<Option<std::sync::Arc<
     Ok(files::digest_of(&digests.unwrap_or_default()))
 }
 
-/// A pod by its sandbox.
+/// Details of a pod, from its sandbox.
 async fn sandbox(channel: &Channel, id: &str) -> Result<Option<Details>, Failure> {
     let request = PodSandboxStatusRequest { pod_sandbox_id: id.to_owned() };
     let found: Option<PodSandboxStatusResponse> =
@@ -271,7 +271,7 @@ pub(super) async fn list(socket: &Path) -> Result<Vec<String>, Failure> {
     Ok(containers.chain(sandboxes).collect())
 }
 
-/// Where containerd keeps its state: above the folder of its CRI part.
+/// containerd's state folder: the parent of its CRI plugin's folder.
 pub(super) async fn state(socket: &Path) -> Result<Option<PathBuf>, Failure> {
     let channel = grpc::connect(socket).await?;
     let request = StatusRequest { verbose: true };

@@ -1,6 +1,6 @@
-//! What runtimes write down: it is there before the container starts, and is read in microseconds,
-//! while the API waits for the start. These formats are nobody's promise: what does not read as
-//! expected is nothing.
+//! Reads the state files of runtimes. They exist before the container starts and take microseconds
+//! to read, while the API waits for the start. Their formats are not stable interfaces: a file that
+//! does not parse as expected is ignored.
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,9 +17,9 @@ use super::docker::{HostConfig, Inspected};
 /// Storage drivers of containers/storage, which Podman and CRI-O share.
 const DRIVERS: [&str; 3] = ["overlay", "vfs", "btrfs"];
 
-/// Looks for a container in a runtime's state.
+/// Finds a container in a runtime's state folder.
 pub(super) fn look(state: &State, id: &str) -> Option<Details> {
-    // A file's name, and nothing else.
+    // Accept only a plain file name.
     if id.is_empty() || id.contains(['/', '\0']) || id.starts_with('.') {
         return None;
     }
@@ -51,7 +51,7 @@ struct Stored {
     names: Vec<String>,
     #[serde(default)]
     image: String,
-    /// JSON in a string.
+    /// JSON inside a string.
     #[serde(default)]
     metadata: String,
 }
@@ -60,7 +60,7 @@ struct Stored {
 #[serde(rename_all = "kebab-case")]
 struct Metadata {
     image_name: Option<String>,
-    /// CRI-O's.
+    /// Set by CRI-O only.
     pod_name: Option<String>,
 }
 
@@ -115,7 +115,7 @@ struct Namespace {
 }
 
 impl Bundle {
-    /// A container without a network namespace in its bundle stays where the runtime is.
+    /// A container without a network namespace in its bundle stays in the runtime's namespace.
     fn is_host_network(&self) -> Option<bool> {
         let namespaces = &self.linux.as_ref()?.namespaces;
         Some(!namespaces.iter().any(|namespace| namespace.kind == "network"))
@@ -145,7 +145,7 @@ fn containerd(state: &Path, id: &str) -> Option<Details> {
     })
 }
 
-/// What containerd's CRI writes into the bundle.
+/// Details from the annotations that containerd's CRI plugin writes into the bundle.
 fn of_annotations(annotations: &HashMap<String, String>) -> Details {
     let get = |name: &str| -> Option<Arc<str>> {
         annotations.get(&format!("io.kubernetes.cri.{name}")).map(|text| text.as_str().into())
@@ -166,7 +166,7 @@ fn of_annotations(annotations: &HashMap<String, String>) -> Details {
     }
 }
 
-/// The pod that a kubelet's labels tell of.
+/// The pod named by a kubelet's labels.
 pub(super) fn pod_of_labels(labels: &HashMap<String, String>) -> Option<Pod> {
     let get = |name: &str| -> Option<Arc<str>> {
         labels.get(&format!("io.kubernetes.{name}")).map(|text| text.as_str().into())
@@ -179,7 +179,7 @@ pub(super) fn pod_of_labels(labels: &HashMap<String, String>) -> Option<Pod> {
     })
 }
 
-/// `sha256:...` of the first of `REPOSITORY@sha256:...`.
+/// `sha256:...` from the first `REPOSITORY@sha256:...`.
 pub(super) fn digest_of(repo_digests: &[String]) -> Option<Arc<str>> {
     repo_digests.iter().find_map(|one| Some(one.split_once('@')?.1.into()))
 }

@@ -1,4 +1,4 @@
-//! One runtime: whether it is well, and what it is asked meanwhile.
+//! Client of one runtime, which tracks its health and backs off after a failure.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::time::{self, Instant};
 
 use super::{Endpoint, State};
 
-/// A runtime that has not answered by then hangs. Docker holds an inspection up for 134 ms while a
-/// container starts, Podman for 40 ms; in an emulated machine each takes some seconds.
+/// A runtime that has not answered after this time hangs. While a container starts, Docker delays
+/// an inspection by 134 ms, Podman by 40 ms; in an emulated machine each takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// One that hangs or talks nonsense is left alone for so long.
+/// A runtime that hangs or answers nonsense is not asked again for this time.
 const BACK_OFF: Duration = Duration::from_secs(5);
-/// Requests to one runtime at a time.
+/// Maximum number of concurrent requests to one runtime.
 const AT_ONCE: usize = 8;
 
 /// Why a runtime gave no answer.
@@ -28,9 +28,9 @@ pub(super) enum Failure {
     Http(#[from] hyper::Error),
     #[error("HTTP status {0}")]
     Status(hyper::StatusCode),
-    #[error("an answer of more than {} MiB", super::http::MOST_BYTES >> 20)]
+    #[error("the answer exceeds {} MiB", super::http::MOST_BYTES >> 20)]
     TooLarge,
-    #[error("not what this runtime says: {0}")]
+    #[error("unexpected answer: {0}")]
     Json(#[from] serde_json::Error),
     #[error("{0}")]
     Grpc(#[from] tonic::Status),
@@ -38,16 +38,16 @@ pub(super) enum Failure {
     Transport(#[from] tonic::transport::Error),
 }
 
-/// A runtime as it is known.
+/// A runtime and its known state.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) endpoint: Endpoint,
     at_once: Semaphore,
-    /// Until then nobody asks it.
+    /// No requests are sent until this time.
     rest: Cell<Option<Instant>>,
-    /// Whether the last word on it was a warning.
+    /// Whether the last message about it was a warning.
     is_bad: Cell<bool>,
-    /// Whether what it has was listed since it is well.
+    /// Whether its containers were listed since it last became well.
     is_listed: Cell<bool>,
     state: RefCell<Option<State>>,
 }
@@ -64,19 +64,19 @@ impl Client {
         }
     }
 
-    /// The folder of its state, once it has told.
+    /// Its state folder, once the runtime has reported it.
     pub(super) fn state(&self) -> Option<State> {
         self.state.borrow().clone()
     }
 
-    /// What it says of a container; `None` where it does not know it, or is not well.
+    /// Details of a container; `None` if the runtime does not know it, or is not well.
     pub(super) async fn ask(&self, id: &str, early: Option<&Details>) -> Option<Details> {
         let runtime = Some(self.endpoint.runtime);
         let details = self.request(super::inspect(&self.endpoint, id, early)).await?;
         details.map(|details| Details { runtime: details.runtime.or(runtime), ..details })
     }
 
-    /// The ids of what it has, if that was not listed since it is well.
+    /// Ids of its containers, unless they were already listed since it became well.
     pub(super) async fn list(&self) -> Option<Vec<String>> {
         if self.is_listed.replace(true) {
             return None;
@@ -100,7 +100,7 @@ impl Client {
             return None;
         }
         let _turn = self.at_once.acquire().await.ok()?;
-        // Others have found out while this one waited.
+        // Another request may have failed while this one waited.
         if is_resting() {
             return None;
         }
@@ -123,14 +123,14 @@ impl Client {
         }
     }
 
-    /// One warning, however many requests fail.
+    /// Prints one warning, however many requests fail.
     fn fails(&self, failure: &Failure) {
         self.rest.set(Some(Instant::now() + BACK_OFF));
-        // What started meanwhile is asked for when it is well again.
+        // Containers that start during the failure are listed when the runtime is well again.
         self.is_listed.set(false);
         if !self.is_bad.replace(true) {
             crate::say!(
-                "{}: {failure}: its containers have ids and no names until it answers",
+                "{}: {failure}: its containers have ids but no names until it answers",
                 self.name()
             );
         }

@@ -1,4 +1,4 @@
-//! What the container runtimes say of a container: name, image, pod.
+//! Asks the container runtimes about a container: name, image, pod.
 //!
 //! ```text
 //! ask -> queue (bounded, the oldest gives way) -> files     at once, even while the API blocks
@@ -6,8 +6,8 @@
 //!                                              -> answers (bounded)
 //! ```
 //!
-//! One thread with a single-threaded runtime does all of it: a runtime that hangs costs nobody
-//! else anything, and neither a container nor a reset ever waits.
+//! One thread with a single-threaded runtime does all requests: a runtime that hangs delays no
+//! other runtime, and neither a container nor a reset ever waits.
 
 mod containerd;
 mod cri;
@@ -37,43 +37,43 @@ use crate::error::{Error, Result};
 pub use endpoint::Endpoint;
 use health::{Client, Failure};
 
-/// Questions that wait; beyond, the oldest is given up. A host that starts more containers than
-/// this in two seconds has more than names to worry about.
+/// Maximum number of waiting questions; beyond it the oldest is dropped. A host that starts more
+/// containers than this in two seconds has bigger problems than names.
 const WAITING: usize = 4096;
-/// Questions under way at a time; each may wait for its runtime's turn.
+/// Maximum number of concurrent questions; each may wait for its runtime's turn.
 const AT_ONCE: usize = 64;
-/// The usual places are looked at this often, for runtimes that start later.
+/// Interval at which the default sockets are checked, for runtimes that start later.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// The cgroup is there before its runtime knows the container: containerd tells of a pod's sandbox
-/// only when that runs.
+/// The cgroup exists before its runtime knows the container: containerd reports a pod's sandbox
+/// only when it runs.
 const ASK_AGAIN: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
 
-/// A container about which nothing is known but where its cgroup lies.
+/// A container of which only the cgroup's path is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// Where the path tells; else every runtime of this host is asked.
+    /// The runtime, if the path names it; otherwise every runtime of this host is asked.
     pub runtime: Option<Runtime>,
-    /// Id of the container, whole.
+    /// Full id of the container.
     pub id: String,
 }
 
-/// What came of it.
+/// Result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Twice, where the runtime's files know it already: the second one is final.
+    /// Sent twice if the runtime's files already know the container: the second one is final.
     Found { id: String, details: Details, is_final: bool },
-    /// No runtime of this host knows it (any more).
+    /// No runtime of this host knows the container, or knows it any longer.
     Unknown { id: String },
 }
 
-/// Where to ask.
+/// Sockets to ask.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Sockets that were given; each replaces the usual places of its runtime.
+    /// Given sockets; each replaces the default sockets of its runtime.
     pub endpoints: Vec<Endpoint>,
-    /// Ask these alone, and look nowhere else.
+    /// Ask only the given sockets, not the default ones.
     pub only_given: bool,
 }
 
@@ -107,7 +107,7 @@ impl Queue {
 }
 
 impl Resolver {
-    /// Starts the thread. Containers that are there already come as answers by themselves.
+    /// Starts the thread. It also sends answers for containers that already exist, without a query.
     pub fn start(options: Options) -> Result<(Self, Receiver<Answer>)> {
         let (answers, receiver) = sync_channel(WAITING);
         let queue = Arc::new(Queue::default());
@@ -121,14 +121,14 @@ impl Resolver {
         Ok((Self { queue }, receiver))
     }
 
-    /// Asks for a container; never waits.
+    /// Queues a question about a container; never waits.
     pub fn ask(&self, query: Query) {
         self.queue.push(query);
     }
 }
 
 impl Drop for Resolver {
-    /// The thread ends by itself, whatever a runtime does: nothing there blocks.
+    /// The thread ends by itself, whatever a runtime does, because nothing in it blocks.
     fn drop(&mut self) {
         self.queue.is_over.store(true, Ordering::Release);
         self.queue.more.notify_one();
@@ -145,7 +145,7 @@ fn run(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
     };
     let local = LocalSet::new();
     runtime.block_on(local.run_until(serve(queue, options, answers)));
-    // Requests under way are dropped with it.
+    // Pending requests are dropped with the runtime.
 }
 
 async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
@@ -174,7 +174,7 @@ async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answe
                     tokio::task::spawn_local(async move {
                         answer(query, &asked, &answers).await;
                         drop(turn);
-                        // For the next that waits.
+                        // Wake up for the next waiting query.
                         queue.more.notify_one();
                     });
                 }
@@ -183,7 +183,7 @@ async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answe
     }
 }
 
-/// Asks a runtime that is new, or well again, for what it has; each is then a question of its own.
+/// Lists the containers of a runtime that is new, or well again, and queues a query for each.
 async fn list(client: Rc<Client>, queue: Arc<Queue>) {
     if let Some(ids) = client.list().await {
         let runtime = Some(client.endpoint.runtime);
@@ -194,7 +194,7 @@ async fn list(client: Rc<Client>, queue: Arc<Queue>) {
 async fn answer(query: Query, clients: &[Rc<Client>], answers: &SyncSender<Answer>) {
     let Query { runtime, id } = query;
     let mut early = None;
-    // A path of Kubernetes may be any runtime's but Podman's.
+    // A Kubernetes path may belong to any runtime except Podman.
     let may_be = |client: &&Rc<Client>| runtime.is_none_or(|one| one == client.endpoint.runtime);
     let asked: Vec<&Rc<Client>> = clients.iter().filter(may_be).collect();
     for folder in asked.iter().filter_map(|client| client.state()).chain(usual_state(runtime)) {
@@ -229,8 +229,7 @@ async fn ask_all(clients: &[&Rc<Client>], id: &str, early: Option<&Details>) -> 
     None
 }
 
-/// Where runtimes keep their state, if nobody has said otherwise: for those that do not run, as
-/// Podman mostly does not.
+/// Default state folders, for runtimes that do not run, as Podman mostly does not.
 fn usual_state(runtime: Option<Runtime>) -> Vec<State> {
     let usual = [
         (Runtime::Docker, "/var/lib/docker"),
@@ -246,14 +245,14 @@ fn usual_state(runtime: Option<Runtime>) -> Vec<State> {
         .collect()
 }
 
-/// A folder with the state of a runtime.
+/// The state folder of a runtime.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) runtime: Runtime,
     pub(crate) folder: PathBuf,
 }
 
-/// The reader takes answers every few milliseconds: a full channel is a short wait, or the end.
+/// The reader takes answers every few milliseconds: a full channel means a short wait, or the end.
 async fn send(answers: &SyncSender<Answer>, mut answer: Answer) {
     const PATIENCE: Duration = Duration::from_millis(10);
     for _ in 0..100 {
@@ -265,7 +264,7 @@ async fn send(answers: &SyncSender<Answer>, mut answer: Answer) {
     }
 }
 
-/// Asks one runtime.
+/// Asks one runtime about a container.
 async fn inspect(
     endpoint: &Endpoint,
     id: &str,
@@ -297,13 +296,13 @@ async fn ids(endpoint: &Endpoint) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// Where a runtime keeps its state, by its own word.
+/// A runtime's state folder, as the runtime reports it.
 async fn state(endpoint: &Endpoint) -> Result<Option<PathBuf>, Failure> {
     match endpoint.runtime {
         Runtime::Docker => docker::root(&endpoint.path).await,
         Runtime::Podman => podman::root(&endpoint.path).await,
         Runtime::Containerd => Ok(cri::state(&endpoint.path).await?.or_else(|| {
-            // Without CRI: beside its socket, by default.
+            // Without CRI: the folder of its socket, by default.
             endpoint.path.parent().map(Path::to_owned)
         })),
         Runtime::Crio | Runtime::Nspawn | Runtime::Lxc => Ok(None),
