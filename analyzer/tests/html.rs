@@ -74,7 +74,7 @@ fn seal(recording: &Recording, rows: &[Row], lost: u64) {
         footer.recorded_to_us = last + 60_000_000;
         let name = SegmentName::new("web", first, place as u32);
         let path = name.sealed(recording.path(), Table::Resets);
-        write_parquet(&path, &batch(COLUMNS, &rows), COLUMNS, Some(&footer));
+        write_parquet(&path, &batch(COLUMNS, &rows), Table::Resets, Some(&footer));
     }
 }
 

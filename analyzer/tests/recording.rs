@@ -89,7 +89,12 @@ fn a_copy_in_a_second_folder_is_counted_once() {
 fn bad_files_are_told_and_the_others_answer() {
     let recording = Recording::new();
     let folder = recording.seal(1, &rows(0, 3)).parent().unwrap().to_owned();
-    write_parquet(&folder.join("foreign.parquet"), &batch(COLUMNS, &rows(9, 1)), COLUMNS, None);
+    write_parquet(
+        &folder.join("foreign.parquet"),
+        &batch(COLUMNS, &rows(9, 1)),
+        Table::Resets,
+        None,
+    );
     fs::write(folder.join("empty.parquet"), b"").unwrap();
     fs::write(folder.join("text.parquet"), b"not a Parquet file at all").unwrap();
     fs::write(folder.join("README.txt"), b"ignored").unwrap();
@@ -99,7 +104,7 @@ fn bad_files_are_told_and_the_others_answer() {
     let mut newer = footer(1);
     newer.schema_version += 1;
     let new = folder.join("newer.parquet");
-    write_parquet(&new, &batch(COLUMNS, &rows(9, 1)), COLUMNS, Some(&newer));
+    write_parquet(&new, &batch(COLUMNS, &rows(9, 1)), Table::Resets, Some(&newer));
     put(&recording.path().join("spool/foreign.arrows"), b"not an Arrow stream, but long enough");
 
     let output = recording.analyze(&["--format", "csv", COUNT]);
@@ -187,7 +192,7 @@ fn odd_folder_names_work() {
     let recording = Recording::new();
     let odd = recording.path().join("a b%20c#ü");
     let path = odd.join("resets").join("x y.parquet");
-    write_parquet(&path, &batch(COLUMNS, &rows(0, 2)), COLUMNS, Some(&footer(2)));
+    write_parquet(&path, &batch(COLUMNS, &rows(0, 2)), Table::Resets, Some(&footer(2)));
     let output = analyze(&["--data", odd.to_str().unwrap(), "--format", "csv", COUNT], "");
     assert_eq!(stdout(&output).lines().nth(1), Some("2,2,1"), "{}", stderr(&output));
 }

@@ -320,7 +320,7 @@ fn causes_of_older_rules_are_derived_anew() {
     let path = name(1).sealed(recording.path(), Table::Resets);
     let mut by_older = footer(2);
     by_older.taxonomy_version = tcprst_schema::TAXONOMY_VERSION - 1;
-    write_parquet(&path, &older, COLUMNS, Some(&by_older));
+    write_parquet(&path, &older, Table::Resets, Some(&by_older));
     recording.seal(2, &[row(3)]);
 
     for (sql, expected) in [
@@ -340,7 +340,7 @@ fn causes_of_older_rules_are_derived_anew() {
     let position = older.schema().index_of("answered_flags").unwrap();
     let mut narrow = older.clone();
     narrow.remove_column(position);
-    write_parquet(&path, &narrow, COLUMNS, Some(&by_older));
+    write_parquet(&path, &narrow, Table::Resets, Some(&by_older));
     assert_eq!(recording.query("select count(*) from resets where cause = 'unknown'"), "3\n");
 }
 

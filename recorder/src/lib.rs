@@ -1,29 +1,26 @@
 //! `tcprst-record`: from the kernel's ring buffers to Parquet.
 //!
 //! ```text
-//! probe    loads the kernel half
-//! attach   attaches the best hook for each site (functions, tracefs, perf)
-//!   |      one ring buffer for each CPU
-//! ring     the drain thread: rings -> decode -> a bounded channel
-//!   |
-//! recorder the write thread: enrich (stacks <- symbols, cause, task) -> rows
-//!   |
-//! store    account (seen = written + lost), day, seal policy
-//!   |
-//! segment  batch -> spool (Arrow IPC, synced) and parquet (tmp, fsync, rename)
+//! app     arguments -> a recording: the write thread, `--print`, `doctor`
+//! audit   --audit: compares the packets that left with the events
+//! store   rows -> account (seen = written + lost) -> spool -> sealed segments
+//! owner   who owns a reset: processes, containers, the container runtimes
+//! event   ring (the drain thread) -> decode -> enrich (stacks, cause) -> rows; losses
+//! kernel  loads and attaches the kernel half; asks BTF, kallsyms and tracefs
+//! error, host, clock, stderr
 //! ```
 //!
-//! `recover` turns what a killed recorder left into segments, `losses` writes what was lost,
-//! `doctor` tells what this kernel can record, `audit` compares with the packets that left.
+//! Each line uses its own and lower lines only; `audit` and `store` do not use each other, and
+//! neither do `owner` and `event`.
 
 mod app;
-pub mod audit;
+mod audit;
 mod clock;
 mod error;
-pub mod event;
+mod event;
 mod host;
-pub mod kernel;
-pub mod owner;
+mod kernel;
+mod owner;
 mod stderr;
 pub mod store;
 
@@ -33,4 +30,3 @@ pub use clock::Clock;
 pub use error::{Error, Result};
 pub use event::losses::unkeyed as unkeyed_loss;
 pub use host::Host;
-pub(crate) use stderr::say;

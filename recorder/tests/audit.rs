@@ -15,7 +15,7 @@ use nix::sys::socket::{
 };
 use serde_json::{Value as Json, json};
 use tcprst_schema::columns::LEDGER_COLUMNS;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
 use xtask::simulate::{Namespace, Outcome, Seen, flood, play, unhidden};
 

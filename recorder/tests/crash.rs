@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::libc::SIGKILL;
 use nix::sys::signal::Signal;
 use serde_json::json;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
 use xtask::simulate::{Caused, Namespace, flood, run_all};
 
@@ -157,7 +157,7 @@ fn a_spool_that_is_cut_off_gives_all_whole_batches() {
         let dir = TempDir::new().expect("a folder");
         let ns = Namespace::new().expect("a network namespace");
         let spool = three_batches(dir.path(), &ns);
-        let whole = tcprst_recorder::store::spool::read(&spool).expect("a spool").batches;
+        let whole = tcprst_schema::spool::read(&spool).expect("a spool").expect("a schema").batches;
         assert_eq!(count_in(&whole, ns.cookie()), 300, "a quiet recorder has flushed all");
         let file = File::options().write(true).open(&spool).expect("the spool");
         let length = file.metadata().expect("its size").len();
@@ -165,7 +165,8 @@ fn a_spool_that_is_cut_off_gives_all_whole_batches() {
 
         // Others on this machine may have been reset when the recorder was killed; then the
         // tail is torn already and the cut only takes more of it.
-        let left = tcprst_recorder::store::spool::read(&spool).expect("a spool").batches.len();
+        let left =
+            tcprst_schema::spool::read(&spool).expect("a spool").expect("a schema").batches.len();
         assert!(left + 1 >= whole.len(), "cut by {cut}: {left} of {} batches", whole.len());
 
         let ended = restart(dir.path());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value as Json, json};
 use tcprst_schema::columns::COLUMNS;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
 use xtask::simulate::{FLOOD_PORT, Namespace, flood};
 

@@ -124,7 +124,7 @@ impl<'a> Writer<'a> {
 
     fn open_segment(&mut self, time_us: i64) -> Result<&mut Open> {
         let name = self.name(time_us);
-        let file = PartialFile::create(name.partial(self.dir, Table::Resets), COLUMNS)?;
+        let file = PartialFile::create(name.partial(self.dir, Table::Resets), Table::Resets)?;
         let age_us = self.policy.age_us;
         let until_us = ((time_us.div_euclid(age_us) + 1) * age_us).min(self.shift.to_us);
         Ok(self.open.insert(Open { name, file, rollup: Rollup::default(), until_us, rows: 0 }))

@@ -11,7 +11,7 @@ use parquet::basic::{Compression, Encoding as ParquetEncoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use crate::columns::{Column, Encoding, Kind};
+use crate::columns::{Column, ColumnSpec, Encoding, Kind};
 
 impl Kind {
     /// The type that readers of a sealed file see.
@@ -35,13 +35,15 @@ impl Kind {
     }
 }
 
-fn schema<R>(columns: &[Column<R>], data_type: impl Fn(Kind) -> DataType) -> SchemaRef {
-    Arc::new(Schema::new(
-        columns
-            .iter()
-            .map(|column| Field::new(column.name, data_type(column.kind), column.nullable))
-            .collect::<Vec<_>>(),
-    ))
+/// The schema of columns whose types `data_type` gives.
+pub(crate) fn schema_of(columns: &[ColumnSpec], data_type: fn(Kind) -> DataType) -> SchemaRef {
+    let field =
+        |column: &ColumnSpec| Field::new(column.name, data_type(column.kind), column.nullable);
+    Arc::new(Schema::new(columns.iter().map(field).collect::<Vec<_>>()))
+}
+
+fn schema<R>(columns: &[Column<R>], data_type: fn(Kind) -> DataType) -> SchemaRef {
+    schema_of(&columns.iter().map(Column::spec).collect::<Vec<_>>(), data_type)
 }
 
 /// Schema of a table as readers see it.
@@ -105,7 +107,7 @@ const LOOKED_FOR: [&str; 2] = ["src_addr", "dst_addr"];
 /// that each column names.
 ///
 /// zstd level 3 is the library's own default and the best ratio before the time doubles.
-pub fn writer_properties<R>(columns: &[Column<R>]) -> WriterPropertiesBuilder {
+pub(crate) fn writer_properties(columns: &[ColumnSpec]) -> WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
         .set_statistics_enabled(EnabledStatistics::Page)
@@ -133,25 +135,8 @@ pub fn writer_properties<R>(columns: &[Column<R>]) -> WriterPropertiesBuilder {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
-
     use super::*;
-    use crate::columns::{COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
-
-    #[test]
-    fn column_names_are_unique_lower_case_and_documented() {
-        for (name, doc) in COLUMNS
-            .iter()
-            .map(|c| (c.name, c.doc))
-            .chain(LOSS_COLUMNS.iter().map(|c| (c.name, c.doc)))
-            .chain(LEDGER_COLUMNS.iter().map(|c| (c.name, c.doc)))
-        {
-            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'));
-            assert!(doc.ends_with('.'), "{name}: the documentation is a sentence");
-        }
-        let names: HashSet<_> = COLUMNS.iter().map(|c| c.name).collect();
-        assert_eq!(names.len(), COLUMNS.len());
-    }
+    use crate::columns::COLUMNS;
 
     #[test]
     fn text_is_spelled_out_and_encoded_again() {

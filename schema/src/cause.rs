@@ -8,6 +8,14 @@
 /// Cause of a reset that no proof explains.
 pub const UNKNOWN: &str = "unknown";
 
+/// What [`UNKNOWN`] means.
+pub const UNKNOWN_MEANING: &str =
+    "A reset that no rule explains: its stack and reason prove none of the causes.";
+
+/// What to do about a reset that no rule explains.
+pub const UNKNOWN_CHECK: &str = "`tcprst-analyze flame --cause unknown` shows the stacks. A newer kernel or a third-party \
+     module may call from a place that no rule covers: send one such stack to the project.";
+
 /// Who acted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -35,6 +43,18 @@ impl Blame {
             Blame::Resource => "res",
             Blame::Operator => "op",
             Blame::Network => "net",
+        }
+    }
+
+    /// Who that is, without a capital letter or a full stop.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Blame::App => "the application on this host",
+            Blame::Peer => "the other side of the connection",
+            Blame::Firewall => "a firewall rule of this host",
+            Blame::Resource => "a limit of this host: memory, orphans or queues",
+            Blame::Operator => "an operator or a BPF program",
+            Blame::Network => "the path between the two hosts",
         }
     }
 }

@@ -110,6 +110,33 @@ pub struct Column<R: 'static> {
     pub value: for<'a> fn(&'a R) -> Value<'a>,
 }
 
+/// What a column is, whatever the type of its rows is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnSpec {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub nullable: bool,
+    pub encoding: Encoding,
+    /// Why this encoding.
+    pub encoding_reason: &'static str,
+    /// What it means, its unit and its source.
+    pub doc: &'static str,
+}
+
+impl<R> Column<R> {
+    /// The column without the type of its rows.
+    pub fn spec(&self) -> ColumnSpec {
+        ColumnSpec {
+            name: self.name,
+            kind: self.kind,
+            nullable: self.nullable,
+            encoding: self.encoding,
+            encoding_reason: self.encoding_reason,
+            doc: self.doc,
+        }
+    }
+}
+
 const RISING: &str = "rises from row to row";
 const BITS: &str = "one bit a row already";
 const FEW: &str = "few distinct values";

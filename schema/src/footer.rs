@@ -110,7 +110,49 @@ pub enum FooterError {
     TooNew { found: u32 },
 }
 
+/// The program and the host that write a segment.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// Version of the recorder.
+    pub recorder: &'a str,
+    pub host: &'a str,
+    pub boot_id: &'a str,
+    /// Release of the kernel.
+    pub kernel: &'a str,
+}
+
 impl Footer {
+    /// A footer in today's columns and rules that counts nothing yet and covers no time.
+    pub fn new(origin: Origin<'_>) -> Self {
+        Self {
+            schema_version: crate::SCHEMA_VERSION,
+            taxonomy_version: crate::TAXONOMY_VERSION,
+            recorder: origin.recorder.to_owned(),
+            host: origin.host.to_owned(),
+            boot_id: origin.boot_id.to_owned(),
+            kernel: origin.kernel.to_owned(),
+            recorded_from_us: 0,
+            recorded_to_us: 0,
+            clock: ClockAnchor { boot_ns: 0, realtime_ns: 0 },
+            sites: Vec::new(),
+            reasons: BTreeMap::new(),
+            seen: 0,
+            written: 0,
+            lost: 0,
+            account: Vec::new(),
+            recovered: false,
+            filtered: Filtered::default(),
+            merged: Vec::new(),
+        }
+    }
+
+    /// The footer of another file that belongs to this segment, such as its losses or its rollup: it
+    /// has its own number of rows, and the resets are counted in the segment's own file.
+    #[must_use]
+    pub fn for_companion(&self, rows: u64) -> Self {
+        Self { seen: 0, lost: 0, written: rows, ..self.clone() }
+    }
+
     /// As text pairs, for either kind of file.
     pub fn to_pairs(&self) -> Result<Vec<(String, String)>, FooterError> {
         let serde_json::Value::Object(fields) = serde_json::to_value(self)? else {
@@ -173,13 +215,8 @@ mod tests {
     use super::*;
 
     fn footer() -> Footer {
+        let origin = Origin { recorder: "0.1.0", host: "12", boot_id: "b", kernel: "6.18" };
         Footer {
-            schema_version: crate::SCHEMA_VERSION,
-            taxonomy_version: crate::TAXONOMY_VERSION,
-            recorder: "0.1.0".into(),
-            host: "12".into(),
-            boot_id: "b".into(),
-            kernel: "6.18".into(),
             recorded_from_us: 1,
             recorded_to_us: 2,
             clock: ClockAnchor { boot_ns: 3, realtime_ns: 4 },
@@ -189,9 +226,9 @@ mod tests {
             written: 2,
             lost: 1,
             account: vec![CpuAccount { seen: 5, lost: 6 }],
-            recovered: false,
             filtered: Filtered { by_container: true, by_kernel: false },
             merged: vec!["web-1-20261121T201819.123456Z-000002".into()],
+            ..Footer::new(origin)
         }
     }
 

@@ -4,13 +4,15 @@
 //!
 //! 1. The kernel half fills a [`wire::EventHeader`] and a stack in a ring buffer ([`wire`]).
 //!    Which kernel function or tracepoint made it is a [`hook::Site`]; [`hook::HOOKS`] lists
-//!    every program that can see one.
+//!    every program that can see one, and [`layout`] every kernel field that it reads.
 //! 2. The recorder decodes the bytes, names the frames and the reset reason and asks
-//!    [`classify::classify`] what they prove.
+//!    [`classify::classify`] which [`cause`] they prove.
 //! 3. With the feature `arrow`, the result is a [`row::Row`]; [`columns::COLUMNS`] says how
-//!    each of its fields becomes a column, [`arrow`] derives both schemas from it, [`footer`]
-//!    holds what a segment says of itself, and [`paths`] what it is called; [`rollup`] counts the
-//!    rows of a segment by minute, and [`writer`] writes any table's file.
+//!    each of its fields becomes a column, and [`tables`] has one row for each table. [`arrow`]
+//!    derives schemas and encodings from them, [`footer`] describes a segment, and [`paths`] names
+//!    its files. [`rollup`] counts the rows of a segment by minute, [`writer`] writes the files, and
+//!    [`spool`] reads the open segment. [`container`] is what the recorder learns of a container,
+//!    also after a row that belongs to it. [`words`] puts the taxonomy into sentences.
 //!
 //! Without the feature the crate is `no_std`, because the kernel half is built from it too.
 #![cfg_attr(not(feature = "arrow"), no_std)]
@@ -35,6 +37,12 @@ pub mod paths;
 pub mod rollup;
 #[cfg(feature = "arrow")]
 pub mod row;
+#[cfg(feature = "arrow")]
+pub mod spool;
+#[cfg(feature = "arrow")]
+pub mod tables;
+#[cfg(feature = "arrow")]
+pub mod words;
 #[cfg(feature = "arrow")]
 pub mod writer;
 

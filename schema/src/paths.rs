@@ -12,40 +12,14 @@ use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
+pub use crate::tables::Table;
+
 /// Extension of a sealed segment.
 pub const SEALED: &str = "parquet";
 /// Extension of a spool: an Arrow IPC stream.
 pub const SPOOL: &str = "arrows";
 /// Ending of a file that is being written; no reader looks at it.
 pub const PARTIAL: &str = "parquet.tmp";
-
-/// A table that has a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
-    Resets,
-    Losses,
-    Ledger,
-    Containers,
-    /// The rollup of `resets`.
-    ResetsPerMinute,
-    /// Its own rollups, of segments that `tcprst-analyze compact` has seen.
-    ResetsPerHour,
-    ResetsPerDay,
-}
-
-impl Table {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Table::Resets => "resets",
-            Table::Losses => "losses",
-            Table::Ledger => "ledger",
-            Table::Containers => "containers",
-            Table::ResetsPerMinute => "resets_per_minute",
-            Table::ResetsPerHour => "resets_per_hour",
-            Table::ResetsPerDay => "resets_per_day",
-        }
-    }
-}
 
 /// Name of a segment, the same for its spool, its resets and its losses.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

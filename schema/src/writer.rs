@@ -9,9 +9,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::errors::ParquetError;
 
-use crate::arrow::{spool_schema, writer_properties};
-use crate::columns::Column;
 use crate::footer::{Footer, FooterError};
+use crate::tables::Table;
 
 /// Why a file could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -50,20 +49,20 @@ pub struct PartialFile {
 }
 
 impl PartialFile {
-    /// Creates it. A leftover of that name is a crash's, and worth nothing.
-    pub fn create<R>(path: PathBuf, columns: &[Column<R>]) -> Result<Self, WriteError> {
+    /// Creates a file of that table. A file of that name is left over from a crash and has no footer.
+    pub fn create(path: PathBuf, table: Table) -> Result<Self, WriteError> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(true)
             .open(&path)
             .map_err(WriteError::io("create", &path))?;
-        // Without Arrow's own schema in the file: it would say that text is dictionary encoded,
-        // which is how we write and none of the readers' business.
+        // Without Arrow's own schema in the file: it would say that text is dictionary encoded, which
+        // is how we write it and not what readers should make of it.
         let options = ArrowWriterOptions::new()
-            .with_properties(writer_properties(columns).build())
+            .with_properties(table.writer_properties().build())
             .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(file, spool_schema(columns), options)
+        let writer = ArrowWriter::try_new_with_options(file, table.spool_schema(), options)
             .map_err(|source| WriteError::parquet(&path, source))?;
         Ok(Self { path, writer })
     }

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use tcprst_schema::TAXONOMY_VERSION;
-use tcprst_schema::cause::{Answered, AnyOf, Blame, CAUSES, Cause, Proof, Socket};
+use tcprst_schema::cause::{Answered, Blame, CAUSES, Cause, Proof};
+use tcprst_schema::words::proof_sentence;
 
 use crate::simulate::{Scenario, Seen, scenarios};
 use crate::{print, workspace};
@@ -110,7 +111,7 @@ fn section(text: &mut String, cause: &Cause) {
         text.push_str("- No function of this kernel builds it: `--audit` finds the packet.\n");
     }
     for proof in cause.proofs {
-        let _ = writeln!(text, "- {}", proof_text(proof));
+        let _ = writeln!(text, "- {}", proof_sentence(proof, "`"));
     }
     for scenario in of(cause) {
         let silent = scenario.expect.seen == Seen::Nothing;
@@ -119,62 +120,6 @@ fn section(text: &mut String, cause: &Cause) {
     }
 }
 
-fn proof_text(proof: &Proof) -> String {
-    let frames: Vec<String> = proof.frames.iter().map(|any| any_of(any)).collect();
-    let mut text = frames.join(" < ");
-    if proof.direct {
-        text.push_str(" (the caller itself)");
-    }
-    let mut also = |what: &str| {
-        text.push_str("; ");
-        text.push_str(what);
-    };
-    match proof.socket {
-        None => {}
-        Some(Socket::None) => also("no socket"),
-        Some(Socket::Full) => also("a full socket"),
-        Some(Socket::TimeWait) => also("a TIME_WAIT socket"),
-        Some(Socket::Request) => also("a connection request"),
-    }
-    if !proof.sk_state.is_empty() {
-        also(&format!("state {}", any_of(proof.sk_state)));
-    }
-    match proof.orphan {
-        None => {}
-        Some(true) => also("an orphan"),
-        Some(false) => also("not an orphan"),
-    }
-    match proof.linger2 {
-        None => {}
-        Some(true) => also("TCP_LINGER2 negative"),
-        Some(false) => also("TCP_LINGER2 not negative"),
-    }
-    match proof.answered {
-        Answered::Anything => {}
-        Answered::FirstSyn => also("answers a first SYN"),
-        Answered::NotFirstSyn => also("answers no first SYN"),
-        Answered::HasSyn => also("answers a SYN"),
-        Answered::AckNoSyn => also("answers an ACK without SYN"),
-        Answered::HasAck => also("answers an ACK"),
-    }
-    if !proof.reason.is_empty() {
-        also(&format!("reason {}", any_of(proof.reason)));
-    }
-    text
-}
-
-fn any_of(names: AnyOf) -> String {
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(" or ")
-}
-
-fn blame(blame: Blame) -> &'static str {
-    match blame {
-        Blame::App => "app (the application of this host)",
-        Blame::Peer => "peer (the other side)",
-        Blame::Firewall => "fw (a firewall rule of this host)",
-        Blame::Resource => "res (a limit of this host)",
-        Blame::Operator => "op (an operator or a BPF program)",
-        Blame::Network => "net (the path between)",
-    }
+fn blame(blame: Blame) -> String {
+    format!("{} ({})", blame.name(), blame.meaning())
 }

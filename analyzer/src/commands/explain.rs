@@ -154,7 +154,7 @@ async fn explain_cause(cause: Option<&Cause>, context: &mut Context<'_>) -> Resu
     let name = cause.map_or(UNKNOWN, |cause| cause.name);
     prose.add("What happened", vec![format!("{name}: {}", explanation::meaning(cause))]);
     prose.add("Evidence", explanation::evidence(cause));
-    prose.add("Who acted", vec![explanation::who(cause.map(|cause| cause.blame)).to_owned()]);
+    prose.add("Who acted", vec![explanation::who(cause.map(|cause| cause.blame))]);
     prose.add("Check next", vec![explanation::check(cause).to_owned()]);
 
     let counts = Event::of(&context.session.collect(&often).await?)?;

@@ -7,8 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use tcprst_schema::arrow::{by_name, spool_schema};
-use tcprst_schema::columns::{COLUMNS, CONTAINER_COLUMNS, Column, LEDGER_COLUMNS, LOSS_COLUMNS};
+use tcprst_schema::arrow::by_name;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SEALED, Table};
 use tcprst_schema::writer::PartialFile;
@@ -21,24 +20,9 @@ const BATCH_ROWS: usize = 64 * 1024;
 
 /// Writes the rows of a run of segments into `folder`, under the name of the first.
 pub(super) fn merge(table: Table, group: &[Source], folder: &Path) -> Result<(), CompactError> {
-    match table {
-        Table::Resets => append_all(COLUMNS, group, folder),
-        Table::Losses => append_all(LOSS_COLUMNS, group, folder),
-        Table::Ledger => append_all(LEDGER_COLUMNS, group, folder),
-        Table::Containers => append_all(CONTAINER_COLUMNS, group, folder),
-        // Made from what was merged.
-        Table::ResetsPerMinute | Table::ResetsPerHour | Table::ResetsPerDay => Ok(()),
-    }
-}
-
-/// Row after row: segments that follow each other are in the order of time.
-fn append_all<R>(
-    columns: &'static [Column<R>],
-    group: &[Source],
-    folder: &Path,
-) -> Result<(), CompactError> {
-    let mut file = PartialFile::create(target(group, folder), columns)?;
-    let schema = spool_schema(columns);
+    let mut file = PartialFile::create(target(group, folder), table)?;
+    let schema = table.spool_schema();
+    // Row after row: segments that follow each other are in the order of time.
     for source in group {
         each_batch(&source.segment, None, |batch| Ok(file.append(&by_name(&batch, &schema)?)?))?;
     }

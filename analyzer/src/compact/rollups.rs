@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-use tcprst_schema::columns::{DIMENSIONS, ROLLUP_COLUMNS};
+use tcprst_schema::columns::DIMENSIONS;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{SegmentName, Table};
 use tcprst_schema::rollup::{HOUR_US, Rollup};
@@ -82,7 +82,7 @@ fn write_one(
         each_batch(part, None, |batch| Ok(rollup.add(&batch)?))?;
     }
     let rows = rollup.finish().map_err(|error| CompactError::read(&segment.path, &error))?;
-    let mut file = PartialFile::create(name.partial(dir, step.table()), ROLLUP_COLUMNS)?;
+    let mut file = PartialFile::create(name.partial(dir, step.table()), step.table())?;
     file.append(&rows)?;
     let footer = Footer { seen: 0, lost: 0, ..segment.footer.clone() };
     Ok(file.seal(&footer, &name.sealed(dir, step.table()))?)

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::StringViewArray;
 use arrow::datatypes::DataType;
-use tcprst_schema::cause::{CAUSES, UNKNOWN};
+use tcprst_schema::cause::{CAUSES, UNKNOWN, UNKNOWN_MEANING};
 
 use super::{Function, a_text, text};
-use crate::reports::explanation::UNKNOWN_MEANING;
 
 pub(super) fn function() -> Function {
     Function::new(

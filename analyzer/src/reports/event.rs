@@ -206,7 +206,7 @@ impl Event {
     }
 
     fn who(&self, blame: Option<tcprst_schema::cause::Blame>) -> Vec<String> {
-        let mut said = vec![explanation::who(blame).to_owned()];
+        let mut said = vec![explanation::who(blame)];
         let process = |pid: &str, comm: &str| Some((self.get(pid)?, self.or(comm, "?")));
         if let Some((pid, comm)) = process("pid", "comm") {
             let uid = self.get("uid").map_or(String::new(), |uid| format!(", user {uid}"));

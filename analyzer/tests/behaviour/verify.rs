@@ -23,7 +23,7 @@ fn whole(rows: usize, lost: u64, before: u64) -> Footer {
 
 fn seal(recording: &Recording, seq: u32, from: u64, count: u64, footer: &Footer) {
     let path = name(seq).sealed(recording.path(), Table::Resets);
-    write_parquet(&path, &batch(COLUMNS, &rows(from, count)), COLUMNS, Some(footer));
+    write_parquet(&path, &batch(COLUMNS, &rows(from, count)), Table::Resets, Some(footer));
 }
 
 /// Three files of one recorder: two segments, and the losses of the second.
@@ -38,7 +38,7 @@ fn recording() -> Recording {
 fn lose(recording: &Recording, seq: u32, count: u64) {
     let path = name(seq).sealed(recording.path(), Table::Losses);
     let rows = [loss(count)];
-    write_parquet(&path, &batch(LOSS_COLUMNS, &rows), LOSS_COLUMNS, Some(&whole(1, 0, 0)));
+    write_parquet(&path, &batch(LOSS_COLUMNS, &rows), Table::Losses, Some(&whole(1, 0, 0)));
 }
 
 /// Problem of each file that has one, by file name, and the exit code.
@@ -120,7 +120,7 @@ fn numbers_that_do_not_add_up_are_told() {
     let recording = recording();
     let path = name(2).sealed(recording.path(), Table::Resets);
     let twice = [rows(8, 2), rows(9, 1)].concat();
-    write_parquet(&path, &batch(COLUMNS, &twice), COLUMNS, Some(&whole(3, 2, 5)));
+    write_parquet(&path, &batch(COLUMNS, &twice), Table::Resets, Some(&whole(3, 2, 5)));
     assert!(problem(&recording).contains("number 9 of CPU 0 twice"));
 }
 
@@ -150,7 +150,7 @@ fn a_file_in_the_wrong_place_is_told() {
 
     let foreign = Recording::new();
     let path = name(1).sealed(foreign.path(), Table::Resets);
-    write_parquet(&path, &batch(COLUMNS, &rows(1, 2)), COLUMNS, None);
+    write_parquet(&path, &batch(COLUMNS, &rows(1, 2)), Table::Resets, None);
     assert!(problem(&foreign).contains("not written by tcprst"));
 }
 
@@ -178,7 +178,7 @@ fn roll_up(recording: &Recording, seq: u32, count: i64) {
     let batch = RecordBatch::try_new(table_schema(ROLLUP_COLUMNS), columns).unwrap();
     let path = name(seq).sealed(recording.path(), Table::ResetsPerMinute);
     let footer = Footer { seen: 0, lost: 0, ..footer(count as usize) };
-    write_parquet(&path, &batch, ROLLUP_COLUMNS, Some(&footer));
+    write_parquet(&path, &batch, Table::ResetsPerMinute, Some(&footer));
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Small recordings, made through the schema crate as the recorder makes them.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,9 +17,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use tcprst_schema::arrow::{spool_schema, table_schema, writer_properties};
-use tcprst_schema::columns::{COLUMNS, Column, Kind, LOSS_COLUMNS, ROLLUP_COLUMNS, Value};
-use tcprst_schema::footer::{ClockAnchor, CpuAccount, Footer, SiteStatus};
+use tcprst_schema::arrow::{spool_schema, table_schema};
+use tcprst_schema::columns::{COLUMNS, Column, Kind, LOSS_COLUMNS, Value};
+use tcprst_schema::footer::{CpuAccount, Footer, Origin, SiteStatus};
 use tcprst_schema::paths::{SegmentName, Table};
 use tcprst_schema::rollup::Rollup;
 use tcprst_schema::row::{LossRow, Row, SocketOwner, Stack, Task};
@@ -50,22 +49,22 @@ impl Recording {
         rollup.add(&batch).expect("counted");
         let (written, counts) = (rollup.rows(), rollup.finish().expect("a rollup"));
         let path = name(seq).sealed(self.path(), Table::ResetsPerMinute);
-        let footer = Footer { seen: 0, lost: 0, written, ..footer(0) };
-        write_parquet(&path, &counts, ROLLUP_COLUMNS, Some(&footer));
+        let footer = footer(0).for_companion(written);
+        write_parquet(&path, &counts, Table::ResetsPerMinute, Some(&footer));
         self.seal_columns(seq, &batch)
     }
 
     /// The same from a batch, which may have other columns.
     pub(crate) fn seal_columns(&self, seq: u32, batch: &RecordBatch) -> PathBuf {
         let path = name(seq).sealed(self.path(), Table::Resets);
-        write_parquet(&path, batch, COLUMNS, Some(&footer(batch.num_rows())));
+        write_parquet(&path, batch, Table::Resets, Some(&footer(batch.num_rows())));
         path
     }
 
     /// A sealed segment of `losses`.
     pub(crate) fn lose(&self, seq: u32, rows: &[LossRow]) -> PathBuf {
         let path = name(seq).sealed(self.path(), Table::Losses);
-        write_parquet(&path, &batch(LOSS_COLUMNS, rows), LOSS_COLUMNS, Some(&footer(0)));
+        write_parquet(&path, &batch(LOSS_COLUMNS, rows), Table::Losses, Some(&footer(0)));
         path
     }
 
@@ -216,30 +215,21 @@ pub(crate) fn loss(count: u64) -> LossRow {
 }
 
 pub(crate) fn footer(rows: usize) -> Footer {
+    let origin = Origin { recorder: "0.1.0", host: "web-1", boot_id: "b", kernel: "6.18" };
     Footer {
-        schema_version: tcprst_schema::SCHEMA_VERSION,
-        taxonomy_version: tcprst_schema::TAXONOMY_VERSION,
-        recorder: "0.1.0".into(),
-        host: "web-1".into(),
-        boot_id: "b".into(),
-        kernel: "6.18".into(),
         recorded_from_us: START_US,
         recorded_to_us: START_US + 300_000_000,
-        clock: ClockAnchor { boot_ns: 0, realtime_ns: 0 },
         sites: vec![SiteStatus {
             site: "nf_send_reset".into(),
             hook: Some("kprobe".into()),
             detail: "attached".into(),
             ..SiteStatus::default()
         }],
-        reasons: BTreeMap::new(),
         seen: rows as u64 + 2,
         written: rows as u64,
         lost: 2,
         account: vec![CpuAccount::default()],
-        recovered: false,
-        filtered: Default::default(),
-        merged: Vec::new(),
+        ..Footer::new(origin)
     }
 }
 
@@ -269,17 +259,17 @@ fn array<R>(column: &Column<R>, rows: &[R]) -> ArrayRef {
 }
 
 /// A Parquet file as the recorder writes it; without a footer, as anybody else does.
-pub(crate) fn write_parquet<R>(
+pub(crate) fn write_parquet(
     path: &Path,
     batch: &RecordBatch,
-    columns: &[Column<R>],
+    table: Table,
     footer: Option<&Footer>,
 ) {
     fs::create_dir_all(path.parent().expect("a folder")).expect("made");
     let pairs = footer.map(|footer| footer.to_key_values().expect("a footer"));
     let options = ArrowWriterOptions::new()
         .with_skip_arrow_metadata(true)
-        .with_properties(writer_properties(columns).set_key_value_metadata(pairs).build());
+        .with_properties(table.writer_properties().set_key_value_metadata(pairs).build());
     let file = File::create(path).expect("created");
     let mut writer =
         ArrowWriter::try_new_with_options(file, batch.schema(), options).expect("a writer");

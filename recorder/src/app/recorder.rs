@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use tcprst_schema::columns::{CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::footer::{Filtered, SiteStatus};
 use tcprst_schema::hook::Direction;
-use tcprst_schema::paths::Table;
 use tcprst_schema::row::{LossRow, Row};
+use tcprst_schema::tables::Table;
 
 use crate::app::print::Printer;
 use crate::audit::Audit;

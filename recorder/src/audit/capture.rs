@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::ledger::Ledger;
 use super::socket::{Received, Sighting, Tap};
 use crate::error::{Error, Result};
-use crate::say;
+use crate::stderr::say;
 
 /// Packets read before the ledger is locked.
 const BATCH: usize = 512;

@@ -46,7 +46,7 @@ use tcprst_schema::row::{LedgerRow, LossRow, Row};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::say;
+use crate::stderr::say;
 use capture::Capture;
 use devices::Devices;
 use excuse::entry;
@@ -60,7 +60,7 @@ const OWN_NETNS: &str = "/proc/thread-self/ns/net";
 
 /// The audit of the recorder's own network namespace.
 #[derive(Debug)]
-pub struct Audit {
+pub(crate) struct Audit {
     capture: Capture,
     host: Arc<str>,
     netns_id: u32,
@@ -97,7 +97,7 @@ struct Totals {
 impl Audit {
     /// Opens the socket. Call it before the probe is loaded, so that packets wait for their events
     /// and not the other way round.
-    pub fn start(host: &str, clock: &Clock) -> Result<Self> {
+    pub(crate) fn start(host: &str, clock: &Clock) -> Result<Self> {
         let netns = std::fs::metadata(OWN_NETNS).map_err(Error::io("read", OWN_NETNS))?;
         let tap = Tap::open()?;
         Ok(Self {
@@ -118,7 +118,7 @@ impl Audit {
 
     /// Starts the comparison: from now on the probe sees every reset, except at sites without a
     /// hook.
-    pub fn open(&mut self, sites: &[SiteStatus]) -> Result<()> {
+    pub(crate) fn open(&mut self, sites: &[SiteStatus]) -> Result<()> {
         let sent = Direction::Sent.name();
         if sites.iter().any(|site| site.direction == sent && site.hook.is_none()) {
             say!(
@@ -133,20 +133,20 @@ impl Audit {
     }
 
     /// Ends the compared time: the probe may be detached.
-    pub fn shut(&mut self) -> Result<()> {
+    pub(crate) fn shut(&mut self) -> Result<()> {
         self.capture.shut();
         self.to_ns = Clock::now()?.anchor().boot_ns;
         Ok(())
     }
 
     /// Reads the remaining packets and settles everything that is open.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.capture.finish();
         self.capture.ledger().settle_all();
     }
 
     /// Adds recorded events to the ledger.
-    pub fn take<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) {
+    pub(crate) fn take<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) {
         let netns_id = self.netns_id;
         let now = Instant::now();
         let mut ledger = None;
@@ -168,7 +168,7 @@ impl Audit {
 
     /// Adds the losses since the last call. `in_rings` is the kernel half's total of losses in
     /// rings so far, read after the rows: it exceeds their sum if the key table was full.
-    pub fn take_losses(&mut self, rows: &[LossRow], in_rings: u64) {
+    pub(crate) fn take_losses(&mut self, rows: &[LossRow], in_rings: u64) {
         let mut ledger = self.capture.ledger();
         for row in rows {
             match (row.stage, row.netns_id) {
@@ -189,12 +189,12 @@ impl Audit {
     }
 
     /// Whether the last report is at least this old.
-    pub fn is_due(&self, age: Duration) -> bool {
+    pub(crate) fn is_due(&self, age: Duration) -> bool {
         self.reported.elapsed() >= age
     }
 
     /// The account since the last report; no rows if no packet left and no reset was recorded.
-    pub fn report(&mut self, clock: &Clock) -> Vec<LedgerRow> {
+    pub(crate) fn report(&mut self, clock: &Clock) -> Vec<LedgerRow> {
         self.reported = Instant::now();
         let mut ledger = self.capture.ledger();
         let mut entries = ledger.report(self.reported);
@@ -242,7 +242,7 @@ impl Audit {
     }
 
     /// The findings for people: a summary, and one line for each of the first flows.
-    pub fn summary(&self) -> Vec<String> {
+    pub(crate) fn summary(&self) -> Vec<String> {
         let Totals { seen, crafted, forwarded, unknown, unsent, missed } = self.totals;
         let recorded = seen - crafted - forwarded - unknown;
         let doubt = match unknown {
@@ -276,7 +276,7 @@ impl Totals {
 }
 
 /// Describes a crafted or forwarded flow in one line.
-pub fn describe(row: &LedgerRow) -> String {
+pub(crate) fn describe(row: &LedgerRow) -> String {
     let end = |end: Option<(std::net::IpAddr, u16)>| {
         end.map_or_else(|| "?".to_owned(), |end| std::net::SocketAddr::from(end).to_string())
     };

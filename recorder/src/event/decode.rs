@@ -1,23 +1,23 @@
-//! From the bytes of a ring buffer to an event. Bytes of the kernel half are trusted to be of
-//! our layout (asserted on both sides), not to be whole: a short record is an error, not a panic.
+//! From the bytes of a ring buffer to an event. The layout of the bytes is trusted (both sides
+//! assert it); their length is not: a short record is refused, without a panic.
 
 use tcprst_schema::wire::EventHeader;
 use zerocopy::{FromBytes, IntoBytes};
 
-/// One event as it came from the ring.
+/// One event as read from the ring.
 #[derive(Clone, Copy, Debug)]
-pub struct Event {
-    pub header: EventHeader,
+pub(crate) struct Event {
+    pub(crate) header: EventHeader,
     stack: [u64; tcprst_schema::wire::MAX_FRAMES],
     frames: usize,
 }
 
 impl Event {
-    /// Reads a record; `None` where it is shorter than a header.
-    pub fn decode(record: &[u8]) -> Option<Self> {
+    /// Reads a record; `None` if it is shorter than a header.
+    pub(crate) fn decode(record: &[u8]) -> Option<Self> {
         let (header, rest) = EventHeader::read_from_prefix(record).ok()?;
         let mut stack = [0; tcprst_schema::wire::MAX_FRAMES];
-        // A failed stack walk leaves a negative errno, which means no frames.
+        // A negative errno of a failed stack walk means no frames.
         let bytes = usize::try_from(header.stack_bytes).unwrap_or(0);
         let bytes = bytes.min(rest.len()).min(size_of_val(&stack)) & !7;
         stack.as_mut_bytes()[..bytes].copy_from_slice(&rest[..bytes]);
@@ -25,7 +25,7 @@ impl Event {
     }
 
     /// Return addresses, leaf first.
-    pub fn stack(&self) -> &[u64] {
+    pub(crate) fn stack(&self) -> &[u64] {
         &self.stack[..self.frames]
     }
 }

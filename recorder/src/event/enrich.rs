@@ -1,4 +1,4 @@
-//! From an event to a row: names, the task where it acted, the cause.
+//! From an event to a row: names, the task if it acted, the cause.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,7 +24,7 @@ const TCP_CLOSE: u8 = 7;
 
 /// Turns events into rows.
 #[derive(Debug)]
-pub struct Enricher {
+pub(crate) struct Enricher {
     host: Arc<str>,
     reasons: HashMap<i32, Arc<str>>,
     states: HashMap<u8, Arc<str>>,
@@ -32,7 +32,7 @@ pub struct Enricher {
     last: Option<(Evidence, Option<&'static Cause>)>,
 }
 
-/// What an event says of its cause.
+/// The facts of an event from which its cause follows.
 #[derive(Debug)]
 struct Evidence {
     stack: Arc<Stack>,
@@ -44,7 +44,7 @@ struct Evidence {
 }
 
 impl Evidence {
-    /// Stacks are shared by all events that have them, so that one look at the address is enough.
+    /// Equal stacks are shared, so that comparing their addresses is enough.
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.stack, &other.stack)
             && self.reason == other.reason
@@ -67,7 +67,7 @@ impl Evidence {
 }
 
 impl Enricher {
-    pub fn new(host: &str, names: &Names, stacks: Stacks) -> Self {
+    pub(crate) fn new(host: &str, names: &Names, stacks: Stacks) -> Self {
         let share = |name: &String| Arc::from(name.as_str());
         Self {
             host: host.into(),
@@ -82,17 +82,17 @@ impl Enricher {
         }
     }
 
-    pub fn stacks(&mut self) -> &mut Stacks {
+    pub(crate) fn stacks(&mut self) -> &mut Stacks {
         &mut self.stacks
     }
 
     /// Name of a reason on the running kernel.
-    pub fn reason(&self, code: i32) -> Option<Arc<str>> {
+    pub(crate) fn reason(&self, code: i32) -> Option<Arc<str>> {
         self.reasons.get(&code).cloned()
     }
 
     /// The row of an event.
-    pub fn row(&mut self, event: &Event, clock: &Clock) -> Row {
+    pub(crate) fn row(&mut self, event: &Event, clock: &Clock) -> Row {
         let header = &event.header;
         let stack = self.stacks.name(event.stack());
         let reason_code = (header.reason != NO_REASON).then_some(header.reason);
@@ -147,7 +147,7 @@ impl Enricher {
         }
     }
 
-    /// In a storm one reset is like the other: the last answer is kept.
+    /// The cause, remembered for the next event: in a storm the events are alike.
     fn cause(&mut self, evidence: Evidence) -> Option<&'static Cause> {
         if let Some((last, cause)) = &self.last
             && last.is_same(&evidence)
@@ -159,11 +159,11 @@ impl Enricher {
         cause
     }
 
-    /// The state at the hook, or where that is CLOSE already, the one that it left for it.
+    /// The state at the hook. If that is CLOSE already, the state before it.
     fn state_before(&self, header: &EventHeader) -> Option<Arc<str>> {
         let state = match header.sk_state {
             _ if header.flags & HAS_SOCKET == 0 => return None,
-            // A closed socket sends nothing: where the change was not seen, nothing is known.
+            // A closed socket sends nothing: if the change was not seen, the state is unknown.
             TCP_CLOSE => header.closed_from,
             state => state,
         };
@@ -171,14 +171,14 @@ impl Enricher {
     }
 }
 
-/// Zero is how the kernel half says that it does not know.
+/// The kernel half writes zero for an unknown value.
 fn known<T: Default + PartialEq>(value: T) -> Option<T> {
     (value != T::default()).then_some(value)
 }
 
-/// What made the kernel act. The mark nearest to the callee decides: on loopback the stack of
-/// a received segment goes on into the system call of its sender, and a timer's into whatever
-/// it interrupted.
+/// What made the kernel act. The frame nearest to the callee decides: on loopback the stack of a
+/// received segment continues into the system call of its sender, and the stack of a timer into
+/// the code that it interrupted.
 fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
     const PACKET: [&str; 8] = [
         "tcp_v4_rcv",
@@ -191,9 +191,9 @@ fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
         "__netif_receive_skb",
     ];
     const TIMER: [&str; 3] = ["call_timer_fn", "__run_timers", "__run_hrtimer"];
-    // Where a system call or an exit begins.
+    // The start of a system call or of an exit.
     const TASK: [&str; 4] = ["do_syscall_64", "el0_svc", "do_exit", "task_work_run"];
-    // Threads of the kernel itself: what they do, somebody else has asked for.
+    // Threads of the kernel itself, which work on behalf of others.
     const WORKER: [&str; 4] = ["process_one_work", "worker_thread", "kthread", "ret_from_fork"];
     if header.flags & HAS_TASK == 0 {
         return Some("packet");
@@ -209,7 +209,7 @@ fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
         } else if WORKER.contains(&frame) {
             Some("worker")
         } else if is_interrupt(frame) {
-            // An interrupt that is neither: the task below it did not act.
+            // Any other interrupt: the task below it did not act.
             Some("packet")
         } else {
             None
@@ -221,7 +221,7 @@ fn is_tcp_timer(frame: &str) -> bool {
     matches!(frame, "tcp_keepalive_timer" | "tcp_write_timer" | "tcp_write_timer_handler")
 }
 
-/// Kernel functions that only a task enters, for stacks cut off below them.
+/// Kernel functions that only a task calls, for stacks that are cut off below them.
 fn is_task_only(frame: &str) -> bool {
     matches!(frame, "tcp_close" | "inet_release" | "__sock_release" | "__inet_stream_connect")
 }
@@ -242,7 +242,7 @@ fn task(header: &EventHeader) -> Task {
     }
 }
 
-/// A command name is any bytes up to the first zero.
+/// A command name: any bytes up to the first zero.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
@@ -257,7 +257,7 @@ fn socket(header: &EventHeader) -> SocketOwner {
     }
 }
 
-/// The process behind the socket, where what it did is known.
+/// The process that owns the socket, if its act is known.
 fn process(header: &EventHeader) -> Option<SocketProcess> {
     let actor = &header.socket;
     Some(SocketProcess {
@@ -272,7 +272,7 @@ fn process(header: &EventHeader) -> Option<SocketProcess> {
 
 type End = Option<(IpAddr, u16)>;
 
-/// Both ends as on the RST packet: an IPv4 peer of an IPv6 socket is an IPv4 packet.
+/// Both ends as on the RST packet: to an IPv4 peer an IPv6 socket sends an IPv4 packet.
 fn flow(header: &EventHeader) -> (End, End) {
     let address = |bytes: &[u8; 16]| -> Option<IpAddr> {
         match header.family {

@@ -1,4 +1,4 @@
-//! What was lost, by what the lost resets had in common.
+//! Lost resets, counted by what they have in common.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use crate::error::Result;
 use crate::event::enrich::Enricher;
 use crate::kernel::probe::Counters;
 
-/// Keys in the kernel's table from which on the reported ones are taken out: three quarters
-/// of its 1024, so that new ones find room.
+/// From this number of keys in the kernel's table on, reported keys are removed: three quarters of
+/// its 1024, so that new keys find room.
 const CROWDED: usize = 768;
 
 /// Reports each loss once.
 #[derive(Debug)]
-pub struct Losses {
+pub(crate) struct Losses {
     host: Arc<str>,
-    /// What the kernel's counters said at the last report.
+    /// The kernel's counters at the last report.
     reported: HashMap<LostKey, u64>,
     /// Reported under a key and without one.
     keyed: u64,
@@ -29,7 +29,7 @@ pub struct Losses {
 }
 
 impl Losses {
-    pub fn new(host: &str, clock: &Clock) -> Self {
+    pub(crate) fn new(host: &str, clock: &Clock) -> Self {
         Self {
             host: host.into(),
             reported: HashMap::new(),
@@ -40,17 +40,17 @@ impl Losses {
         }
     }
 
-    /// Programs that the kernel refused to run since the last call.
-    pub fn new_recursion_misses(&mut self, counters: &Counters) -> u64 {
+    /// How often the kernel refused to run a program since the last call.
+    pub(crate) fn new_recursion_misses(&mut self, counters: &Counters) -> u64 {
         let now = counters.recursion_misses();
         let new = now.saturating_sub(self.recursion);
         self.recursion = now;
         new
     }
 
-    /// Rows for what was lost since the last report. `lost` is how many losses in rings the
-    /// account has up to now; what the keys do not explain is told without one.
-    pub fn report(
+    /// Rows for the losses since the last report. `lost` is the account's number of losses in rings
+    /// up to now; losses that the keys do not explain get a row without a key.
+    pub(crate) fn report(
         &mut self,
         counters: &mut Counters,
         lost: u64,
@@ -59,7 +59,7 @@ impl Losses {
         clock: &Clock,
     ) -> Result<Vec<LossRow>> {
         let mut rows = Vec::new();
-        // The keys are read after `lost` was summed up, so they may be ahead of it, never behind.
+        // The keys are read after `lost` was summed up, so they may be ahead of it but never behind.
         let entries = counters.lost()?;
         let crowded = entries.len() >= CROWDED;
         for (key, count) in entries {
@@ -117,7 +117,7 @@ impl Losses {
     }
 }
 
-/// Losses of which only the number is known.
+/// A row for losses of which only the number is known.
 pub fn unkeyed(
     host: &Arc<str>,
     stage: &'static str,

@@ -1,7 +1,13 @@
-//! The way of one event to a row: out of the ring, decoded, named, its cause found.
+//! From a ring buffer to a row.
+//!
+//! ```text
+//! ring    the drain thread: rings -> decode -> a bounded channel
+//! enrich  an event's names, task and cause (stacks <- kernel::symbols) -> a row
+//! losses  counters of the kernel half -> rows of the table `losses`
+//! ```
 
-pub mod decode;
-pub mod enrich;
-pub mod losses;
-pub mod ring;
-pub mod stacks;
+pub(crate) mod decode;
+pub(crate) mod enrich;
+pub(crate) mod losses;
+pub(crate) mod ring;
+pub(crate) mod stacks;

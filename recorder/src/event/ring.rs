@@ -1,7 +1,7 @@
 //! The drain thread: from the ring buffers into a bounded channel.
 //!
-//! The send blocks. When the writer falls behind, the rings fill up and the kernel half counts
-//! what finds no room; memory stays bounded and nothing is lost without being counted.
+//! The send blocks. If the writer falls behind, the rings fill up and the kernel half counts the
+//! events that do not fit. Memory stays bounded, and every loss is counted.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -16,27 +16,27 @@ use crate::error::{Error, Result};
 use crate::event::decode::Event;
 use crate::kernel::probe::Rings;
 
-/// Events in one send: large enough to make the channel cheap, small enough to keep the
-/// writer busy while the next one fills.
+/// Events in one send: large enough to make the channel cheap, small enough to keep the writer
+/// busy while the next chunk fills.
 const CHUNK: usize = 512;
-/// Chunks in the channel. With [`CHUNK`] and 420 bytes an event: 7 MB at the most.
+/// Chunks in the channel. With [`CHUNK`] and 420 bytes an event: at most 7 MB.
 const CHUNKS: usize = 32;
-/// Records taken from one ring before the next has its turn: under a flood on one CPU its ring
-/// never runs empty, and those of the others must not wait for that.
+/// Maximum number of records to read from one ring before the next. In a flood on one CPU its ring
+/// never runs empty, and the other rings must not wait for that.
 const SWEEP: usize = 8 * CHUNK;
-/// Longest sleep. The kernel half wakes us when a ring passes its mark; below it, events wait
-/// this long.
-const NAP_MS: u16 = 100;
+/// Longest sleep. The kernel half wakes this thread when a ring passes its mark; below the mark,
+/// events wait up to this long.
+const POLL_TIMEOUT_MS: u16 = 100;
 
 /// The running drain thread.
 #[derive(Debug)]
-pub struct Drain {
+pub(crate) struct Drain {
     finish: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-/// Starts it. Chunks are in the order of their CPU; between CPUs there is none.
-pub fn start(rings: Rings) -> Result<(Drain, Receiver<Vec<Event>>)> {
+/// Starts the thread. The chunks of one CPU are in order; those of different CPUs are not.
+pub(crate) fn start(rings: Rings) -> Result<(Drain, Receiver<Vec<Event>>)> {
     let (sender, receiver) = sync_channel(CHUNKS);
     let finish = Arc::new(AtomicBool::new(false));
     let thread = thread::Builder::new()
@@ -50,15 +50,15 @@ pub fn start(rings: Rings) -> Result<(Drain, Receiver<Vec<Event>>)> {
 }
 
 impl Drain {
-    /// Asks for one last sweep; the channel closes after it. To be called when the programs
-    /// are detached.
-    pub fn finish(&self) {
+    /// Requests one last sweep, after which the channel closes. Call it after the programs are
+    /// detached.
+    pub(crate) fn finish(&self) {
         self.finish.store(true, Ordering::Release);
         self.thread.thread().unpark();
     }
 
-    /// Waits for the thread, once the channel is closed.
-    pub fn join(self) -> Result<()> {
+    /// Waits for the end of the thread; call it after the channel is closed.
+    pub(crate) fn join(self) -> Result<()> {
         self.thread.join().map_err(|_| {
             Error::System("drain the rings", std::io::Error::other("the drain thread panicked"))
         })
@@ -67,7 +67,7 @@ impl Drain {
 
 fn drain(mut rings: Rings, finish: &AtomicBool, sender: &SyncSender<Vec<Event>>) {
     loop {
-        // Before the sweep: what was put into the rings before the request is then in it.
+        // Read before the sweep, so that the sweep includes all events from before the request.
         let last = finish.load(Ordering::Acquire);
         let mut more = false;
         for ring in &mut rings {
@@ -84,13 +84,13 @@ fn drain(mut rings: Rings, finish: &AtomicBool, sender: &SyncSender<Vec<Event>>)
         }
         let mut fds: Vec<PollFd<'_>> =
             rings.iter().map(|ring| PollFd::new(ring.as_fd(), PollFlags::POLLIN)).collect();
-        // An interrupted or failed poll only makes the next sweep come early.
-        let _ = poll(&mut fds, PollTimeout::from(NAP_MS));
+        // If poll is interrupted or fails, the next sweep only comes early.
+        let _ = poll(&mut fds, PollTimeout::from(POLL_TIMEOUT_MS));
     }
 }
 
-/// Takes what one ring holds, up to [`SWEEP`] records, and says how many. Fails when nobody
-/// listens any more.
+/// Reads one ring, up to [`SWEEP`] records, and returns how many. Fails if the channel has no
+/// receiver any more.
 fn sweep(
     ring: &mut RingBuf<MapData>,
     sender: &SyncSender<Vec<Event>>,
@@ -101,7 +101,7 @@ fn sweep(
         && let Some(record) = ring.next()
     {
         taken += 1;
-        // Shorter than a header cannot be: the kernel half reserves whole records only.
+        // A record is never shorter than a header: the kernel half reserves whole records only.
         chunk.extend(Event::decode(&record));
         drop(record);
         if chunk.len() == CHUNK {

@@ -1,5 +1,5 @@
 //! From return addresses to callee, caller and folded stack. Stacks repeat, so each distinct
-//! one is named once.
+//! stack is named once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,27 +8,27 @@ use tcprst_schema::row::Stack;
 
 use crate::kernel::symbols::{Symbols, is_nameless};
 
-/// Distinct stacks kept. Loopback traffic carries the sender's whole call chain under the
-/// reset, so a busy host has some thousands; a full table is emptied and fills again.
-const MOST: usize = 16 * 1024;
+/// Maximum number of stacks to remember. On loopback the sender's whole call chain is below the
+/// reset, so a busy host has some thousand stacks. A full table is cleared.
+const MAX_STACKS: usize = 16 * 1024;
 
 /// Names stacks and remembers them.
 #[derive(Debug)]
-pub struct Stacks {
+pub(crate) struct Stacks {
     symbols: Symbols,
     known: HashMap<Vec<u64>, Arc<Stack>>,
-    /// Names of addresses in modules, for when these are gone.
+    /// Names of addresses in modules, kept for the time after the modules are unloaded.
     gone: HashMap<u64, Arc<str>>,
     none: Arc<Stack>,
 }
 
 impl Stacks {
-    pub fn new(symbols: Symbols) -> Self {
+    pub(crate) fn new(symbols: Symbols) -> Self {
         Self { symbols, known: HashMap::new(), gone: HashMap::new(), none: Arc::default() }
     }
 
     /// Names a stack, leaf first; an address of 0 ends it.
-    pub fn name(&mut self, addresses: &[u64]) -> Arc<Stack> {
+    pub(crate) fn name(&mut self, addresses: &[u64]) -> Arc<Stack> {
         let end = addresses.iter().position(|a| *a == 0).unwrap_or(addresses.len());
         let addresses = &addresses[..end];
         if addresses.is_empty() {
@@ -39,7 +39,7 @@ impl Stacks {
         }
         let names = self.resolve(addresses);
         let stack = Arc::new(fold(names));
-        if self.known.len() >= MOST {
+        if self.known.len() >= MAX_STACKS {
             self.known.clear();
         }
         self.known.insert(addresses.to_vec(), Arc::clone(&stack));
@@ -47,11 +47,11 @@ impl Stacks {
     }
 
     fn resolve(&mut self, addresses: &[u64]) -> Vec<Arc<str>> {
-        let mut of_modules: Vec<Option<Arc<str>>> = Vec::new();
+        let mut module_names: Vec<Option<Arc<str>>> = Vec::new();
         if addresses.iter().any(|address| self.symbols.is_dynamic(*address)) {
-            of_modules
+            module_names
                 .extend(addresses.iter().map(|address| self.symbols.name_in_module(*address)));
-            // Before any name: that of a module which has just come would be its neighbour's.
+            // Before naming: an address in a new module would get the name of its neighbour.
             if self.symbols.refresh_modules() {
                 self.known.clear();
             }
@@ -59,14 +59,14 @@ impl Stacks {
         let mut leading = true;
         let mut names = Vec::with_capacity(addresses.len());
         for (place, address) in addresses.iter().enumerate() {
-            let before = of_modules.get(place).cloned().flatten();
-            if let Some(name) = self.name_of_module(*address, before) {
+            let before = module_names.get(place).cloned().flatten();
+            if let Some(name) = self.name_in_module(*address, before) {
                 leading = false;
                 names.push(name);
                 continue;
             }
             let mut name = self.symbols.name(*address);
-            // Our own program lies on top of every stack and is no reason to read again.
+            // Our own program is on top of every stack and is not a reason to read the table again.
             leading &= is_tracer(&name);
             if !leading && self.symbols.refresh_for(*address) {
                 self.known.clear();
@@ -77,15 +77,15 @@ impl Stacks {
         names
     }
 
-    /// The name of an address in a module, also of one that has gone since: its resets are still
-    /// on their way when it goes.
-    fn name_of_module(&mut self, address: u64, before: Option<Arc<str>>) -> Option<Arc<str>> {
+    /// The name of an address in a module, also of a module that was unloaded since: its last
+    /// resets may arrive after that.
+    fn name_in_module(&mut self, address: u64, before: Option<Arc<str>>) -> Option<Arc<str>> {
         let name = match self.symbols.name_in_module(address) {
             Some(name) => name,
             None if self.symbols.is_in_module(address) => return None,
             None => before.or_else(|| self.gone.get(&address).cloned())?,
         };
-        if self.gone.len() >= MOST {
+        if self.gone.len() >= MAX_STACKS {
             self.gone.clear();
         }
         self.gone.insert(address, Arc::clone(&name));
@@ -93,13 +93,13 @@ impl Stacks {
     }
 }
 
-/// What lies on top of a stack because of the tracer itself. Only the leading run is the
-/// tracer's: in a stack of `bpf_sock_destroy` a BPF program in the middle is the caller.
+/// Whether a frame may belong to the tracer itself. Only the leading frames do: in a stack of
+/// `bpf_sock_destroy`, a BPF program in the middle is the caller.
 fn is_tracer(name: &str) -> bool {
     name.starts_with("bpf_prog_") || is_glue(name)
 }
 
-/// What calls our program.
+/// Whether a frame is one of those that call our program.
 fn is_glue(name: &str) -> bool {
     ["bpf_trace_run", "__traceiter_", "bpf_trampoline_", "__bpf_trace_"]
         .iter()
@@ -107,9 +107,9 @@ fn is_glue(name: &str) -> bool {
 }
 
 fn fold(names: Vec<Arc<str>>) -> Stack {
-    // With net.core.bpf_jit_kallsyms = 0 our own program has no name, but what calls it has. At a
-    // kprobe nothing does: the stack begins with the function, which has no name or a wrong one
-    // if its module is gone.
+    // With net.core.bpf_jit_kallsyms = 0 our own program has no name, but its callers have. A
+    // kprobe has no such callers: the stack begins with the function, which has no name or a
+    // wrong one if its module was unloaded.
     let is_ours = |name: &Arc<str>| is_tracer(name) || is_nameless(name);
     let leading = names.iter().take_while(|name| is_ours(name)).count();
     let glue = names[..leading].iter().rposition(|name| is_glue(name));

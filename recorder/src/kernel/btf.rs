@@ -9,7 +9,7 @@ use tcprst_schema::layout::{KernelLayout, MEMBERS, MOST_FILTERS, NO_SUCH_REASON,
 use crate::error::{Error, Result};
 
 /// The types of the running kernel.
-pub struct Kernel {
+pub(crate) struct Kernel {
     btf: Btf,
 }
 
@@ -21,32 +21,32 @@ impl std::fmt::Debug for Kernel {
 
 /// Settings for the kernel half that do not depend on the kernel.
 #[derive(Clone, Debug, Default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Frames of a stack, including glue frames.
-    pub stack_depth: u32,
+    pub(crate) stack_depth: u32,
     /// Wake the reader when this many bytes wait in a ring.
-    pub wake_bytes: u32,
+    pub(crate) wake_bytes: u32,
     /// Remember the owners of sockets.
-    pub socket_owner: bool,
+    pub(crate) socket_owner: bool,
     /// Inode of the host's network namespace; 0 if unknown.
-    pub host_netns: u32,
+    pub(crate) host_netns: u32,
     /// Only these network namespaces (inodes) and ports, [`MOST_FILTERS`] of each; none is all.
-    pub only_netns: Vec<u32>,
-    pub only_ports: Vec<u16>,
+    pub(crate) only_netns: Vec<u32>,
+    pub(crate) only_ports: Vec<u16>,
 }
 
 /// Names of the running kernel's enumerators.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub(crate) struct Names {
     /// `enum sk_rst_reason`, without `SK_RST_REASON_`; empty before 6.10.
-    pub reasons: BTreeMap<i32, String>,
+    pub(crate) reasons: BTreeMap<i32, String>,
     /// TCP states, without `TCP_`.
-    pub states: BTreeMap<i32, String>,
+    pub(crate) states: BTreeMap<i32, String>,
 }
 
 impl Kernel {
     /// Reads the BTF of the running kernel, or of another file in that format.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::PermissionDenied => Error::NotPermitted,
             _ => Error::NoBtf { path: path.to_owned(), source },
@@ -100,7 +100,7 @@ impl Kernel {
     }
 
     /// Byte offset of `structure.path`.
-    pub fn offset(&self, structure: &str, path: &str) -> Option<u32> {
+    pub(crate) fn offset(&self, structure: &str, path: &str) -> Option<u32> {
         let mut at = self.structure(structure)?;
         let mut bits = 0;
         for name in path.split('.') {
@@ -112,7 +112,7 @@ impl Kernel {
     }
 
     /// Names of the parameters of a kernel function.
-    pub fn parameters(&self, function: &str) -> Option<Vec<String>> {
+    pub(crate) fn parameters(&self, function: &str) -> Option<Vec<String>> {
         let found = self.btf.resolve_types_by_name(function).ok()?;
         let function = found.into_iter().find_map(|found| match found {
             Type::Func(function) => Some(function),
@@ -138,7 +138,7 @@ impl Kernel {
 
     /// Number of arguments that a raw tracepoint passes to a program; `None` if there is no such
     /// tracepoint.
-    pub fn tracepoint_arguments(&self, tracepoint: &str) -> Option<usize> {
+    pub(crate) fn tracepoint_arguments(&self, tracepoint: &str) -> Option<usize> {
         let name = format!("btf_trace_{tracepoint}");
         let found = self.btf.resolve_types_by_name(&name).ok()?;
         let typedef = found.into_iter().find(|found| matches!(found, Type::Typedef(_)))?;
@@ -167,7 +167,7 @@ impl Kernel {
     }
 
     /// Names of the reset reasons and of the socket states.
-    pub fn names(&self) -> Names {
+    pub(crate) fn names(&self) -> Names {
         let reasons = self
             .btf
             .resolve_types_by_name("sk_rst_reason")
@@ -189,7 +189,7 @@ impl Kernel {
     }
 
     /// The kernel half's global `LAYOUT`.
-    pub fn layout(&self, names: &Names, settings: &Settings) -> Result<KernelLayout> {
+    pub(crate) fn layout(&self, names: &Names, settings: &Settings) -> Result<KernelLayout> {
         let mut offsets = Offsets::NONE;
         for (index, member) in MEMBERS.iter().enumerate() {
             match self.offset(member.structure, member.path) {

@@ -18,21 +18,21 @@ use zerocopy::{FromBytes, IntoBytes};
 use crate::error::{Error, Result};
 use crate::kernel::attach::{Attached, Attacher};
 use crate::kernel::tracefs::{self, Tracefs};
-use crate::say;
+use crate::stderr::say;
 
 /// The kernel half as it is built and committed, so that a build needs no BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/prebuilt/tcprst.bpf.o");
 
 /// Ring buffers, one for each possible CPU.
-pub type Rings = Vec<RingBuf<MapData>>;
+pub(crate) type Rings = Vec<RingBuf<MapData>>;
 
 /// Bytes of the ring for container lives: it holds 230 of them, more than a host starts between two
 /// drains.
 const LIVES_BYTES: u32 = 128 * 1024;
 
 /// The ring for container lives.
-pub struct Lives {
-    pub ring: RingBuf<MapData>,
+pub(crate) struct Lives {
+    pub(crate) ring: RingBuf<MapData>,
     lost: PerCpuArray<MapData, u64>,
 }
 
@@ -44,30 +44,30 @@ impl std::fmt::Debug for Lives {
 
 impl Lives {
     /// Lives that did not fit into the ring, since the start.
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost.get(&0, 0).map_or(0, |values| values.iter().sum())
     }
 }
 
 /// Hooks for the owners of sockets and containers, or the reasons why they failed.
 #[derive(Clone, Debug, Default, serde::Serialize)]
-pub struct OwnerHooks {
+pub(crate) struct OwnerHooks {
     /// Hook for accepted connections; `None` with `--socket-owner=off`.
-    pub accept: Option<Result<String, String>>,
+    pub(crate) accept: Option<Result<String, String>>,
     /// Failed hooks, each with its reason: without them less is known about containers.
-    pub missing: Vec<String>,
+    pub(crate) missing: Vec<String>,
 }
 
 /// The loaded programs. They run until the probe is dropped or detached.
 #[derive(Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     ebpf: Ebpf,
     probes: Vec<tracefs::Probe>,
     sites: Vec<SiteStatus>,
 }
 
 /// Counters of the kernel half; they outlive the programs.
-pub struct Counters {
+pub(crate) struct Counters {
     totals: PerCpuArray<MapData, [u64; 2]>,
     lost: PerCpuHashMap<MapData, [u64; size_of::<LostKey>() / 8], u64>,
     programs: Vec<OwnedFd>,
@@ -82,12 +82,12 @@ impl std::fmt::Debug for Counters {
 }
 
 /// The parts of a loaded kernel half.
-pub struct Loaded {
-    pub probe: Probe,
-    pub rings: Rings,
-    pub counters: Counters,
-    pub lives: Lives,
-    pub owner_hooks: OwnerHooks,
+pub(crate) struct Loaded {
+    pub(crate) probe: Probe,
+    pub(crate) rings: Rings,
+    pub(crate) counters: Counters,
+    pub(crate) lives: Lives,
+    pub(crate) owner_hooks: OwnerHooks,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -98,7 +98,7 @@ impl std::fmt::Debug for Loaded {
 
 /// Loads the object with `layout` and rings of `ring_bytes` each, and attaches it to the sites of
 /// these directions. `release` is the kernel's release.
-pub fn load(
+pub(crate) fn load(
     layout: &KernelLayout,
     ring_bytes: u32,
     directions: &[Direction],
@@ -232,12 +232,12 @@ fn program_fds(ebpf: &Ebpf) -> Vec<OwnedFd> {
 
 impl Probe {
     /// Every RST site and the hook that sees it.
-    pub fn sites(&self) -> &[SiteStatus] {
+    pub(crate) fn sites(&self) -> &[SiteStatus] {
         &self.sites
     }
 
     /// Detaches the programs from the kernel. Events in the rings stay there.
-    pub fn detach(self) {
+    pub(crate) fn detach(self) {
         drop(self.probes);
         drop(self.ebpf);
     }
@@ -245,13 +245,13 @@ impl Probe {
 
 impl Counters {
     /// Events seen and lost, by CPU.
-    pub fn totals(&self) -> Result<Vec<CpuTotals>> {
+    pub(crate) fn totals(&self) -> Result<Vec<CpuTotals>> {
         let values = self.totals.get(&0, 0).map_err(map_error("TOTALS"))?;
         Ok(values.iter().map(|[seen, lost]| CpuTotals { seen: *seen, lost: *lost }).collect())
     }
 
     /// Keyed losses since the start, summed over all CPUs.
-    pub fn lost(&self) -> Result<Vec<(LostKey, u64)>> {
+    pub(crate) fn lost(&self) -> Result<Vec<(LostKey, u64)>> {
         self.lost
             .iter()
             .map(|entry| {
@@ -264,7 +264,7 @@ impl Counters {
     }
 
     /// Forgets a key to make room for others. Losses counted in between stay in the totals.
-    pub fn forget(&mut self, key: &LostKey) {
+    pub(crate) fn forget(&mut self, key: &LostKey) {
         if let Ok(key) = <[u64; size_of::<LostKey>() / 8]>::read_from_bytes(key.as_bytes()) {
             let _ = self.lost.remove(&key);
         }
@@ -274,7 +274,7 @@ impl Counters {
     /// that CPU. No other hook sees such a reset, so it counts as lost. The kernel counts this for
     /// raw tracepoints and fentry since 6.1; for kprobes tracefs counts it while they are attached;
     /// where another program blocked a kprobe's, the kernel counts it since 6.7.
-    pub fn recursion_misses(&self) -> u64 {
+    pub(crate) fn recursion_misses(&self) -> u64 {
         let passed_over = match Tracefs::find() {
             Ok(tracefs) if !self.events.is_empty() => tracefs.missed(&self.events),
             _ => 0,

@@ -23,7 +23,7 @@ const READINGS: usize = 3;
 
 /// The symbol table of the running kernel.
 #[derive(Debug)]
-pub struct Symbols {
+pub(crate) struct Symbols {
     /// Sorted by address.
     table: Vec<(u64, Arc<str>)>,
     /// End of the kernel image's text: addresses beyond belong to modules and BPF programs.
@@ -89,7 +89,7 @@ impl Modules {
 
 impl Symbols {
     /// Reads the table. It is empty if the kernel hides its addresses (kptr_restrict).
-    pub fn read() -> Self {
+    pub(crate) fn read() -> Self {
         let started = Instant::now();
         let mut modules = Modules::read();
         for _ in 0..READINGS {
@@ -155,7 +155,7 @@ impl Symbols {
     }
 
     /// Whether the kernel shows addresses at all.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
@@ -169,7 +169,7 @@ impl Symbols {
     /// A return address follows the call, and a call that never returns may be the last instruction
     /// of its function, so the byte before the address is looked up. The address of a kprobe's
     /// entry is one byte into its function already.
-    pub fn name(&self, address: u64) -> Arc<str> {
+    pub(crate) fn name(&self, address: u64) -> Arc<str> {
         let at = address.wrapping_sub(1);
         let next = self.table.partition_point(|(start, _)| *start <= at);
         match next.checked_sub(1) {
@@ -200,23 +200,23 @@ impl Symbols {
     }
 
     /// Whether the address is in a loaded module.
-    pub fn is_in_module(&self, address: u64) -> bool {
+    pub(crate) fn is_in_module(&self, address: u64) -> bool {
         self.modules.of(address).is_some()
     }
 
     /// Name of an address in a module; `None` if it is in no module, or has no name there.
-    pub fn name_in_module(&self, address: u64) -> Option<Arc<str>> {
+    pub(crate) fn name_in_module(&self, address: u64) -> Option<Arc<str>> {
         let name = self.is_in_module(address).then(|| self.name(address))?;
         (!is_nameless(&name)).then_some(name)
     }
 
     /// Whether the function at the address may change, because it is not in the image.
-    pub fn is_dynamic(&self, address: u64) -> bool {
+    pub(crate) fn is_dynamic(&self, address: u64) -> bool {
         !self.is_static(address)
     }
 
     /// Reads the table again if modules came or went; returns whether they did.
-    pub fn refresh_modules(&mut self) -> bool {
+    pub(crate) fn refresh_modules(&mut self) -> bool {
         let changed = self.modules.list != Modules::read().list;
         if changed {
             *self = Self::read();
@@ -229,7 +229,7 @@ impl Symbols {
     ///
     /// Otherwise a program that is not in the table would get its neighbour's name. A new one is
     /// looked up at once, because it may be gone before the table is due.
-    pub fn refresh_for(&mut self, address: u64) -> bool {
+    pub(crate) fn refresh_for(&mut self, address: u64) -> bool {
         if !self.is_dynamic(address) || self.modules.of(address).is_some() {
             return false;
         }

@@ -17,10 +17,10 @@
 
 mod attribution;
 mod life;
-pub mod netns;
+pub(crate) mod netns;
 mod path;
-pub mod resolver;
-pub mod scan;
+pub(crate) mod resolver;
+pub(crate) mod scan;
 mod table;
 mod watch;
 
@@ -38,15 +38,15 @@ use watch::Watch;
 
 /// Options of the search for owners.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// Name of the Kubernetes node; the host's name if none is given.
-    pub node: Option<String>,
-    pub resolver: resolver::Options,
+    pub(crate) node: Option<String>,
+    pub(crate) resolver: resolver::Options,
 }
 
 /// The owners of resets, as far as they are known.
 #[derive(Debug)]
-pub struct Owners {
+pub(crate) struct Owners {
     table: Arc<Mutex<Table>>,
     host: NetnsId,
     host_name: Arc<str>,
@@ -61,7 +61,12 @@ pub struct Owners {
 impl Owners {
     /// Scans the existing containers, and follows changes from then on. Call it when the kernel
     /// half is attached, so that no change is missed in between.
-    pub fn start(lives: Lives, options: Options, host_name: &str, clock: &Clock) -> Result<Self> {
+    pub(crate) fn start(
+        lives: Lives,
+        options: Options,
+        host_name: &str,
+        clock: &Clock,
+    ) -> Result<Self> {
         let table = Arc::new(Mutex::new(Table::default()));
         let is_stale = Arc::new(AtomicBool::new(false));
         let watch = Watch::start(
@@ -83,7 +88,7 @@ impl Owners {
     }
 
     /// Names the owners of rows that have none yet, as far as they are known.
-    pub fn attribute<'a>(&self, rows: impl Iterator<Item = &'a mut Row>) {
+    pub(crate) fn attribute<'a>(&self, rows: impl Iterator<Item = &'a mut Row>) {
         let table = lock(&self.table);
         for row in rows {
             if row.owner.is_none() {
@@ -116,7 +121,7 @@ impl Owners {
     }
 
     /// The containers that lived since the last time, as rows of `containers`.
-    pub fn rows(&mut self, clock: &Clock) -> Vec<ContainerRow> {
+    pub(crate) fn rows(&mut self, clock: &Clock) -> Vec<ContainerRow> {
         let since = self.written_to_ns;
         self.written_to_ns = clock.boot_ns();
         let table = lock(&self.table);
@@ -153,7 +158,7 @@ impl Owners {
     }
 
     /// Ends the threads, without waiting for a runtime that hangs.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.watch.stop();
     }
 }
@@ -168,10 +173,10 @@ fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
 }
 
 /// Shorter prefixes of an id would match too many; runtimes show twelve digits.
-pub const SHORTEST_ID: usize = 6;
+pub(crate) const SHORTEST_ID: usize = 6;
 
 /// Whether the owner matches `--container`: by name, by a prefix of its id, or by its pod.
-pub fn is_named(owner: &Owner, wanted: &str) -> bool {
+pub(crate) fn is_named(owner: &Owner, wanted: &str) -> bool {
     let named = &owner.named;
     let pod = named.pod().and_then(|pod| pod.name.as_deref());
     let by_id = wanted.len() >= SHORTEST_ID

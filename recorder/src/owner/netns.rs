@@ -25,7 +25,7 @@ sockopt_impl!(
 
 /// The host's network namespace: process 1's, or the recorder's own if process 1 has more rights
 /// than the recorder and hides its namespace.
-pub fn host() -> u32 {
+pub(crate) fn host() -> u32 {
     let inode = |path: &str| fs::metadata(path).ok().map(|file| file.ino());
     let found = inode("/proc/1/ns/net").or_else(|| inode("/proc/self/ns/net"));
     found.and_then(|inode| u32::try_from(inode).ok()).unwrap_or(0)

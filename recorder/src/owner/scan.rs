@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The cgroup hierarchies of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hierarchy {
+pub(crate) enum Hierarchy {
     /// cgroup v2 alone.
     Unified(PathBuf),
     /// cgroup v2 next to v1.
@@ -18,7 +18,7 @@ pub enum Hierarchy {
 
 impl Hierarchy {
     /// Reads the hierarchies from the mounts of this process.
-    pub fn find() -> Self {
+    pub(crate) fn find() -> Self {
         Self::of_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
     }
 
@@ -45,7 +45,7 @@ impl Hierarchy {
     }
 
     /// Mount point of v2.
-    pub fn root(&self) -> Option<&Path> {
+    pub(crate) fn root(&self) -> Option<&Path> {
         match self {
             Hierarchy::Unified(root) | Hierarchy::Hybrid(root) => Some(root),
             Hierarchy::Legacy => None,

@@ -21,20 +21,20 @@ enum Builder {
     Text(TextBuilder),
 }
 
-/// A dictionary in the making. Hashing a folded stack of 500 bytes for each row was a quarter of the
-/// writer's time in a flood, and copying it another: neighbours are mostly equal, and texts that
-/// rows share lie at one address, so that a comparison is mostly enough.
+/// A dictionary that is being built. In a flood, hashing a folded stack of 500 bytes for each row
+/// took a quarter of the writer's time, and copying it another quarter. Adjacent rows are mostly
+/// equal, and shared texts have one address, so that a comparison is mostly enough.
 #[derive(Default)]
 struct TextBuilder {
     keys: Int32Builder,
     values: StringBuilder,
     by_text: HashMap<String, i32>,
     last: Option<i32>,
-    /// Keys of texts by their address: a hint, nothing more.
+    /// Keys of texts by their address. A hint only: the text is compared.
     hints: Vec<i32>,
 }
 
-/// A power of two; a busy host has some thousand texts in all columns together.
+/// A power of two. A busy host has some thousand texts in all columns together.
 const HINTS: usize = 256;
 
 impl TextBuilder {
@@ -53,7 +53,7 @@ impl TextBuilder {
     fn key(&mut self, text: &str) -> i32 {
         self.hints.resize(HINTS, i32::MAX);
         let address = text.as_ptr().addr();
-        // Allocations are 16 bytes apart at least.
+        // Allocations are at least 16 bytes apart.
         let hint = ((address >> 4) ^ (address >> 12)) % HINTS;
         if self.is_value(self.hints[hint], text) {
             return self.hints[hint];
@@ -61,7 +61,7 @@ impl TextBuilder {
         let key = match self.by_text.get(text) {
             Some(key) => *key,
             None => {
-                // A batch has fewer rows than this has numbers.
+                // A batch has fewer rows than an i32 has numbers.
                 let key = self.by_text.len() as i32;
                 self.values.append_value(text);
                 self.by_text.insert(text.to_owned(), key);
@@ -72,7 +72,7 @@ impl TextBuilder {
         key
     }
 
-    /// Whether that key is of this text.
+    /// Whether the key belongs to this text.
     fn is_value(&self, key: i32, text: &str) -> bool {
         let offsets = self.values.offsets_slice();
         let at = key.cast_unsigned() as usize;
@@ -105,8 +105,8 @@ impl Builder {
         }
     }
 
-    /// Appends a value. One of another type than the column's becomes null, and a test of the
-    /// column table makes sure that there is none.
+    /// Appends a value. A value of another type than the column's becomes null; a test of the
+    /// column table ensures that there is none.
     fn append(&mut self, value: &Value<'_>) {
         match self {
             Self::Int32(builder) => builder.append_option(value.as_int().map(|v| v as i32)),
@@ -128,8 +128,8 @@ impl Builder {
     }
 }
 
-/// Rows of one table on their way into a file.
-pub struct Batch<R: 'static> {
+/// Rows of one table that are not in a file yet.
+pub(crate) struct Batch<R: 'static> {
     columns: &'static [Column<R>],
     schema: SchemaRef,
     builders: Vec<Builder>,
@@ -143,7 +143,7 @@ impl<R> std::fmt::Debug for Batch<R> {
 }
 
 impl<R> Batch<R> {
-    pub fn new(columns: &'static [Column<R>]) -> Self {
+    pub(crate) fn new(columns: &'static [Column<R>]) -> Self {
         Self {
             columns,
             schema: spool_schema(columns),
@@ -152,19 +152,19 @@ impl<R> Batch<R> {
         }
     }
 
-    pub fn append(&mut self, row: &R) {
+    pub(crate) fn append(&mut self, row: &R) {
         for (column, builder) in self.columns.iter().zip(&mut self.builders) {
             builder.append(&(column.value)(row));
         }
         self.rows += 1;
     }
 
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The rows so far; the batch starts anew.
-    pub fn finish(&mut self) -> Result<RecordBatch> {
+    /// Returns the rows so far and starts an empty batch.
+    pub(crate) fn finish(&mut self) -> Result<RecordBatch> {
         self.rows = 0;
         let arrays = self.builders.iter_mut().map(Builder::finish).collect::<Result<_, _>>();
         arrays

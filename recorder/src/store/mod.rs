@@ -17,18 +17,18 @@ mod lock;
 mod recover;
 mod seal;
 mod segment;
-pub mod spool;
+mod spool;
 mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tcprst_schema::columns::Column;
-use tcprst_schema::footer::{CpuAccount, Filtered, Footer, SiteStatus};
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::footer::{CpuAccount, Filtered, Footer, Origin, SiteStatus};
+use tcprst_schema::paths::SegmentName;
 use tcprst_schema::row::Row;
+use tcprst_schema::tables::Table;
 use tcprst_schema::wire::CpuTotals;
-use tcprst_schema::{SCHEMA_VERSION, TAXONOMY_VERSION};
 
 use crate::clock::Clock;
 use crate::error::Result;
@@ -213,13 +213,13 @@ impl Store {
     fn footer(&self, written: u64, clock: &Clock) -> Footer {
         let sums = self.account.sums();
         let Context { host, sites, reasons, filtered, .. } = &self.context;
+        let origin = Origin {
+            recorder: env!("CARGO_PKG_VERSION"),
+            host: &host.name,
+            boot_id: &host.boot_id,
+            kernel: &host.kernel,
+        };
         Footer {
-            schema_version: SCHEMA_VERSION,
-            taxonomy_version: TAXONOMY_VERSION,
-            recorder: env!("CARGO_PKG_VERSION").to_owned(),
-            host: host.name.clone(),
-            boot_id: host.boot_id.clone(),
-            kernel: host.kernel.clone(),
             recorded_from_us: self.covered_from_us,
             recorded_to_us: clock.now_us(),
             clock: clock.anchor(),
@@ -229,9 +229,8 @@ impl Store {
             written,
             lost: sums.lost + self.refused,
             account: self.account.base().to_vec(),
-            recovered: false,
             filtered: *filtered,
-            merged: Vec::new(),
+            ..Footer::new(origin)
         }
     }
 
@@ -249,6 +248,6 @@ impl Store {
             return Ok(());
         }
         let name = self.next_name(from_us);
-        table::write(&self.context.dir, &name, table, columns, rows, self.footer(0, clock))
+        table::write(&self.context.dir, &name, table, columns, rows, &self.footer(0, clock))
     }
 }

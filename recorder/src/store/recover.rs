@@ -1,4 +1,4 @@
-//! What a killed recorder left behind becomes sealed segments.
+//! Seals the spools that a killed recorder left behind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{ArrowPrimitiveType, PrimitiveArray, RecordBatch};
-use tcprst_schema::arrow::{by_name, spool_schema};
-use tcprst_schema::columns::{COLUMNS, LOSS_COLUMNS};
+use tcprst_schema::arrow::by_name;
+use tcprst_schema::columns::LOSS_COLUMNS;
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, Table, spool_dir};
+use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, spool_dir};
 use tcprst_schema::rollup::Rollup;
+use tcprst_schema::spool::{self, Spool, SpoolError};
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
 use crate::error::{Error, Result};
@@ -18,22 +20,21 @@ use crate::event::losses::unkeyed;
 use crate::stderr::say;
 use crate::store::account::Account;
 use crate::store::segment::write_rollup;
-use crate::store::spool::{self, Leftover};
 use crate::store::table;
 
-/// What recovery did, for the start message.
+/// Counts of a recovery, for the start message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recovered {
-    pub segments: u64,
-    pub rows: u64,
+pub(crate) struct Recovered {
+    pub(crate) segments: u64,
+    pub(crate) rows: u64,
 }
 
 /// Seals every spool in the folder and removes half-written files. The folder must be locked.
-pub fn recover(dir: &Path) -> Result<Recovered> {
+pub(crate) fn recover(dir: &Path) -> Result<Recovered> {
     let folder = spool_dir(dir);
     let mut recovered = Recovered::default();
-    // The whole list first: sealing makes and renames files in this folder, and a listing that
-    // is still open may or may not show them.
+    // Read the whole list first: sealing creates and renames files in this folder, and a listing
+    // that is still open may or may not show them.
     let entries = fs::read_dir(&folder).map_err(Error::io("read", &folder))?;
     let paths: Vec<PathBuf> = entries
         .map(|entry| entry.map(|entry| entry.path()))
@@ -47,16 +48,16 @@ pub fn recover(dir: &Path) -> Result<Recovered> {
         let Some(segment) = SegmentName::of_file(path) else {
             continue;
         };
-        // Killed between the rename and the removal: the rows are safe.
+        // Killed between the rename and the removal: the rows are in the sealed file.
         let is_sealed = segment.sealed(dir, Table::Resets).exists();
-        // Killed before the first sync: there never was a row.
-        let is_empty = fs::metadata(path).is_ok_and(|file| file.len() == 0);
-        if !is_sealed && !is_empty {
+        if !is_sealed {
             match seal(dir, &segment, path) {
-                Ok(rows) => {
+                Ok(Some(rows)) => {
                     recovered.rows += rows;
                     recovered.segments += 1;
                 }
+                // Killed before the first sync: there are no rows.
+                Ok(None) => {}
                 // A damaged spool must not keep the recorder from starting, now and ever again.
                 Err(error) if is_damage(&error) => {
                     set_aside(path, &error)?;
@@ -70,9 +71,12 @@ pub fn recover(dir: &Path) -> Result<Recovered> {
     Ok(recovered)
 }
 
-/// Whether the spool is at fault, and not the disk.
+/// Whether the spool is damaged, as opposed to a failure of the disk.
 fn is_damage(error: &Error) -> bool {
-    matches!(error, Error::Spool { .. } | Error::Batch(_) | Error::Missing(_) | Error::Footer(_))
+    matches!(
+        error,
+        Error::DamagedSpool { .. } | Error::Batch(_) | Error::Missing(_) | Error::Footer(_)
+    )
 }
 
 fn set_aside(path: &Path, error: &Error) -> Result<()> {
@@ -87,29 +91,31 @@ fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).map_err(Error::io("remove", path))
 }
 
-/// Seals one spool and says how many rows it had.
-fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
-    let Leftover { footer, batches } = spool::read(path)?;
+/// Seals one spool and returns its number of rows; `None` if it ends before its first row.
+fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Option<u64>> {
+    let Some(Spool { footer, batches, .. }) = read(path)? else {
+        return Ok(None);
+    };
     let mut account = Account::from_base(&footer.account);
     let mut last_us = footer.recorded_from_us;
     let mut written = 0;
-    let mut file = PartialFile::create(segment.partial(dir, Table::Resets), COLUMNS)?;
+    let mut file = PartialFile::create(segment.partial(dir, Table::Resets), Table::Resets)?;
     let mut rollup = Rollup::default();
-    let schema = spool_schema(COLUMNS);
+    let schema = Table::Resets.spool_schema();
     for batch in &batches {
-        // The rows carry their number, not the losses before: those follow from the gaps.
+        // The rows hold their number, not the losses before them: those follow from the gaps.
         for (cpu, seq, time_us) in numbers(batch)? {
             account.add(cpu, seq, 0);
             last_us = last_us.max(time_us);
         }
         written += batch.num_rows() as u64;
-        // In today's columns: the recorder that was killed may have been an older one. The writer
-        // of the sealed file knows them without the spool's metadata.
+        // Convert to today's columns: the recorder that was killed may have been an older one. The
+        // sealed file's schema has no metadata of the spool.
         let batch = by_name(batch, &schema).map_err(Error::Batch)?;
         file.append(&batch)?;
         rollup.add(&batch).map_err(Error::Batch)?;
     }
-    // Between rows that a filter by container chose, the others are missing for a reason.
+    // With a filter by container, gaps between rows are resets that were not requested.
     let seen = if footer.filtered.by_container { written } else { account.sums().seen };
     let footer = Footer {
         recorded_to_us: last_us,
@@ -120,15 +126,24 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<u64> {
         ..footer
     };
     if footer.lost > 0 {
-        // By what they had in common died with the recorder's maps.
+        // The keys of the losses were lost with the recorder's maps.
         let host = footer.host.as_str().into();
         let (from, to) = (footer.recorded_from_us, footer.recorded_to_us);
         let row = unkeyed(&host, "ring", footer.lost, from, to);
-        table::write(dir, segment, Table::Losses, LOSS_COLUMNS, &[row], footer.clone())?;
+        table::write(dir, segment, Table::Losses, LOSS_COLUMNS, &[row], &footer)?;
     }
     write_rollup(dir, segment, &mut rollup, &footer)?;
     file.seal(&footer, &segment.sealed(dir, Table::Resets))?;
-    Ok(written)
+    Ok(Some(written))
+}
+
+/// Reads the whole batches of a spool. The last one may be cut off: that is what a crash leaves.
+fn read(path: &Path) -> Result<Option<Spool>> {
+    spool::read(path).map_err(|error| match error {
+        SpoolError::Open(source) => Error::Io { action: "read", path: path.to_owned(), source },
+        SpoolError::Damaged(source) => Error::DamagedSpool { path: path.to_owned(), source },
+        SpoolError::Footer(source) => Error::Footer(source),
+    })
 }
 
 /// CPU, number and time of each row.

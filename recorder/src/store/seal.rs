@@ -1,20 +1,20 @@
-//! When a segment is complete. Nothing else decides it, but for the end of the day and of
-//! the program.
+//! When a segment is complete. Apart from this policy, only the end of the day and of the
+//! program end a segment.
 
 use std::time::Duration;
 
 /// Limits of a segment.
 #[derive(Clone, Copy, Debug)]
-pub struct SealPolicy {
+pub(crate) struct SealPolicy {
     /// Age of its first reset.
-    pub age: Duration,
-    /// Size of its spool. The sealed file is a fraction of it, so the limit bounds both.
-    pub bytes: u64,
+    pub(crate) age: Duration,
+    /// Size of its spool. The sealed file is a fraction of that, so the limit bounds both.
+    pub(crate) bytes: u64,
 }
 
 impl SealPolicy {
     /// Whether a segment of that age and size is complete.
-    pub fn is_due(&self, age: Duration, bytes: u64) -> bool {
+    pub(crate) fn is_due(&self, age: Duration, bytes: u64) -> bool {
         age >= self.age || bytes >= self.bytes
     }
 }

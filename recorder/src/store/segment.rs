@@ -5,11 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use tcprst_schema::columns::{COLUMNS, ROLLUP_COLUMNS};
+use tcprst_schema::columns::COLUMNS;
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
 use tcprst_schema::rollup::Rollup;
 use tcprst_schema::row::Row;
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
 use crate::error::{Error, Result};
@@ -35,7 +36,7 @@ impl Segment {
     pub(crate) fn open(dir: &Path, name: SegmentName, spooled: Option<&Footer>) -> Result<Self> {
         Ok(Self {
             spool: spooled.map(|footer| Spool::create(name.spool(dir), footer)).transpose()?,
-            file: PartialFile::create(name.partial(dir, Table::Resets), COLUMNS)?,
+            file: PartialFile::create(name.partial(dir, Table::Resets), Table::Resets)?,
             batch: Batch::new(COLUMNS),
             rollup: Rollup::default(),
             written: 0,
@@ -110,9 +111,9 @@ pub(crate) fn write_rollup(
         return Ok(());
     }
     let table = Table::ResetsPerMinute;
-    let mut file = PartialFile::create(name.partial(dir, table), ROLLUP_COLUMNS)?;
+    let mut file = PartialFile::create(name.partial(dir, table), table)?;
     file.append(&rollup.finish().map_err(Error::Batch)?)?;
     // The rows that it counts, so that a reader can tell whether they are the whole segment.
-    let footer = Footer { seen: 0, lost: 0, written, ..footer.clone() };
+    let footer = footer.for_companion(written);
     Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }

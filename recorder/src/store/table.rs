@@ -4,7 +4,8 @@ use std::path::Path;
 
 use tcprst_schema::columns::Column;
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
 use crate::error::Result;
@@ -18,12 +19,12 @@ pub(crate) fn write<R>(
     table: Table,
     columns: &'static [Column<R>],
     rows: &[R],
-    footer: Footer,
+    footer: &Footer,
 ) -> Result<()> {
     let mut batch = Batch::new(columns);
     rows.iter().for_each(|row| batch.append(row));
-    let mut file = PartialFile::create(name.partial(dir, table), columns)?;
+    let mut file = PartialFile::create(name.partial(dir, table), table)?;
     file.append(&batch.finish()?)?;
-    let footer = Footer { seen: 0, lost: 0, written: rows.len() as u64, ..footer };
+    let footer = footer.for_companion(rows.len() as u64);
     Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }

@@ -9,9 +9,9 @@ use super::Options;
 
 /// The socket of a runtime: `RUNTIME=PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    pub runtime: Runtime,
-    pub path: PathBuf,
+pub(crate) struct Endpoint {
+    pub(crate) runtime: Runtime,
+    pub(crate) path: PathBuf,
 }
 
 /// Runtimes that the resolver can ask.

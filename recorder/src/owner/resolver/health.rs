@@ -119,7 +119,7 @@ impl Client {
     fn is_well(&self) {
         self.rest.set(None);
         if self.is_bad.replace(false) {
-            crate::say!("{}: answers again", self.name());
+            crate::stderr::say!("{}: answers again", self.name());
         }
     }
 
@@ -129,7 +129,7 @@ impl Client {
         // Containers that start during the failure are listed when the runtime is well again.
         self.is_listed.set(false);
         if !self.is_bad.replace(true) {
-            crate::say!(
+            crate::stderr::say!(
                 "{}: {failure}: its containers have ids but no names until it answers",
                 self.name()
             );

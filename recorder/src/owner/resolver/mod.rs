@@ -34,7 +34,7 @@ use tokio::task::LocalSet;
 use tokio::time;
 
 use crate::error::{Error, Result};
-pub use endpoint::Endpoint;
+pub(crate) use endpoint::Endpoint;
 use health::{Client, Failure};
 
 /// Maximum number of waiting questions; beyond it the oldest is dropped. A host that starts more
@@ -52,16 +52,16 @@ const ASK_AGAIN: [Duration; 3] =
 
 /// A container of which only the cgroup's path is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
+pub(crate) struct Query {
     /// The runtime, if the path names it; otherwise every runtime of this host is asked.
-    pub runtime: Option<Runtime>,
+    pub(crate) runtime: Option<Runtime>,
     /// Full id of the container.
-    pub id: String,
+    pub(crate) id: String,
 }
 
 /// Result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Sent twice if the runtime's files already know the container: the second one is final.
     Found { id: String, details: Details, is_final: bool },
     /// No runtime of this host knows the container, or knows it any longer.
@@ -70,16 +70,16 @@ pub enum Answer {
 
 /// Sockets to ask.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// Given sockets; each replaces the default sockets of its runtime.
-    pub endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Endpoint>,
     /// Ask only the given sockets, not the default ones.
-    pub only_given: bool,
+    pub(crate) only_given: bool,
 }
 
 /// The running resolver.
 #[derive(Debug)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     queue: Arc<Queue>,
 }
 
@@ -108,7 +108,7 @@ impl Queue {
 
 impl Resolver {
     /// Starts the thread. It also sends answers for containers that already exist, without a query.
-    pub fn start(options: Options) -> Result<(Self, Receiver<Answer>)> {
+    pub(crate) fn start(options: Options) -> Result<(Self, Receiver<Answer>)> {
         let (answers, receiver) = sync_channel(WAITING);
         let queue = Arc::new(Queue::default());
         thread::Builder::new()
@@ -122,7 +122,7 @@ impl Resolver {
     }
 
     /// Queues a question about a container; never waits.
-    pub fn ask(&self, query: Query) {
+    pub(crate) fn ask(&self, query: Query) {
         self.queue.push(query);
     }
 }
@@ -139,7 +139,7 @@ fn run(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            crate::say!("containers have no names: cannot start the resolver: {error}");
+            crate::stderr::say!("containers have no names: cannot start the resolver: {error}");
             return;
         }
     };
