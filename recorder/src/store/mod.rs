@@ -143,12 +143,14 @@ impl Store {
         Ok(due)
     }
 
-    /// Encodes the appended rows if they are at least this many; returns whether it did.
-    pub fn encode(&mut self, min_rows: usize) -> Result<bool> {
-        match &mut self.open {
-            Some(segment) if segment.waiting() >= min_rows => segment.flush().map(|()| true),
-            _ => Ok(false),
-        }
+    /// Rows that are appended but not encoded yet.
+    pub fn waiting_rows(&self) -> usize {
+        self.open.as_ref().map_or(0, Segment::waiting)
+    }
+
+    /// Encodes the appended rows.
+    pub fn encode(&mut self) -> Result<()> {
+        self.open.as_mut().map_or(Ok(()), Segment::flush)
     }
 
     /// Takes the kernel half's totals, after its rings are empty and its programs are detached.
