@@ -1,4 +1,4 @@
-//! Makes the rows of a shift, in the order of their time.
+//! Draws the resets of a shift, in the order of their time.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::services::SERVICES;
 use crate::templates::{Far, Template, Urn};
 use crate::world::Node;
 
-/// What a reset has of its own.
+/// The values of one reset that its template does not have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Drawn {
     pub(crate) template: u16,
@@ -23,7 +23,7 @@ pub(crate) struct Drawn {
     far: IpAddr,
     pub(crate) time_ns: i64,
     pub(crate) seq: u64,
-    /// Lost on that CPU up to here.
+    /// Number of resets lost on that CPU before it.
     pub(crate) lost: u64,
 }
 
@@ -35,17 +35,17 @@ pub(crate) struct Draw<'a> {
     rng: Rng,
     now: Vec<CpuAccount>,
     event: u64,
-    /// ln of the lengths of the lists of peers.
+    /// Natural logarithm of the length of each list of peers.
     lengths: [f64; 3],
-    /// Who scans, and the port that is next.
+    /// Address of the scanner, and the port that it tries next.
     scanner: (IpAddr, u16),
 }
 
-/// Ports that clients get (ip_local_port_range).
+/// Ports of clients (ip_local_port_range).
 const EPHEMERAL: std::ops::Range<u16> = 32_768..60_999;
 
 impl<'a> Draw<'a> {
-    /// `None` for a host on which nothing can happen.
+    /// `None` for a host without templates.
     pub(crate) fn new(
         shift: &Shift,
         peers: &'a Peers,
@@ -128,7 +128,7 @@ impl<'a> Draw<'a> {
             near_port,
             far_port,
             far,
-            // The last of a minute must not reach the next by rounding.
+            // Rounding must not move the last reset of a minute into the next minute.
             time_ns: time_ns.min(minute.to_us * 1000 - 1),
             seq: self.now[cpu].seen,
             lost: self.now[cpu].lost,
@@ -137,15 +137,15 @@ impl<'a> Draw<'a> {
 }
 
 impl Draw<'_> {
-    /// The kernel half's last word on each CPU.
+    /// The totals that a kernel half would report at the end, for each CPU.
     pub(crate) fn totals(&self) -> Vec<CpuTotals> {
         self.now.iter().map(|cpu| CpuTotals { seen: cpu.seen, lost: cpu.lost }).collect()
     }
 }
 
-/// How much a template is wanted in a burst.
+/// Weight of a template in a burst.
 fn wanted(burst: Burst, template: &Template, node: &Node) -> f64 {
-    let service = node.places[template.place].service;
+    let service = node.workloads[template.place].service;
     let cause = template.kind.name;
     match burst {
         Burst::Scan if service.name == "sshd" && cause == "closed_port" => match template.far {
@@ -167,14 +167,14 @@ fn wanted(burst: Burst, template: &Template, node: &Node) -> f64 {
             "app_listener_closed" | "stale_flow" => template.weight,
             _ => 0.0,
         },
-        // What the database's clients see of it.
+        // The database's clients receive its resets.
         Burst::Restart if service.upstream == 5432 && cause == "recv_reset" => template.weight,
         _ => 0.0,
     }
 }
 
 impl Drawn {
-    /// Puts it into its template, which is the row then.
+    /// Fills in the template, whose row is then complete.
     pub(crate) fn fill(&self, template: &mut Template, boot_us: i64) {
         let near = Some((template.near, self.near_port));
         let far = Some((self.far, self.far_port));

@@ -1,9 +1,9 @@
-//! What a kernel calls things: frames below those that tell what happened, and reset reasons.
+//! Names of the kernel: the frames below those of a kind, and the reset reasons.
 
-/// How a stack goes on below the frames that are the kind's own.
+/// How a stack continues below the frames of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Below {
-    /// A segment came in; what NO_SOCKET leaves of the stack is shorter.
+    /// A received segment; with NO_SOCKET the stack is shorter.
     Packet,
     PacketShort,
     Timer,
@@ -14,7 +14,7 @@ pub(crate) enum Below {
 }
 
 impl Below {
-    /// The mark that the recorder would find: what made the kernel act.
+    /// What made the kernel act: the context that the recorder would find.
     pub(crate) fn context(self) -> &'static str {
         match self {
             Below::Packet | Below::PacketShort => "packet",
@@ -23,8 +23,8 @@ impl Below {
         }
     }
 
-    /// Frames, callee's side first. Segments come over a network card, from a container of the
-    /// same host, or through the wake-up of the softirq thread.
+    /// The frames, callee first. Segments arrive from a network card, from a container of the same
+    /// host, or through the softirq thread.
     #[rustfmt::skip]
     pub(crate) fn frames(self, way: usize) -> &'static [&'static str] {
         const DELIVER: [&[&str]; 3] = [
@@ -73,7 +73,7 @@ impl Below {
     }
 }
 
-/// The name of a function of IPv4, or of what is called for it on IPv6.
+/// The name of an IPv4 function, or of its IPv6 counterpart.
 pub(crate) fn on_wire(frame: &'static str, is_v6: bool) -> &'static str {
     match ON_IPV6.iter().find(|(v4, _)| *v4 == frame) {
         Some((_, v6)) if is_v6 => v6,
@@ -81,7 +81,7 @@ pub(crate) fn on_wire(frame: &'static str, is_v6: bool) -> &'static str {
     }
 }
 
-/// What functions of IPv4 are called on IPv6.
+/// IPv4 functions and their IPv6 counterparts.
 #[rustfmt::skip]
 const ON_IPV6: &[(&str, &str)] = &[
     ("tcp_v4_send_reset", "tcp_v6_send_reset"),

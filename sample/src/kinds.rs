@@ -1,5 +1,5 @@
-//! The kinds of resets that a sample holds: what the kernel shows of each. The cause is not one
-//! of them: it is what [`classify`] proves from the rest, as for a recorded reset.
+//! The kinds of resets in a sample, by the facts that the kernel shows. The cause is not among
+//! them: [`classify`] proves it from the facts, as for a recorded reset.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ const RST: u8 = 0x04;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 
-/// Which end of its connections the container is.
+/// Whether the container is the server or the client of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     Server,
     Client,
 }
 
-/// What leads to the container.
+/// How the container is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lead {
     Socket,
@@ -34,7 +34,7 @@ pub(crate) enum Lead {
 /// One kind of reset.
 #[derive(Debug)]
 pub(crate) struct Kind {
-    /// For weights and tests; the row has what `classify` says.
+    /// For weights and tests; the cause in the row comes from `classify`.
     pub(crate) name: &'static str,
     /// Callee first, as on IPv4.
     frames: &'static [&'static str],
@@ -46,13 +46,13 @@ pub(crate) struct Kind {
     pub(crate) answered: Option<u8>,
     pub(crate) side: Side,
     pub(crate) lead: Lead,
-    /// It came in, and was not sent.
+    /// Whether it was received rather than sent.
     pub(crate) is_received: bool,
-    /// Share of all resets on an ordinary day, in no unit.
+    /// Relative weight on an ordinary day.
     pub(crate) weight: f64,
 }
 
-/// A server's socket acts on its own.
+/// A server's socket sends the reset on its own.
 const ACTIVE: Kind = Kind {
     name: "",
     frames: &[],
@@ -323,7 +323,7 @@ pub(crate) const KINDS: &[Kind] = &[
 ];
 
 impl Kind {
-    /// Its stack; `way` chooses how the segment came in.
+    /// Its stack; `way` chooses how the segment arrived.
     pub(crate) fn stack(&self, is_v6: bool, way: usize) -> Stack {
         let frames: Vec<Arc<str>> = self
             .frames
@@ -344,12 +344,12 @@ impl Kind {
         self.below.context()
     }
 
-    /// On how many ways its stacks come about.
+    /// Number of ways in which the segment can arrive.
     pub(crate) fn ways(&self) -> usize {
         if self.context() == "packet" { 3 } else { 1 }
     }
 
-    /// iptables speaks IPv4 only.
+    /// iptables rules are for IPv4 only.
     pub(crate) fn is_on_ipv6(&self) -> bool {
         self.name != "fw_iptables"
     }

@@ -1,12 +1,12 @@
-//! A recording that nobody recorded: as many resets as wanted, as they come on the hosts of a shop,
-//! for benches, tests and demonstrations. The same seed gives the same rows.
+//! A made-up recording: any number of resets, as they occur on the hosts of a shop, for benches,
+//! tests and demonstrations. The same seed gives the same rows.
 //!
 //! ```text
-//! plan       how many resets each minute of each host has, losses, a pause of the recorder
-//! world      hosts and containers (services), peers
-//! templates  a row for whatever can happen (kinds), ready but for time and ends
+//! plan       resets of each minute of each host, losses, a pause of the recorder
+//! world      hosts and their containers (services); peers: the addresses at the other end
+//! templates  a row for each event that can occur (kinds, frames), except its time and ends
 //! draw       chooses templates and fills in the rest
-//! writer     the recorder's batches and sealed files
+//! writer     through the recorder's store into sealed files
 //! ```
 
 mod draw;
@@ -31,15 +31,15 @@ use fastrand::Rng;
 use draw::Draw;
 use peers::Peers;
 use plan::{Shift, Wanted, plan};
-use tcprst_recorder::error::{Error, Result};
-use tcprst_recorder::store;
-use tcprst_schema::paths::{Table, spool_dir};
+use tcprst_recorder::{Error, Result, store};
+use tcprst_schema::paths::spool_dir;
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::create_dir;
 use templates::Template;
 use world::Node;
 use writer::{Policy, Writer, Written, cpu_time};
 
-/// Bytes that a row takes in the spool: what makes a segment's size limit a number of rows.
+/// Bytes of a row in the spool. They turn a segment's size limit into a number of rows.
 pub const SPOOL_ROW_BYTES: u64 = 330;
 
 /// What to make.
@@ -49,39 +49,40 @@ pub struct Options {
     pub out: PathBuf,
     pub events: u64,
     pub seed: u64,
-    /// The time that is covered, microseconds since the epoch, UTC.
+    /// The time that the recording covers, in microseconds since the epoch, UTC.
     pub from_us: i64,
     pub to_us: i64,
     pub hosts: usize,
     /// A segment ends at whole multiples of this time.
     pub segment_us: i64,
-    /// And with this many rows.
+    /// A segment also ends with this many rows.
     pub segment_rows: u64,
-    /// Threads that work.
+    /// Number of threads.
     pub jobs: usize,
 }
 
-/// What was made.
+/// Counts of the recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub resets: u64,
     pub lost: u64,
     pub segments: u64,
-    /// Where the time went, nanoseconds of one CPU for each reset.
+    /// CPU time of each step, in nanoseconds for each reset.
     pub drawing_ns: u64,
     pub batching_ns: u64,
     pub encoding_ns: u64,
     pub sealing_ns: u64,
 }
 
-/// When the hosts were booted.
+/// How long before the recording the hosts were booted.
 const UP_BEFORE_US: i64 = 41 * 86_400_000_000;
 
-/// Writes a recording. The folder must not hold one.
+/// Writes a recording. The folder must not contain one.
 pub fn run(options: &Options) -> Result<Summary> {
     let resets = options.out.join(Table::Resets.name());
     if resets.exists() {
-        let message = format!("{} holds a recording: choose another folder", options.out.display());
+        let message =
+            format!("{} contains a recording: choose another folder", options.out.display());
         return Err(Error::Usage(message));
     }
     let _lock = store::lock(&options.out)?;
@@ -119,7 +120,7 @@ pub fn run(options: &Options) -> Result<Summary> {
     Ok(written.summary())
 }
 
-/// A host, and what happens on it: kept by a thread from one shift to the next.
+/// A host and its templates, which a thread keeps from one shift to the next.
 type Bench = Option<(usize, Node, Vec<Template>)>;
 
 fn work(options: &Options, peers: &Peers, shift: &Shift, bench: &mut Bench) -> Result<Written> {
@@ -154,12 +155,11 @@ fn work(options: &Options, peers: &Peers, shift: &Shift, bench: &mut Bench) -> R
         let in_files = writer.written.files_time() - before;
         writer.written.batching += cpu_time().saturating_sub(start + in_files);
     }
-    writer.close(&draw.totals())?;
-    Ok(writer.written)
+    writer.close(&draw.totals())
 }
 
 impl Written {
-    /// Spent with what comes after the rows.
+    /// CPU time of encoding and sealing.
     fn files_time(&self) -> std::time::Duration {
         self.encoding + self.sealing
     }

@@ -1,5 +1,7 @@
-//! Writes a sample: what `cargo xtask sample-data` runs.
+//! Writes a sample; `cargo xtask sample-data` runs this program.
 
+use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread;
@@ -8,43 +10,42 @@ use std::time::{Duration, Instant};
 use bytesize::ByteSize;
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use clap::Parser;
-use tcprst_recorder::say;
 use tcprst_sample::{Options, SPOOL_ROW_BYTES};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Write a realistic, reproducible recording, by the recorder's own writer.
+/// Write a realistic, reproducible recording, through the recorder's store.
 #[derive(Debug, Parser)]
 #[command(name = "tcprst-sample", version)]
 struct Cli {
-    /// Resets to make
+    /// Number of resets
     #[arg(long, value_name = "N", value_parser = count)]
     events: u64,
-    /// Folder to write; it must not hold a recording
+    /// Folder to write; it must not contain a recording
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The same seed gives the same rows
     #[arg(long, value_name = "S", default_value = "1")]
     seed: u64,
-    /// When it begins: a date or RFC 3339
+    /// Start of the recording: a date, or a time in RFC 3339
     #[arg(long, value_name = "TIME", default_value = "2026-10-01", value_parser = time)]
     from: i64,
-    /// Days that it covers
+    /// Days that the recording covers
     #[arg(long, value_name = "D", default_value = "7", value_parser = clap::value_parser!(u32).range(1..=3660))]
     days: u32,
-    /// Hosts that are recorded; their 40 containers are spread over them
+    /// Number of hosts; the 40 containers are spread over them
     #[arg(long, value_name = "H", default_value = "2", value_parser = clap::value_parser!(u16).range(1..=60))]
     hosts: u16,
-    /// Time after which a segment is complete
+    /// Seal a segment after this time
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     segment: Duration,
-    /// Size of the spool from which on it is complete too; 0 for no limit
+    /// Also seal a segment when its spool would be this large; 0 is no limit
     #[arg(long, value_name = "SIZE", default_value = "64MiB")]
     segment_size: ByteSize,
-    /// Make about this many files, of equal time and whatever size
+    /// Write about this many files, each of the same time span and any size
     #[arg(long, value_name = "N", conflicts_with_all = ["segment", "segment_size"], value_parser = clap::value_parser!(u32).range(1..))]
     files: Option<u32>,
-    /// Threads
+    /// Number of threads
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 }
@@ -54,9 +55,9 @@ fn main() -> ExitCode {
     let start = Instant::now();
     match tcprst_sample::run(&cli.options()) {
         Ok(made) => {
-            say!(
+            say(format_args!(
                 "{} resets written and {} lost, {} segments in {}, {:.1} s; CPU time for each \
-                 reset: {} ns to draw it, {} ns to put it into columns, {} ns to encode it, \
+                 reset: {} ns to draw it, {} ns to append it to columns, {} ns to encode it, \
                  {} ns to seal its file",
                 made.resets,
                 made.lost,
@@ -67,21 +68,26 @@ fn main() -> ExitCode {
                 made.batching_ns,
                 made.encoding_ns,
                 made.sealing_ns,
-            );
+            ));
             ExitCode::SUCCESS
         }
         Err(error) => {
-            say!("{error}");
+            say(format_args!("{error}"));
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Writes a message on stderr. `eprintln!` would panic if stderr is closed.
+fn say(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr().lock(), "tcprst-sample: {text}");
 }
 
 impl Cli {
     fn options(&self) -> Options {
         let span = DAY * self.days;
         let (segment, size) = match self.files {
-            // A file for each host and day is the least: files do not reach over midnight.
+            // There is at least one file for each host and day: files end at midnight.
             Some(files) => (span * u32::from(self.hosts) / files, 0),
             None => (self.segment, self.segment_size.as_u64()),
         };
@@ -102,7 +108,7 @@ impl Cli {
     }
 }
 
-/// A number of events: `100M` is a hundred million.
+/// Parses a number of events: `100M` is a hundred million.
 fn count(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.strip_suffix(['k', 'K']) {
         Some(digits) => (digits, 1_000),
@@ -114,8 +120,12 @@ fn count(text: &str) -> Result<u64, String> {
             },
         },
     };
-    let number: u64 = digits.parse().map_err(|_| "say 5000, 10k, 100M or 1G".to_owned())?;
-    number.checked_mul(unit).filter(|n| *n > 0).ok_or_else(|| "must be more than 0".to_owned())
+    let number: u64 =
+        digits.parse().map_err(|_| "use a number such as 5000, 10k, 100M or 1G".to_owned())?;
+    number
+        .checked_mul(unit)
+        .filter(|n| *n > 0)
+        .ok_or_else(|| "must be greater than zero".to_owned())
 }
 
 fn time(text: &str) -> Result<i64, String> {
@@ -124,7 +134,7 @@ fn time(text: &str) -> Result<i64, String> {
     }
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.timestamp_micros())
-        .map_err(|_| "say 2026-10-01 or 2026-10-01T12:00:00Z".to_owned())
+        .map_err(|_| "use a time such as 2026-10-01 or 2026-10-01T12:00:00Z".to_owned())
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
-//! Who is at the other end.
+//! Addresses at the other end of connections.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fastrand::Rng;
 
-/// Addresses of the world's clients.
+/// Number of clients in the world.
 const WORLD: usize = 94_000;
 const WORLD_V6: usize = 6_000;
-/// Pods of the cluster on other hosts.
+/// Number of pods on other hosts of the cluster.
 const CLUSTER: usize = 240;
 
-/// Addresses, those that come most often first.
+/// Addresses, the most frequent first.
 #[derive(Debug)]
 pub(crate) struct Peers {
     pub(crate) world_v4: Vec<IpAddr>,
@@ -33,18 +33,18 @@ impl Peers {
     }
 }
 
-/// One of `length` places, by Zipf's law with the exponent 1: the inverse of its (continuous)
+/// Draws an index by Zipf's law with exponent 1, through the inverse of its (continuous)
 /// distribution.
 pub(crate) fn zipf(rng: &mut Rng, ln_length: f64) -> usize {
     ((rng.f64() * ln_length).exp() - 1.0) as usize
 }
 
-/// What [`zipf`] wants to know of a list.
+/// The parameter of [`zipf`] for a list of this length.
 pub(crate) fn ln_length(length: usize) -> f64 {
     ((length + 1) as f64).ln()
 }
 
-/// Neither private nor reserved: networks of the first half of 2000 providers.
+/// An address that is neither private nor reserved.
 fn public_v4(rng: &mut Rng) -> IpAddr {
     const FIRST: [u8; 24] = [
         2, 5, 24, 31, 37, 46, 62, 73, 77, 80, 84, 88, 91, 93, 95, 98, 109, 151, 176, 178, 185, 188,

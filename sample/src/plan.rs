@@ -1,5 +1,5 @@
-//! What happens when: how many resets in each minute, on each host, and what goes wrong. All of it
-//! is known before a row is made, so that days can be made at the same time by several threads.
+//! The plan of a recording: the number of resets in each minute on each host, bursts and losses.
+//! It is complete before the first row is drawn, so that several threads can work on it.
 
 use std::f64::consts::TAU;
 
@@ -11,12 +11,12 @@ use crate::world::CPUS;
 pub(crate) const MINUTE_US: i64 = 60_000_000;
 const DAY_US: i64 = 1440 * MINUTE_US;
 
-/// Something that makes more resets than usual, for a while.
+/// An incident that causes more resets than usual for some minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Burst {
-    /// A service is rolled out: its processes end, and its port is closed for moments.
+    /// A service is rolled out: its processes end, and its port is closed for a short time.
     Deploy(usize),
-    /// Somebody tries all ports of a host.
+    /// A scan of all ports of a host.
     Scan,
     /// A database is restarted.
     Restart,
@@ -26,12 +26,12 @@ pub(crate) enum Burst {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Minute {
     pub(crate) from_us: i64,
-    /// Its end, where the recorder stops before.
+    /// Its end, which is earlier if the recorder stops in that minute.
     pub(crate) to_us: i64,
     pub(crate) events: u64,
-    /// What is going on, and its share of the events.
+    /// The incident of this minute, and its share of the events.
     pub(crate) burst: Option<(Burst, f64)>,
-    /// Resets lost at its start, on one CPU.
+    /// Resets lost on one CPU at its start.
     pub(crate) lost: u64,
     pub(crate) lost_on: usize,
 }
@@ -43,15 +43,15 @@ pub(crate) struct Shift {
     pub(crate) from_us: i64,
     pub(crate) to_us: i64,
     pub(crate) minutes: Vec<Minute>,
-    /// Where the account of each CPU stands when it begins.
+    /// The account of each CPU at its start.
     pub(crate) base: Vec<CpuAccount>,
-    /// The first number of its files.
+    /// Number of its first file.
     pub(crate) first_file: u32,
-    /// The recorder starts with it.
+    /// Whether the recorder starts with this shift.
     pub(crate) starts_run: bool,
 }
 
-/// What was asked for, as far as the plan goes.
+/// The options that the plan depends on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted {
     pub(crate) events: u64,
@@ -69,9 +69,9 @@ impl Shift {
     }
 }
 
-/// The CPU of an event, by its number in the shift: interrupts do not fall evenly.
+/// The CPU of an event, by its number in the shift: interrupts are not spread evenly.
 pub(crate) fn cpu_of(event: u64) -> usize {
-    // A permutation of 0..64, so that neighbours are of different CPUs.
+    // A permutation of 0..64, so that adjacent events are on different CPUs.
     match (event.wrapping_mul(37) + 11) % 64 {
         0..=15 => 0,
         16..=27 => 1,
@@ -84,7 +84,7 @@ pub(crate) fn cpu_of(event: u64) -> usize {
     }
 }
 
-/// How many of the first events of a shift are of each CPU.
+/// Number of events on each CPU among the first events of a shift.
 fn cpu_counts(events: u64) -> [u64; CPUS] {
     let mut counts = [0; CPUS];
     for event in 0..64 {
@@ -106,7 +106,7 @@ pub(crate) fn plan(wanted: Wanted) -> Vec<Shift> {
     shifts
 }
 
-/// Times that one shift covers: days, and on the first host a pause of the recorder.
+/// The times of the shifts of a host: days, and on the first host a pause of the recorder.
 fn stretches(wanted: Wanted, node: usize) -> Vec<(i64, i64, bool)> {
     let Wanted { from_us, to_us, .. } = wanted;
     let span = to_us - from_us;
@@ -132,7 +132,7 @@ fn stretches(wanted: Wanted, node: usize) -> Vec<(i64, i64, bool)> {
     stretches
 }
 
-/// Rhythm and bursts; `events` are shares until they are shared out.
+/// A shift with its rhythm and bursts; `events` are weights until [`share_out`].
 fn shift(wanted: Wanted, node: usize, from_us: i64, to_us: i64, starts_run: bool) -> Shift {
     let first = from_us.div_euclid(MINUTE_US);
     let last = (to_us - 1).div_euclid(MINUTE_US);
@@ -149,7 +149,7 @@ fn shift(wanted: Wanted, node: usize, from_us: i64, to_us: i64, starts_run: bool
     Shift { node, from_us, to_us, minutes, base: Vec::new(), first_file: 1, starts_run }
 }
 
-/// Days of week and hours that people are awake, and noise; a burst comes on top.
+/// Weight of a minute: day of the week, hour of the day and noise, plus the burst.
 fn weight(seed: u64, node: usize, minute: i64) -> u64 {
     let mut rng = Rng::with_seed(seed ^ (minute as u64) << 8 ^ node as u64);
     let day = minute.div_euclid(1440);
@@ -163,13 +163,13 @@ fn weight(seed: u64, node: usize, minute: i64) -> u64 {
     (usual / (1.0 - share)) as u64
 }
 
-/// What is going on in a minute, and its share of the resets.
+/// The incident of a minute, and its share of the resets.
 fn burst(seed: u64, node: usize, minute: i64) -> Option<(Burst, f64)> {
     let day = minute.div_euclid(1440);
     let mut rng = Rng::with_seed(seed.rotate_left(17) ^ (day as u64) << 4 ^ node as u64);
     let within =
         |start: i64, length: i64| (start..start + length).contains(&minute.rem_euclid(1440));
-    // In the order in which they hide each other.
+    // In order of precedence.
     let scan = (rng.i64(30..1400), rng.i64(2..5), rng.u32(..2) == 0 || day % 2 == 0);
     let restart = (rng.i64(120..300), rng.i64(2..6), rng.u32(..3) == 0);
     let deploys = [(rng.i64(540..700), rng.i64(8..26)), (rng.i64(780..1000), rng.i64(8..26))];
@@ -187,7 +187,7 @@ fn burst(seed: u64, node: usize, minute: i64) -> Option<(Burst, f64)> {
         .map(|(_, service)| (Burst::Deploy(service), 0.55))
 }
 
-/// Turns shares into numbers of which the sum is what was asked for.
+/// Turns weights into numbers whose sum is the requested number of events.
 fn share_out(shifts: &mut [Shift], events: u64) {
     let all: u64 = shifts.iter().map(Shift::events).sum();
     let (mut shares, mut given) = (0, 0);
@@ -199,7 +199,7 @@ fn share_out(shifts: &mut [Shift], events: u64) {
     }
 }
 
-/// A ring overflows where most comes at once.
+/// Makes a ring overflow in the busiest minutes.
 fn lose(shifts: &mut [Shift]) {
     let minutes = || shifts.iter().flat_map(|shift| &shift.minutes);
     let most = minutes().map(|minute| minute.events).max().unwrap_or(0);
@@ -212,8 +212,8 @@ fn lose(shifts: &mut [Shift]) {
     }
 }
 
-/// Where each account stands, and the numbers of the files: both go on from day to day, and
-/// start anew with the recorder.
+/// Sets the account at the start of each shift and the numbers of the files. Both continue from
+/// day to day, and start again with the recorder.
 fn number(shifts: &mut [Shift], wanted: Wanted) {
     let mut now = vec![CpuAccount::default(); CPUS];
     let mut file = 1;
@@ -231,7 +231,7 @@ fn number(shifts: &mut [Shift], wanted: Wanted) {
             now[minute.lost_on].seen += minute.lost;
             now[minute.lost_on].lost += minute.lost;
         }
-        // As many as there can be: numbers may be missing where nothing happened.
+        // The maximum number of files: a quiet shift leaves gaps in the numbers.
         let by_time = (shift.to_us - shift.from_us) / wanted.segment_us + 2;
         let by_size = shift.events() / wanted.segment_rows;
         // Two more for `losses` and `containers`.

@@ -1,9 +1,9 @@
-//! What runs on the hosts of a sample: services, most resets first.
+//! The services on the hosts of a sample, most resets first.
 
 /// Who connects to a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Clients {
-    /// The world: many addresses, few of which come often.
+    /// The world: many addresses, few of which are frequent.
     World,
     /// Pods of the cluster.
     Cluster,
@@ -59,7 +59,7 @@ const fn service(
     Service { name, namespace, image, comm, port, clients, upstream, replicas }
 }
 
-/// Programs of the host itself: nobody's container.
+/// Programs of the host itself, outside of containers.
 #[rustfmt::skip]
 pub(crate) const HOST_SERVICES: &[Service] = &[
     service("kubelet", "", "", "kubelet", 10250, Clients::Cluster, 6443, 1),

@@ -1,5 +1,5 @@
-//! A row for each thing that happens in a sample, ready but for its time, its ends and its number:
-//! what most resets have in common is then made once.
+//! A row for each kind of event of a host, complete except for its time, its ends and its number.
+//! The parts that resets have in common are then made only once.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use tcprst_schema::row::{Named, Row, SocketOwner};
 
 use crate::frames::REASONS;
 use crate::kinds::{KINDS, Kind, Lead, Side};
-use crate::world::{Node, Place};
+use crate::world::{Node, Workload};
 
 /// Share of the world's clients that use IPv6.
 const V6_SHARE: f64 = 0.06;
 /// Share of a cluster's clients that run on the same host.
 const SAME_HOST_SHARE: f64 = 0.3;
 
-/// Who is at the other end.
+/// Where the other end is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Far {
     WorldV4,
@@ -28,27 +28,27 @@ pub(crate) enum Far {
     Here(IpAddr),
 }
 
-/// A row in the making.
+/// A row that lacks its time, ends and number.
 #[derive(Debug)]
 pub(crate) struct Template {
     pub(crate) row: Row,
     pub(crate) kind: &'static Kind,
-    /// Which of the host's places.
+    /// Index of the host's workload.
     pub(crate) place: usize,
     pub(crate) near: IpAddr,
     pub(crate) far: Far,
-    /// The port that somebody listens on, or should.
+    /// The port that the service listens on, or should.
     pub(crate) port: u16,
-    /// Share on an ordinary day.
+    /// Weight on an ordinary day.
     pub(crate) weight: f64,
 }
 
-/// All that happens on a host.
+/// All templates of a host.
 pub(crate) fn all(node: &Node, rng: &mut Rng) -> Vec<Template> {
     let mut templates = Vec::new();
-    for (at, place) in node.places.iter().enumerate() {
+    for (at, place) in node.workloads.iter().enumerate() {
         for kind in KINDS.iter().filter(|kind| happens(kind, place)) {
-            // No two services fail alike.
+            // Each service has its own mix of failures.
             let weight = kind.weight * place.weight * (0.15 + 2.0 * rng.f64() * rng.f64());
             for (far, share) in ends(kind, place, node, rng) {
                 for variant in 0..variants(kind) {
@@ -61,16 +61,16 @@ pub(crate) fn all(node: &Node, rng: &mut Rng) -> Vec<Template> {
     templates
 }
 
-fn happens(kind: &Kind, place: &Place) -> bool {
+fn happens(kind: &Kind, place: &Workload) -> bool {
     match kind.name {
-        // The cluster's own rules are of nftables; the hosts have old ones.
+        // The cluster uses nftables; only the hosts still have iptables rules.
         "fw_iptables" => place.container.is_none(),
         "op_bpf_destroy" | "app_disconnect" => place.container.is_some(),
         _ => true,
     }
 }
 
-/// Stacks, or threads, that tell rows of one kind apart.
+/// Number of stacks or threads by which rows of one kind differ.
 fn variants(kind: &Kind) -> usize {
     match kind.context() {
         "packet" => kind.ways(),
@@ -79,7 +79,7 @@ fn variants(kind: &Kind) -> usize {
     }
 }
 
-fn ends(kind: &Kind, place: &Place, node: &Node, rng: &mut Rng) -> Vec<(Far, f64)> {
+fn ends(kind: &Kind, place: &Workload, node: &Node, rng: &mut Rng) -> Vec<(Far, f64)> {
     if place.is_public() && kind.side == Side::Server {
         let v6 = if kind.is_on_ipv6() { V6_SHARE } else { 0.0 };
         return vec![(Far::WorldV4, 1.0 - v6), (Far::WorldV6, v6)]
@@ -87,7 +87,7 @@ fn ends(kind: &Kind, place: &Place, node: &Node, rng: &mut Rng) -> Vec<(Far, f64
             .filter(|(_, share)| *share > 0.0)
             .collect();
     }
-    let other = &node.places[rng.usize(..node.places.len())];
+    let other = &node.workloads[rng.usize(..node.workloads.len())];
     let mut ends = vec![(Far::Cluster, 1.0 - SAME_HOST_SHARE)];
     if other.container.is_some() && other.v4 != place.v4 {
         ends.push((Far::Here(other.v4), SAME_HOST_SHARE));
@@ -103,7 +103,7 @@ fn template(
     variant: usize,
     weight: f64,
 ) -> Template {
-    let place = &node.places[at];
+    let place = &node.workloads[at];
     let is_v6 = far == Far::WorldV6;
     let stack = Arc::new(kind.stack(is_v6, variant));
     let cause = kind.cause(&stack);
@@ -114,7 +114,7 @@ fn template(
         (Side::Server, Some("LISTEN" | "NEW_SYN_RECV")) => "listen",
         (Side::Server, _) => "accept",
     };
-    // TIME_WAIT stands for a socket that is gone, with the process behind it.
+    // TIME_WAIT replaces a socket whose process is no longer known.
     let has_process = kind.lead == Lead::Socket && kind.sk_flags.is_some_and(|f| f & 2 == 0);
     let socket = match kind.lead {
         Lead::Netns => SocketOwner::default(),
@@ -127,7 +127,7 @@ fn template(
     };
     let direction = if kind.is_received { Direction::Received } else { Direction::Sent };
     let named = |address: IpAddr| {
-        let place = node.places.iter().find(|place| place.v4 == address)?;
+        let place = node.workloads.iter().find(|place| place.v4 == address)?;
         Some(Named::container(Arc::clone(place.container.as_ref()?)))
     };
     let row = Row {
@@ -170,13 +170,13 @@ fn template(
     Template { row, kind, place: at, near, far, port, weight }
 }
 
-/// Templates to draw from, as often as they are wanted: Vose's alias method. Each place of the urn
-/// holds two of them and where the first ends, so that one look is enough however many there are.
+/// Draws templates in proportion to their weights, by Vose's alias method. Each slot of the urn
+/// holds two templates and the boundary between them, so that a draw takes constant time.
 #[derive(Debug)]
 pub(crate) struct Urn(Vec<(f64, u16)>);
 
 impl Urn {
-    /// `weight` of each template; nothing where none is wanted.
+    /// `weight` gives the weight of each template; `None` if all are zero.
     pub(crate) fn new(templates: &[Template], weight: impl Fn(&Template) -> f64) -> Option<Self> {
         let weights: Vec<f64> = templates.iter().map(weight).collect();
         let mean = weights.iter().sum::<f64>() / weights.len() as f64;
@@ -194,7 +194,7 @@ impl Urn {
                 small.push(more);
             }
         }
-        // What rounding has left over is full.
+        // Slots that are left over because of rounding hold one template.
         small.into_iter().chain(large).for_each(|at| places[at].0 = 1.0);
         Some(Self(places))
     }

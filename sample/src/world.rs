@@ -8,17 +8,17 @@ use tcprst_schema::container::{Container, Details, Pod, Runtime};
 use tcprst_schema::row::{ContainerRow, Named, Owner, SocketOwner, SocketProcess, Task};
 
 use crate::services::{Clients, HOST_SERVICES, SERVICES, Service};
-use tcprst_recorder::host::Host;
+use tcprst_recorder::Host;
 
 /// CPUs of a host.
 pub(crate) const CPUS: usize = 8;
 
-/// Network namespace of a host itself, as Linux numbers it.
+/// Inode of a host's own network namespace, as Linux assigns it.
 const HOST_NETNS: u32 = 4_026_531_840;
 
-/// Something that runs: a container, or a program of the host.
+/// A container, or a program of the host.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Workload {
     pub(crate) service: &'static Service,
     /// Share of the host's resets.
     pub(crate) weight: f64,
@@ -39,35 +39,34 @@ pub(crate) struct Place {
 pub(crate) struct Node {
     pub(crate) host: Host,
     pub(crate) name: Arc<str>,
-    pub(crate) places: Vec<Place>,
+    pub(crate) workloads: Vec<Workload>,
 }
 
-/// A host by its number. Its containers are the same whoever asks: threads that share no counter
-/// do not wait for each other.
+/// The host of a number. It is the same for each caller, so that threads need no shared counter.
 pub(crate) fn node(seed: u64, number: usize, of: usize) -> Node {
     let mut rng = Rng::with_seed(seed ^ (0x6e6f_6465 + number as u64));
     let name = format!("node-{}", number + 1);
-    let mut places = Vec::new();
+    let mut workloads = Vec::new();
     let mut rank = 0;
     for service in SERVICES {
         for replica in 0..service.replicas {
             rank += 1;
-            // A replica more on each host than on the one before.
+            // Replicas are spread over the hosts.
             if (replica + service.port as usize) % of == number {
-                places.push(pod(service, number, places.len(), rank, &mut rng));
+                workloads.push(pod(service, number, workloads.len(), rank, &mut rng));
             }
         }
     }
     for service in HOST_SERVICES {
         rank += 2;
-        places.push(program(service, number, rank, &mut rng));
+        workloads.push(program(service, number, rank, &mut rng));
     }
     let host = Host {
         boot_id: hex(&mut rng, &[8, 4, 4, 4, 12], "-"),
         kernel: "6.18.4-generic".to_owned(),
         name: name.clone(),
     };
-    Node { host, name: name.into(), places }
+    Node { host, name: name.into(), workloads }
 }
 
 fn hex(rng: &mut Rng, groups: &[usize], between: &str) -> String {
@@ -77,13 +76,13 @@ fn hex(rng: &mut Rng, groups: &[usize], between: &str) -> String {
     groups.iter().map(&mut group).collect::<Vec<_>>().join(between)
 }
 
-/// Letters as Kubernetes gives them to pods.
+/// Letters as in the names of Kubernetes pods.
 fn suffix(rng: &mut Rng, length: usize) -> String {
     const LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     (0..length).map(|_| char::from(LETTERS[rng.usize(..LETTERS.len())])).collect()
 }
 
-fn pod(service: &'static Service, node: usize, at: usize, rank: usize, rng: &mut Rng) -> Place {
+fn pod(service: &'static Service, node: usize, at: usize, rank: usize, rng: &mut Rng) -> Workload {
     let pod = format!("{}-{}-{}", service.name, suffix(rng, 9), suffix(rng, 5));
     let container = Arc::new(Container::new(Some(Runtime::Containerd), &hex(rng, &[64], "")));
     let address = Ipv4Addr::new(10, 244, node as u8, 10 + at as u8);
@@ -103,7 +102,7 @@ fn pod(service: &'static Service, node: usize, at: usize, rank: usize, rng: &mut
     };
     container.resolve(details, true);
     let number = (node * 64 + at) as u32;
-    Place {
+    Workload {
         service,
         weight: 1.0 / rank as f64,
         container: Some(container),
@@ -119,8 +118,8 @@ fn pod(service: &'static Service, node: usize, at: usize, rank: usize, rng: &mut
     }
 }
 
-fn program(service: &'static Service, node: usize, rank: usize, rng: &mut Rng) -> Place {
-    Place {
+fn program(service: &'static Service, node: usize, rank: usize, rng: &mut Rng) -> Workload {
+    Workload {
         service,
         weight: 1.0 / rank as f64,
         container: None,
@@ -136,7 +135,7 @@ fn program(service: &'static Service, node: usize, rank: usize, rng: &mut Rng) -
     }
 }
 
-impl Place {
+impl Workload {
     pub(crate) fn is_public(&self) -> bool {
         self.service.clients == Clients::World
     }
@@ -146,7 +145,7 @@ impl Place {
         Some(Owner { named: Named::container(container), attribution, node: Arc::clone(node) })
     }
 
-    /// One of its threads, as the task that acted.
+    /// The task of one of its threads.
     pub(crate) fn task(&self, thread: u32) -> Task {
         Task {
             pid: self.pid,
