@@ -3,11 +3,11 @@
 use tcprst_schema::wire::{Life, LifeEvent};
 use zerocopy::FromBytes;
 
-use super::table::NetnsId;
+use super::netns::NetnsId;
 
 /// An event in the life of a container, at `boot_ns`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
+pub(crate) struct ContainerEvent {
     pub(crate) boot_ns: u64,
     pub(crate) cgroup_id: u64,
     pub(crate) what: What,
@@ -15,7 +15,7 @@ pub(crate) struct Event {
 
 /// The namespaces of a process of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ProcessPlace {
     pub(crate) pid: u32,
     pub(crate) netns: NetnsId,
     pub(crate) mntns: Option<u32>,
@@ -31,11 +31,11 @@ pub(crate) enum What {
     /// The container's cgroup was removed.
     Removed,
     /// The container's first program began.
-    Began(Place),
+    Began(ProcessPlace),
 }
 
 /// Decodes a record; `None` if it is short, or of a kind that this version does not know.
-pub(crate) fn decode(record: &[u8]) -> Option<Event> {
+pub(crate) fn decode(record: &[u8]) -> Option<ContainerEvent> {
     let (event, _) = LifeEvent::read_from_prefix(record).ok()?;
     let what = if event.kind == Life::Made as u32 {
         let end = event.path.iter().position(|byte| *byte == 0).unwrap_or(event.path.len());
@@ -44,7 +44,7 @@ pub(crate) fn decode(record: &[u8]) -> Option<Event> {
         What::Removed
     } else if event.kind == Life::Began as u32 {
         let netns = NetnsId { cookie: event.netns_cookie, inode: event.netns_inum };
-        What::Began(Place {
+        What::Began(ProcessPlace {
             pid: event.tgid,
             netns,
             mntns: (event.mntns_inum != 0).then_some(event.mntns_inum),
@@ -53,7 +53,7 @@ pub(crate) fn decode(record: &[u8]) -> Option<Event> {
     } else {
         return None;
     };
-    Some(Event { boot_ns: event.boot_ns, cgroup_id: event.cgroup_id, what })
+    Some(ContainerEvent { boot_ns: event.boot_ns, cgroup_id: event.cgroup_id, what })
 }
 
 #[cfg(test)]

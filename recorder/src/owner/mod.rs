@@ -32,8 +32,9 @@ use tcprst_schema::row::{ContainerRow, Named, Owner, Row};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::kernel::probe::Lives;
-use attribution::{Facts, Found};
-use table::{Life, NetnsId, Table};
+use attribution::{Evidence, Found};
+use netns::NetnsId;
+use table::{Life, Table};
 use watch::Watch;
 
 /// Options of the search for owners.
@@ -102,12 +103,12 @@ impl Owners {
 
     fn owner(&self, table: &Table, row: &Row) -> Option<Owner> {
         let cgroup = row.socket.cgroup_id.zip(row.owner_from);
-        let facts = Facts { boot_ns: row.boot_ns, cgroup, netns: namespace(row) };
-        match attribution::owner(table, self.host, &facts) {
+        let evidence = Evidence { boot_ns: row.boot_ns, cgroup, netns: namespace(row) };
+        match attribution::owner(table, self.host, &evidence) {
             Found::Owner(named, attribution) => {
                 Some(Owner { named, attribution, node: Arc::clone(&self.node) })
             }
-            Found::Nobody | Found::NotYet => None,
+            Found::Nothing | Found::NotYet => None,
             Found::UnknownCgroup => {
                 self.is_stale.store(true, Ordering::Relaxed);
                 None
@@ -126,8 +127,8 @@ impl Owners {
         self.written_to_ns = clock.boot_ns();
         let table = lock(&self.table);
         /// A container's end is reported a little late.
-        const LATE_NS: u64 = 10 * 1_000_000_000;
-        let since = since.saturating_sub(LATE_NS);
+        const MAX_DELAY_NS: u64 = 10 * 1_000_000_000;
+        let since = since.saturating_sub(MAX_DELAY_NS);
         let has_lived = |life: &&Life| life.to_ns.is_none_or(|end| end >= since);
         let mut rows: Vec<ContainerRow> =
             table.lives().filter(has_lived).map(|life| self.row(life, clock)).collect();

@@ -9,7 +9,29 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket};
 use nix::{getsockopt_impl, libc, sockopt_impl};
 
-use super::table::NetnsId;
+/// A network namespace. A cookie is not reused until reboot; an inode is reused at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct NetnsId {
+    /// 0 if unknown (before 5.12).
+    pub(crate) cookie: u64,
+    pub(crate) inode: u32,
+}
+
+impl NetnsId {
+    /// Whether both are the same namespace. A cookie may be missing on either side: the kernel has
+    /// cookies since 5.12, and reading one takes 5.14 and CAP_SYS_ADMIN.
+    pub(crate) fn is_same(self, other: Self) -> bool {
+        match (self.cookie, other.cookie) {
+            (0, _) | (_, 0) => self.inode == other.inode,
+            (one, other) => one == other,
+        }
+    }
+
+    /// Key of the namespace: the cookie, or the inode if there is no cookie.
+    pub(crate) fn key(self) -> (u64, u32) {
+        if self.cookie != 0 { (self.cookie, 0) } else { (0, self.inode) }
+    }
+}
 
 /// From `include/uapi/asm-generic/socket.h`; libc has it for a few targets only.
 const SO_NETNS_COOKIE: libc::c_int = 71;
@@ -42,7 +64,7 @@ pub(crate) fn mount_namespace(pid: u32) -> Option<u32> {
 }
 
 /// The network namespace of a process; without the cookie if that cannot be read.
-pub(crate) fn of_process(pid: u32) -> Option<NetnsId> {
+pub(crate) fn for_process(pid: u32) -> Option<NetnsId> {
     let inode = inode(pid)?;
     let handle = File::open(format!("/proc/{pid}/ns/net")).ok()?;
     // In a separate thread: a thread that has entered the namespace cannot return.
@@ -125,8 +147,8 @@ mod tests {
 
     #[test]
     fn the_own_namespace_is_found() {
-        let own = of_process(std::process::id()).expect("this process");
+        let own = for_process(std::process::id()).expect("this process");
         assert_eq!(Some(own.inode), inode(std::process::id()));
-        assert!(of_process(0).is_none());
+        assert!(for_process(0).is_none());
     }
 }

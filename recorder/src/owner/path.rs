@@ -4,7 +4,7 @@ use tcprst_schema::container::Runtime;
 
 /// A container named by a cgroup's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct CgroupOwner {
     /// `None` if several runtimes use such paths.
     pub(crate) runtime: Option<Runtime>,
     pub(crate) id: String,
@@ -28,11 +28,11 @@ const SCOPES: &[(&str, Runtime)] = &[
 
 /// Finds the container that a cgroup belongs to: the innermost ancestor that names one. A container
 /// may have cgroups below its own.
-pub(crate) fn parse(path: &str) -> Option<Place> {
+pub(crate) fn parse(path: &str) -> Option<CgroupOwner> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     (0..parts.len()).rev().find_map(|at| {
         let (runtime, id) = container(&parts, at)?;
-        Some(Place { runtime, id: id.to_owned(), is_own: at + 1 == parts.len() })
+        Some(CgroupOwner { runtime, id: id.to_owned(), is_own: at + 1 == parts.len() })
     })
 }
 
@@ -94,9 +94,9 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     fn runtime_of(path: &str) -> Option<(Option<Runtime>, bool)> {
-        let place = parse(&path.replace("ID", ID))?;
-        assert_eq!(place.id, ID, "{path}");
-        Some((place.runtime, place.is_own))
+        let owner = parse(&path.replace("ID", ID))?;
+        assert_eq!(owner.id, ID, "{path}");
+        Some((owner.runtime, owner.is_own))
     }
 
     #[test]
@@ -132,8 +132,8 @@ mod tests {
         }
         // Docker in Docker: the innermost is the owner.
         let inner = "f".repeat(64);
-        let place = parse(&format!("/docker/{ID}/docker/{inner}")).expect("a container");
-        assert_eq!((place.id, place.is_own), (inner, true));
+        let owner = parse(&format!("/docker/{ID}/docker/{inner}")).expect("a container");
+        assert_eq!((owner.id, owner.is_own), (inner, true));
     }
 
     #[test]
@@ -154,9 +154,9 @@ mod tests {
 
     #[test]
     fn machines_have_names() {
-        let place = parse("/machine.slice/machine-web.scope/payload").expect("a machine");
-        assert_eq!((place.runtime, place.id.as_str()), (Some(Runtime::Nspawn), "web"));
-        let place = parse("/lxc.payload.web/init.scope").expect("a container");
-        assert_eq!((place.runtime, place.id.as_str()), (Some(Runtime::Lxc), "web"));
+        let owner = parse("/machine.slice/machine-web.scope/payload").expect("a machine");
+        assert_eq!((owner.runtime, owner.id.as_str()), (Some(Runtime::Nspawn), "web"));
+        let owner = parse("/lxc.payload.web/init.scope").expect("a container");
+        assert_eq!((owner.runtime, owner.id.as_str()), (Some(Runtime::Lxc), "web"));
     }
 }

@@ -19,10 +19,10 @@ pub(crate) enum Hierarchy {
 impl Hierarchy {
     /// Reads the hierarchies from the mounts of this process.
     pub(crate) fn find() -> Self {
-        Self::of_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+        Self::from_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
     }
 
-    fn of_mounts(mounts: &str) -> Self {
+    fn from_mounts(mounts: &str) -> Self {
         let mut v2 = None;
         let mut has_v1 = false;
         for line in mounts.lines() {
@@ -106,12 +106,15 @@ mod tests {
     fn mounts_tell_the_kind_of_host() {
         let v1 = "30 25 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
         let v2 = "31 25 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(Hierarchy::of_mounts(v2), Hierarchy::Unified("/sys/fs/cgroup".into()));
+        assert_eq!(Hierarchy::from_mounts(v2), Hierarchy::Unified("/sys/fs/cgroup".into()));
         let both = format!("{v1}{}", v2.replace("/sys/fs/cgroup", "/sys/fs/cgroup/unified"));
-        assert_eq!(Hierarchy::of_mounts(&both), Hierarchy::Hybrid("/sys/fs/cgroup/unified".into()));
-        assert_eq!(Hierarchy::of_mounts(v1), Hierarchy::Legacy);
+        assert_eq!(
+            Hierarchy::from_mounts(&both),
+            Hierarchy::Hybrid("/sys/fs/cgroup/unified".into())
+        );
+        assert_eq!(Hierarchy::from_mounts(v1), Hierarchy::Legacy);
         let part = v2.replace(" / /sys", " /docker/x /sys");
-        assert_eq!(Hierarchy::of_mounts(&part), Hierarchy::Legacy);
+        assert_eq!(Hierarchy::from_mounts(&part), Hierarchy::Legacy);
     }
 
     #[test]

@@ -7,39 +7,16 @@ use std::sync::Arc;
 
 use tcprst_schema::container::{Container, Details, Runtime};
 
-use super::life::{self, Event, What};
-use super::path::{self, Place};
+use super::life::{self, ContainerEvent, What};
+use super::netns::NetnsId;
+use super::path::{self, CgroupOwner};
 
 /// Dead containers are kept this long. No reset of theirs is written later, except for connections
 /// in TIME_WAIT, which last a minute.
 const KEEP_NS: u64 = 300 * 1_000_000_000;
 /// Maximum number of containers, and of cgroups; the oldest dead are evicted first. A Kubernetes
 /// node has 110 pods, and a build host may start thousands in five minutes.
-const MOST: usize = 16 * 1024;
-
-/// A network namespace. A cookie is not reused until reboot; an inode is reused at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct NetnsId {
-    /// 0 if unknown (before 5.12).
-    pub(crate) cookie: u64,
-    pub(crate) inode: u32,
-}
-
-impl NetnsId {
-    /// Whether both are the same namespace. A cookie may be missing on either side: the kernel has
-    /// cookies since 5.12, and reading one takes 5.14 and CAP_SYS_ADMIN.
-    fn is(self, other: Self) -> bool {
-        match (self.cookie, other.cookie) {
-            (0, _) | (_, 0) => self.inode == other.inode,
-            (one, other) => one == other,
-        }
-    }
-
-    /// Key of the namespace: the cookie, or the inode if there is no cookie.
-    fn key(self) -> (u64, u32) {
-        if self.cookie != 0 { (self.cookie, 0) } else { (0, self.inode) }
-    }
-}
+const MAX_LIVES: usize = 16 * 1024;
 
 /// The life span of a container.
 #[derive(Clone, Debug)]
@@ -85,7 +62,7 @@ pub(crate) struct Table {
     namespaces: HashMap<(u64, u32), Vec<Arc<str>>>,
     addresses: HashMap<IpAddr, Vec<Arc<str>>>,
     /// Containers for which the resolver is to ask the runtimes.
-    questions: Vec<Place>,
+    questions: Vec<CgroupOwner>,
 }
 
 /// The owner of a cgroup.
@@ -93,14 +70,14 @@ pub(crate) struct Table {
 pub(crate) enum Whose<'a> {
     Container(&'a Life),
     /// The host, not a container.
-    Nobodys,
+    Host,
     /// The cgroup has not been reported.
     Unknown,
 }
 
 impl Table {
     /// Applies an event from the kernel.
-    pub(crate) fn take(&mut self, event: Event) {
+    pub(crate) fn take(&mut self, event: ContainerEvent) {
         match event.what {
             What::Made { path } => self.made(event.cgroup_id, &path, event.boot_ns),
             What::Removed => self.removed(event.cgroup_id, event.boot_ns),
@@ -116,20 +93,20 @@ impl Table {
         self.make_room(boot_ns);
         // Anyone can choose a cgroup's name: a second cgroup that claims to be the own cgroup of a
         // living container belongs to no container.
-        let is_claim = |place: &Place| {
-            place.is_own
-                && self.lives.get(place.id.as_str()).is_some_and(|life| {
+        let is_claim = |owner: &CgroupOwner| {
+            owner.is_own
+                && self.lives.get(owner.id.as_str()).is_some_and(|life| {
                     life.to_ns.is_none() && life.cgroup_id.is_some_and(|own| own != cgroup_id)
                 })
         };
-        let place = path::parse(path).filter(|place| !is_claim(place));
-        let container = place.map(|place| {
-            let is_own = place.is_own;
+        let owner = path::parse(path).filter(|owner| !is_claim(owner));
+        let container = owner.map(|owner| {
+            let is_own = owner.is_own;
             // Stopped and started again: a new life, about which the runtime gives new details.
-            if is_own && self.lives.get(place.id.as_str()).is_some_and(|old| old.to_ns.is_some()) {
-                self.lives.remove(place.id.as_str());
+            if is_own && self.lives.get(owner.id.as_str()).is_some_and(|old| old.to_ns.is_some()) {
+                self.lives.remove(owner.id.as_str());
             }
-            let id = self.life(place, boot_ns);
+            let id = self.life(owner, boot_ns);
             if let Some(life) = self.lives.get_mut(&id)
                 && is_own
                 && life.cgroup_id.is_none()
@@ -156,22 +133,26 @@ impl Table {
     }
 
     /// Records that a process of a cgroup is in a network namespace. On a host with cgroup v1 alone
-    /// all processes are in the root of v2, and `of_process` finds the container by its other
+    /// all processes are in the root of v2, and `container_of_process` finds the container by its other
     /// cgroups.
-    pub(crate) fn began(&mut self, cgroup_id: u64, place: life::Place) {
+    pub(crate) fn began(&mut self, cgroup_id: u64, place: life::ProcessPlace) {
         if let Some(id) = self.cgroups.get(&cgroup_id).and_then(|cgroup| cgroup.container.clone()) {
             self.lives_in(&id, place);
         }
     }
 
     /// Finds the container that one of a process's cgroups names.
-    pub(crate) fn of_process(&mut self, paths: &[String], boot_ns: u64) -> Option<Arc<str>> {
-        let place = paths.iter().find_map(|path| path::parse(path))?;
-        Some(self.life(place, boot_ns))
+    pub(crate) fn container_of_process(
+        &mut self,
+        paths: &[String],
+        boot_ns: u64,
+    ) -> Option<Arc<str>> {
+        let owner = paths.iter().find_map(|path| path::parse(path))?;
+        Some(self.life(owner, boot_ns))
     }
 
     /// Records that a container lives in a network namespace.
-    pub(crate) fn lives_in(&mut self, id: &str, place: life::Place) {
+    pub(crate) fn lives_in(&mut self, id: &str, place: life::ProcessPlace) {
         let Some(life) = self.lives.get_mut(id) else {
             return;
         };
@@ -193,12 +174,12 @@ impl Table {
     }
 
     /// Returns the life of a container, which is added if it is new.
-    fn life(&mut self, place: Place, boot_ns: u64) -> Arc<str> {
-        if let Some((id, _)) = self.lives.get_key_value(place.id.as_str()) {
+    fn life(&mut self, owner: CgroupOwner, boot_ns: u64) -> Arc<str> {
+        if let Some((id, _)) = self.lives.get_key_value(owner.id.as_str()) {
             return Arc::clone(id);
         }
         self.make_room(boot_ns);
-        let container = Arc::new(Container::new(place.runtime, &place.id));
+        let container = Arc::new(Container::new(owner.runtime, &owner.id));
         let id = Arc::clone(&container.id);
         let life = Life {
             container,
@@ -213,7 +194,7 @@ impl Table {
             addresses: Vec::new(),
         };
         self.lives.insert(Arc::clone(&id), life);
-        self.questions.push(place);
+        self.questions.push(owner);
         id
     }
 
@@ -240,8 +221,8 @@ impl Table {
         path: &str,
         boot_ns: u64,
     ) {
-        let place = Place { runtime, id: id.to_owned(), is_own: true };
-        let id = self.life(place, boot_ns);
+        let owner = CgroupOwner { runtime, id: id.to_owned(), is_own: true };
+        let id = self.life(owner, boot_ns);
         // The runtime has already answered: there is nothing left to ask.
         self.questions.retain(|question| question.id != *id);
         if let Some(life) = self.lives.get_mut(&id) {
@@ -266,7 +247,7 @@ impl Table {
     }
 
     /// Containers to ask the runtimes about, since the last call.
-    pub(crate) fn questions(&mut self) -> Vec<Place> {
+    pub(crate) fn questions(&mut self) -> Vec<CgroupOwner> {
         std::mem::take(&mut self.questions)
     }
 
@@ -294,7 +275,7 @@ impl Table {
             None => Whose::Unknown,
             Some(cgroup) => match cgroup.container.as_ref().and_then(|id| self.lives.get(id)) {
                 Some(life) => Whose::Container(life),
-                None => Whose::Nobodys,
+                None => Whose::Host,
             },
         }
     }
@@ -321,7 +302,7 @@ impl Table {
             .filter_map(|key| self.namespaces.get(&key))
             .flatten()
             .filter_map(|id| self.lives.get(id))
-            .filter(move |life| life.netns.is_some_and(|other| other.is(netns)))
+            .filter(move |life| life.netns.is_some_and(|other| other.is_same(netns)))
     }
 
     /// Living containers without a known cgroup v2, with their process and its namespace.
@@ -344,7 +325,7 @@ impl Table {
         let living = lives.filter(has_it).filter(|life| life.is_alive_at(boot_ns));
         let mut found = living.filter_map(|life| life.netns);
         let first = found.next()?;
-        found.all(|other| other.is(first)).then_some(first)
+        found.all(|other| other.is_same(first)).then_some(first)
     }
 
     /// Every container, living or dead.
@@ -354,13 +335,13 @@ impl Table {
 
     /// Forgets containers and cgroups that died long ago; if too many are left, the oldest dead.
     fn make_room(&mut self, now_ns: u64) {
-        if self.cgroups.len().max(self.lives.len()) < MOST {
+        if self.cgroups.len().max(self.lives.len()) < MAX_LIVES {
             return;
         }
         let mut ends: Vec<u64> = self.cgroups.values().filter_map(|c| c.gone_ns).collect();
         ends.sort_unstable();
         // Evict at least an eighth, so that this does not run for each new one.
-        let eighth = ends.get(MOST / 8).or(ends.last()).copied().unwrap_or(0);
+        let eighth = ends.get(MAX_LIVES / 8).or(ends.last()).copied().unwrap_or(0);
         self.forget_before(eighth.max(now_ns.saturating_sub(KEEP_NS)));
     }
 
@@ -388,15 +369,16 @@ pub(crate) mod tests {
 
     pub(crate) const NETNS: NetnsId = NetnsId { cookie: 5, inode: 77 };
 
-    pub(crate) fn inside(netns: NetnsId) -> life::Place {
-        life::Place { pid: 42, netns, mntns: Some(3), is_inside: true }
+    pub(crate) fn inside(netns: NetnsId) -> life::ProcessPlace {
+        life::ProcessPlace { pid: 42, netns, mntns: Some(3), is_inside: true }
     }
 
     #[test]
     fn the_runtimes_own_process_is_not_the_container() {
         let mut table = Table::default();
         table.made(10, &format!("/docker/{}", id('a')), 100);
-        let outside = life::Place { is_inside: false, ..inside(NetnsId { cookie: 9, inode: 9 }) };
+        let outside =
+            life::ProcessPlace { is_inside: false, ..inside(NetnsId { cookie: 9, inode: 9 }) };
         table.began(10, outside);
         table.add_addresses(&id('a'), vec![IpAddr::from([10, 1, 0, 1])]);
         table.began(10, inside(NETNS));
@@ -424,7 +406,7 @@ pub(crate) mod tests {
         assert!(table.inhabitants(NETNS, 201).is_empty());
         assert!(matches!(table.whose(12), Whose::Unknown));
         table.made(12, "/system.slice/sshd.service", 100);
-        assert!(matches!(table.whose(12), Whose::Nobodys));
+        assert!(matches!(table.whose(12), Whose::Host));
     }
 
     #[test]
@@ -462,14 +444,14 @@ pub(crate) mod tests {
     #[test]
     fn memory_is_bounded() {
         let mut table = Table::default();
-        for cgroup in 0..4 * MOST as u64 {
+        for cgroup in 0..4 * MAX_LIVES as u64 {
             table.made(cgroup, &format!("/docker/{cgroup:064x}"), cgroup);
             table.began(cgroup, inside(NetnsId { cookie: cgroup + 1, inode: 1 }));
             table.removed(cgroup, cgroup);
         }
-        assert!(table.cgroups.len() <= MOST, "{}", table.cgroups.len());
-        assert!(table.lives.len() <= MOST && table.namespaces.len() <= MOST);
-        let last = 4 * MOST as u64 - 1;
+        assert!(table.cgroups.len() <= MAX_LIVES, "{}", table.cgroups.len());
+        assert!(table.lives.len() <= MAX_LIVES && table.namespaces.len() <= MAX_LIVES);
+        let last = 4 * MAX_LIVES as u64 - 1;
         assert!(matches!(table.whose(last), Whose::Container(_)));
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::life::{self, Event, Place, What};
+use super::life::{self, ContainerEvent, ProcessPlace, What};
 use super::resolver::{self, Answer, Query, Resolver};
 use super::scan::{self, Hierarchy};
 use super::table::Table;
@@ -20,13 +20,13 @@ use crate::error::{Error, Result};
 use crate::kernel::probe::Lives;
 
 /// Longest sleep. The ring wakes the thread; answers of runtimes wait up to this long.
-const NAP_MS: u16 = 20;
+const POLL_TIMEOUT_MS: u16 = 20;
 /// Shortest time between two scans of the cgroup tree, because a large host has thousands of
 /// cgroups. A row with an unreported cgroup asks for a scan.
-const SCAN_AGAIN: Duration = Duration::from_secs(5);
+const MIN_SCAN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Interval at which the processes of containers without a cgroup v2 are checked.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const RESCAN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The running owners thread.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Watcher {
             self.ask();
             let mut fds = [PollFd::new(self.lives.ring.as_fd(), PollFlags::POLLIN)];
             // An interrupted or failed poll only makes the next round start early.
-            let _ = poll(&mut fds, PollTimeout::from(NAP_MS));
+            let _ = poll(&mut fds, PollTimeout::from(POLL_TIMEOUT_MS));
         }
     }
 
@@ -118,7 +118,7 @@ impl Watcher {
         }
     }
 
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: ContainerEvent) {
         let began = match event.what {
             What::Began(place) => Some((place, event.boot_ns)),
             What::Made { .. } | What::Removed => None,
@@ -131,11 +131,11 @@ impl Watcher {
 
     /// A process of a container has started: finds the container by its v1 cgroups, if v2 does not
     /// name it, and the addresses there.
-    fn arrive(&self, place: Place, boot_ns: u64) {
+    fn arrive(&self, place: ProcessPlace, boot_ns: u64) {
         let paths = scan::paths_of(place.pid);
         let addresses = container_addresses(place.pid, place.netns);
         let mut table = lock(&self.table);
-        if let Some(id) = table.of_process(&paths, boot_ns) {
+        if let Some(id) = table.container_of_process(&paths, boot_ns) {
             table.lives_in(&id, place);
             // Skip the addresses if the process is not the one that counts: it is outside, or
             // elsewhere.
@@ -169,11 +169,11 @@ impl Watcher {
         // service.
         let root = self.hierarchy.root().filter(|_| path.contains(id));
         let cgroup = root.and_then(|root| scan::id_of(root, &path));
-        let Some(netns) = netns::of_process(pid) else { return };
+        let Some(netns) = netns::for_process(pid) else { return };
         let addresses = container_addresses(pid, netns);
         let mut table = lock(&self.table);
         table.adopt(id, runtime, cgroup, &path, self.scanned_ns);
-        table.lives_in(id, Place { pid, netns, mntns: None, is_inside: true });
+        table.lives_in(id, ProcessPlace { pid, netns, mntns: None, is_inside: true });
         table.resolve(id, details, true);
         add_addresses(&mut table, id, addresses);
     }
@@ -188,7 +188,7 @@ impl Watcher {
         let lost = self.lives.lost();
         let has_lost = lost > self.lost;
         let is_wanted = has_lost || self.is_stale.load(Ordering::Relaxed);
-        if is_wanted && self.scanned.elapsed() >= SCAN_AGAIN {
+        if is_wanted && self.scanned.elapsed() >= MIN_SCAN_INTERVAL {
             self.lost = lost;
             self.is_stale.store(false, Ordering::Relaxed);
             self.scan();
@@ -197,7 +197,7 @@ impl Watcher {
 
     /// Ends containers without a cgroup v2 when their process is gone.
     fn end_without_cgroup(&mut self) {
-        if self.looked.elapsed() < LOOK_AGAIN {
+        if self.looked.elapsed() < RESCAN_INTERVAL {
             return;
         }
         self.looked = Instant::now();
@@ -226,15 +226,15 @@ impl Watcher {
         }
         for pid in scan::processes() {
             let paths = scan::paths_of(pid);
-            let known = lock(&self.table).of_process(&paths, since);
+            let known = lock(&self.table).container_of_process(&paths, since);
             let Some(id) = known else { continue };
             if lock(&self.table).get(&id).is_some_and(|life| life.netns.is_none())
-                && let Some(netns) = netns::of_process(pid)
+                && let Some(netns) = netns::for_process(pid)
             {
                 let addresses = container_addresses(pid, netns);
                 let mut table = lock(&self.table);
                 let mntns = netns::mount_namespace(pid);
-                table.lives_in(&id, Place { pid, netns, mntns, is_inside: true });
+                table.lives_in(&id, ProcessPlace { pid, netns, mntns, is_inside: true });
                 add_addresses(&mut table, &id, addresses);
             }
         }
@@ -245,7 +245,7 @@ impl Watcher {
 /// Addresses of a container's namespace that the host does not have as well: rootless Podman gives
 /// its containers the host's address. The host's own table is not read, since a router's may be
 /// huge.
-fn container_addresses(pid: u32, netns: super::NetnsId) -> Vec<IpAddr> {
+fn container_addresses(pid: u32, netns: netns::NetnsId) -> Vec<IpAddr> {
     if netns.inode == netns::host() {
         return Vec::new();
     }
@@ -257,7 +257,7 @@ fn container_addresses(pid: u32, netns: super::NetnsId) -> Vec<IpAddr> {
 
 /// Adds addresses to a container, unless it is in the host's network namespace.
 fn add_addresses(table: &mut Table, id: &str, addresses: Vec<IpAddr>) {
-    let on_host = |netns: super::NetnsId| netns.inode == netns::host();
+    let on_host = |netns: netns::NetnsId| netns.inode == netns::host();
     if table.get(id).and_then(|life| life.netns).is_some_and(|netns| !on_host(netns)) {
         table.add_addresses(id, addresses);
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 use tcprst_schema::container::{Details, Runtime};
 use tonic::transport::Channel;
 
+use super::failure::Failure;
 use super::grpc;
-use super::health::Failure;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Nothing {}

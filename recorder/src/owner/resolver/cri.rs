@@ -9,8 +9,9 @@ use serde::Deserialize;
 use tcprst_schema::container::{Details, Pod};
 use tonic::transport::Channel;
 
-use super::health::Failure;
-use super::{Endpoint, files, grpc};
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::{files, grpc};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ListContainersRequest {

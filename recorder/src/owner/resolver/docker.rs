@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tcprst_schema::container::{Details, Runtime};
 
-use super::health::Failure;
+use super::failure::Failure;
 use super::{files, http};
 
 #[derive(Deserialize)]
@@ -25,7 +25,7 @@ pub(super) struct Inspected {
     image: String,
     config: Config,
     #[serde(default)]
-    state: State,
+    state: RunState,
     host_config: Option<HostConfig>,
     #[serde(default)]
     network_settings: NetworkSettings,
@@ -41,13 +41,13 @@ struct Config {
 /// Podman's has the same form.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct State {
+pub(super) struct RunState {
     /// 0 if the container does not run.
     #[serde(default)]
     pid: u32,
 }
 
-impl State {
+impl RunState {
     pub(super) fn pid(&self) -> Option<u32> {
         (self.pid != 0).then_some(self.pid)
     }

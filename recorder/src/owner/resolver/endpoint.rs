@@ -5,13 +5,20 @@ use std::str::FromStr;
 
 use tcprst_schema::container::Runtime;
 
-use super::Options;
-
 /// The socket of a runtime: `RUNTIME=PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) runtime: Runtime,
     pub(crate) path: PathBuf,
+}
+
+/// Sockets to ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Given sockets; each replaces the default sockets of its runtime.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// Ask only the given sockets, not the default ones.
+    pub(crate) only_given: bool,
 }
 
 /// Runtimes that the resolver can ask.

@@ -4,21 +4,27 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tcprst_schema::container::{Details, Pod, Runtime};
 
-use super::State;
 use super::docker::{HostConfig, Inspected};
 
 /// Storage drivers of containers/storage, which Podman and CRI-O share.
 const DRIVERS: [&str; 3] = ["overlay", "vfs", "btrfs"];
 
+/// The state folder of a runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StateFolder {
+    pub(crate) runtime: Runtime,
+    pub(crate) folder: PathBuf,
+}
+
 /// Finds a container in a runtime's state folder.
-pub(super) fn look(state: &State, id: &str) -> Option<Details> {
+pub(super) fn look(state: &StateFolder, id: &str) -> Option<Details> {
     // Accept only a plain file name.
     if id.is_empty() || id.contains(['/', '\0']) || id.starts_with('.') {
         return None;
@@ -71,7 +77,7 @@ struct StoredImage {
     digest: Option<String>,
 }
 
-fn storage(state: &State, id: &str) -> Option<Details> {
+fn storage(state: &StateFolder, id: &str) -> Option<Details> {
     DRIVERS.iter().find_map(|driver| {
         let list =
             |what: &str| state.folder.join(format!("{driver}-{what}")).join(format!("{what}.json"));
@@ -133,7 +139,7 @@ fn containerd(state: &Path, id: &str) -> Option<Details> {
         Some(match entry.file_name() == "k8s.io" {
             true => Details {
                 is_host_network: bundle.is_host_network(),
-                ..of_annotations(&bundle.annotations)
+                ..from_annotations(&bundle.annotations)
             },
             false => Details {
                 runtime: Some(Runtime::Containerd),
@@ -146,7 +152,7 @@ fn containerd(state: &Path, id: &str) -> Option<Details> {
 }
 
 /// Details from the annotations that containerd's CRI plugin writes into the bundle.
-fn of_annotations(annotations: &HashMap<String, String>) -> Details {
+fn from_annotations(annotations: &HashMap<String, String>) -> Details {
     let get = |name: &str| -> Option<Arc<str>> {
         annotations.get(&format!("io.kubernetes.cri.{name}")).map(|text| text.as_str().into())
     };
@@ -188,7 +194,7 @@ pub(super) fn digest_of(repo_digests: &[String]) -> Option<Arc<str>> {
 mod tests {
     use super::*;
 
-    fn state(runtime: Runtime, files: &[(&str, &str)]) -> (tempfile::TempDir, State) {
+    fn state(runtime: Runtime, files: &[(&str, &str)]) -> (tempfile::TempDir, StateFolder) {
         let dir = tempfile::tempdir().expect("a folder");
         for (path, text) in files {
             let path = dir.path().join(path);
@@ -196,7 +202,7 @@ mod tests {
             fs::write(path, text).expect("a file");
         }
         let folder = dir.path().to_owned();
-        (dir, State { runtime, folder })
+        (dir, StateFolder { runtime, folder })
     }
 
     #[test]
@@ -240,7 +246,7 @@ mod tests {
         assert_eq!(details.image.as_deref(), Some("docker.io/nginx:1"));
         assert_eq!(details.image_digest.as_deref(), Some("sha256:77"));
         assert_eq!(look(&podman, "c"), None, "CRI-O's");
-        let crio = State { runtime: Runtime::Crio, ..podman };
+        let crio = StateFolder { runtime: Runtime::Crio, ..podman };
         assert_eq!(look(&crio, "c").and_then(|d| d.name).as_deref(), Some("k8s_web"));
     }
 

@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
-use super::health::Failure;
+use super::failure::{Failure, MAX_ANSWER_BYTES};
 
 /// A connection to a runtime; one serves several calls.
 pub(super) async fn connect(socket: &Path) -> Result<Channel, Failure> {
@@ -36,8 +36,8 @@ where
     Q: Message + 'static,
     A: Message + Default + 'static,
 {
-    let mut client = tonic::client::Grpc::new(channel.clone())
-        .max_decoding_message_size(super::http::MOST_BYTES);
+    let mut client =
+        tonic::client::Grpc::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
     client.ready().await?;
     let mut request = Request::new(question);
     if let Some(namespace) = namespace.and_then(|name| MetadataValue::try_from(name).ok()) {

@@ -7,36 +7,16 @@ use tcprst_schema::container::Details;
 use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
 
-use super::{Endpoint, State};
+use super::dispatch;
+use super::endpoint::Endpoint;
+use super::failure::{Failure, REQUEST_TIMEOUT};
+use super::files::StateFolder;
+use crate::stderr::say;
 
-/// A runtime that has not answered after this time hangs. While a container starts, Docker delays
-/// an inspection by 134 ms, Podman by 40 ms; in an emulated machine each takes some seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// A runtime that hangs or answers nonsense is not asked again for this time.
 const BACK_OFF: Duration = Duration::from_secs(5);
 /// Maximum number of concurrent requests to one runtime.
-const AT_ONCE: usize = 8;
-
-/// Why a runtime gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    TimeOut,
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("{0}")]
-    Http(#[from] hyper::Error),
-    #[error("HTTP status {0}")]
-    Status(hyper::StatusCode),
-    #[error("the answer exceeds {} MiB", super::http::MOST_BYTES >> 20)]
-    TooLarge,
-    #[error("unexpected answer: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("{0}")]
-    Grpc(#[from] tonic::Status),
-    #[error("{0}")]
-    Transport(#[from] tonic::transport::Error),
-}
+const MAX_IN_FLIGHT: usize = 8;
 
 /// A runtime and its known state.
 #[derive(Debug)]
@@ -49,14 +29,14 @@ pub(super) struct Client {
     is_bad: Cell<bool>,
     /// Whether its containers were listed since it last became well.
     is_listed: Cell<bool>,
-    state: RefCell<Option<State>>,
+    state: RefCell<Option<StateFolder>>,
 }
 
 impl Client {
     pub(super) fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
-            at_once: Semaphore::new(AT_ONCE),
+            at_once: Semaphore::new(MAX_IN_FLIGHT),
             rest: Cell::new(None),
             is_bad: Cell::new(false),
             is_listed: Cell::new(false),
@@ -65,14 +45,14 @@ impl Client {
     }
 
     /// Its state folder, once the runtime has reported it.
-    pub(super) fn state(&self) -> Option<State> {
+    pub(super) fn state(&self) -> Option<StateFolder> {
         self.state.borrow().clone()
     }
 
     /// Details of a container; `None` if the runtime does not know it, or is not well.
     pub(super) async fn ask(&self, id: &str, early: Option<&Details>) -> Option<Details> {
         let runtime = Some(self.endpoint.runtime);
-        let details = self.request(super::inspect(&self.endpoint, id, early)).await?;
+        let details = self.request(dispatch::inspect(&self.endpoint, id, early)).await?;
         details.map(|details| Details { runtime: details.runtime.or(runtime), ..details })
     }
 
@@ -82,15 +62,15 @@ impl Client {
             return None;
         }
         let found = self.request(async {
-            let folder = super::state(&self.endpoint).await?;
-            Ok((folder, super::ids(&self.endpoint).await?))
+            let folder = dispatch::state_folder(&self.endpoint).await?;
+            Ok((folder, dispatch::list(&self.endpoint).await?))
         });
         let Some((folder, ids)) = found.await else {
             self.is_listed.set(false);
             return None;
         };
         let runtime = self.endpoint.runtime;
-        *self.state.borrow_mut() = folder.map(|folder| State { runtime, folder });
+        *self.state.borrow_mut() = folder.map(|folder| StateFolder { runtime, folder });
         Some(ids)
     }
 
@@ -104,7 +84,7 @@ impl Client {
         if is_resting() {
             return None;
         }
-        match time::timeout(PATIENCE, request).await.unwrap_or(Err(Failure::TimeOut)) {
+        match time::timeout(REQUEST_TIMEOUT, request).await.unwrap_or(Err(Failure::TimeOut)) {
             Ok(answer) => {
                 self.is_well();
                 Some(answer)
@@ -119,7 +99,7 @@ impl Client {
     fn is_well(&self) {
         self.rest.set(None);
         if self.is_bad.replace(false) {
-            crate::stderr::say!("{}: answers again", self.name());
+            say!("{}: answers again", self.name());
         }
     }
 
@@ -129,7 +109,7 @@ impl Client {
         // Containers that start during the failure are listed when the runtime is well again.
         self.is_listed.set(false);
         if !self.is_bad.replace(true) {
-            crate::stderr::say!(
+            say!(
                 "{}: {failure}: its containers have ids but no names until it answers",
                 self.name()
             );

@@ -9,10 +9,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::health::Failure;
-
-/// Maximum size of an answer: an inspection takes 10 kB, a list of a thousand containers 2 MB.
-pub(super) const MOST_BYTES: usize = 8 << 20;
+use super::failure::{Failure, MAX_ANSWER_BYTES};
 
 /// Requests a path; `None` if the object does not exist (404, or Podman's 409 for a container that
 /// is being removed).
@@ -36,7 +33,7 @@ pub(super) async fn get<T: DeserializeOwned>(
         if !status.is_success() {
             return Err(Failure::Status(status));
         }
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
             Ok(error) => Failure::Http(*error),
             Err(_) => Failure::TooLarge,

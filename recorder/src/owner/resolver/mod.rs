@@ -11,8 +11,10 @@
 
 mod containerd;
 mod cri;
+mod dispatch;
 mod docker;
 mod endpoint;
+mod failure;
 mod files;
 mod grpc;
 mod health;
@@ -20,7 +22,6 @@ mod http;
 mod podman;
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -34,20 +35,22 @@ use tokio::task::LocalSet;
 use tokio::time;
 
 use crate::error::{Error, Result};
-pub(crate) use endpoint::Endpoint;
-use health::{Client, Failure};
+use crate::stderr::say;
+pub(crate) use endpoint::{Endpoint, Options};
+use files::StateFolder;
+use health::Client;
 
 /// Maximum number of waiting questions; beyond it the oldest is dropped. A host that starts more
 /// containers than this in two seconds has bigger problems than names.
-const WAITING: usize = 4096;
+const MAX_WAITING: usize = 4096;
 /// Maximum number of concurrent questions; each may wait for its runtime's turn.
-const AT_ONCE: usize = 64;
+const MAX_IN_FLIGHT: usize = 64;
 /// Interval at which the default sockets are checked, for runtimes that start later.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+const RESCAN_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The cgroup exists before its runtime knows the container: containerd reports a pod's sandbox
 /// only when it runs.
-const ASK_AGAIN: [Duration; 3] =
+const RETRY_DELAYS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
 
 /// A container of which only the cgroup's path is known.
@@ -68,15 +71,6 @@ pub(crate) enum Answer {
     Unknown { id: String },
 }
 
-/// Sockets to ask.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
-    /// Given sockets; each replaces the default sockets of its runtime.
-    pub(crate) endpoints: Vec<Endpoint>,
-    /// Ask only the given sockets, not the default ones.
-    pub(crate) only_given: bool,
-}
-
 /// The running resolver.
 #[derive(Debug)]
 pub(crate) struct Resolver {
@@ -93,7 +87,7 @@ struct Queue {
 impl Queue {
     fn push(&self, query: Query) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() == WAITING {
+        if waiting.len() == MAX_WAITING {
             waiting.pop_front();
         }
         waiting.push_back(query);
@@ -109,7 +103,7 @@ impl Queue {
 impl Resolver {
     /// Starts the thread. It also sends answers for containers that already exist, without a query.
     pub(crate) fn start(options: Options) -> Result<(Self, Receiver<Answer>)> {
-        let (answers, receiver) = sync_channel(WAITING);
+        let (answers, receiver) = sync_channel(MAX_WAITING);
         let queue = Arc::new(Queue::default());
         thread::Builder::new()
             .name("resolver".to_owned())
@@ -139,7 +133,7 @@ fn run(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            crate::stderr::say!("containers have no names: cannot start the resolver: {error}");
+            say!("containers have no names: cannot start the resolver: {error}");
             return;
         }
     };
@@ -150,8 +144,8 @@ fn run(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
 
 async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
     let mut clients: Vec<Rc<Client>> = Vec::new();
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
-    let mut look = time::interval(LOOK_AGAIN);
+    let turns = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+    let mut look = time::interval(RESCAN_INTERVAL);
     while !queue.is_over.load(Ordering::Acquire) {
         tokio::select! {
             _ = look.tick() => {
@@ -204,7 +198,7 @@ async fn answer(query: Query, clients: &[Rc<Client>], answers: &SyncSender<Answe
         send(answers, Answer::Found { id: id.clone(), details, is_final: false }).await;
     }
     let mut said = ask_all(&asked, &id, early.as_ref()).await;
-    for wait in ASK_AGAIN {
+    for wait in RETRY_DELAYS {
         if said.is_none() && !asked.is_empty() {
             time::sleep(wait).await;
             said = ask_all(&asked, &id, early.as_ref()).await;
@@ -230,7 +224,7 @@ async fn ask_all(clients: &[&Rc<Client>], id: &str, early: Option<&Details>) -> 
 }
 
 /// Default state folders, for runtimes that do not run, as Podman mostly does not.
-fn usual_state(runtime: Option<Runtime>) -> Vec<State> {
+fn usual_state(runtime: Option<Runtime>) -> Vec<StateFolder> {
     let usual = [
         (Runtime::Docker, "/var/lib/docker"),
         (Runtime::Podman, "/var/lib/containers/storage"),
@@ -241,70 +235,18 @@ fn usual_state(runtime: Option<Runtime>) -> Vec<State> {
     usual
         .into_iter()
         .filter(|(one, _)| runtime.is_none_or(|wanted| wanted == *one))
-        .map(|(runtime, folder)| State { runtime, folder: folder.into() })
+        .map(|(runtime, folder)| StateFolder { runtime, folder: folder.into() })
         .collect()
-}
-
-/// The state folder of a runtime.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct State {
-    pub(crate) runtime: Runtime,
-    pub(crate) folder: PathBuf,
 }
 
 /// The reader takes answers every few milliseconds: a full channel means a short wait, or the end.
 async fn send(answers: &SyncSender<Answer>, mut answer: Answer) {
-    const PATIENCE: Duration = Duration::from_millis(10);
+    const SEND_RETRY: Duration = Duration::from_millis(10);
     for _ in 0..100 {
         match answers.try_send(answer) {
             Err(TrySendError::Full(back)) => answer = back,
             Ok(()) | Err(TrySendError::Disconnected(_)) => return,
         }
-        time::sleep(PATIENCE).await;
-    }
-}
-
-/// Asks one runtime about a container.
-async fn inspect(
-    endpoint: &Endpoint,
-    id: &str,
-    early: Option<&Details>,
-) -> Result<Option<Details>, Failure> {
-    match endpoint.runtime {
-        Runtime::Docker => docker::inspect(&endpoint.path, id).await,
-        Runtime::Podman => podman::inspect(&endpoint.path, id).await,
-        Runtime::Containerd => match cri::inspect(endpoint, id).await? {
-            Some(details) => containerd::with_digest(&endpoint.path, details).await.map(Some),
-            None => containerd::inspect(&endpoint.path, id, early).await,
-        },
-        Runtime::Crio => cri::inspect(endpoint, id).await,
-        Runtime::Nspawn | Runtime::Lxc => Ok(None),
-    }
-}
-
-async fn ids(endpoint: &Endpoint) -> Result<Vec<String>, Failure> {
-    match endpoint.runtime {
-        Runtime::Docker => docker::list(&endpoint.path).await,
-        Runtime::Podman => podman::list(&endpoint.path).await,
-        Runtime::Containerd => {
-            let mut found = cri::list(&endpoint.path).await?;
-            found.extend(containerd::list(&endpoint.path).await?);
-            Ok(found)
-        }
-        Runtime::Crio => cri::list(&endpoint.path).await,
-        Runtime::Nspawn | Runtime::Lxc => Ok(Vec::new()),
-    }
-}
-
-/// A runtime's state folder, as the runtime reports it.
-async fn state(endpoint: &Endpoint) -> Result<Option<PathBuf>, Failure> {
-    match endpoint.runtime {
-        Runtime::Docker => docker::root(&endpoint.path).await,
-        Runtime::Podman => podman::root(&endpoint.path).await,
-        Runtime::Containerd => Ok(cri::state(&endpoint.path).await?.or_else(|| {
-            // Without CRI: the folder of its socket, by default.
-            endpoint.path.parent().map(Path::to_owned)
-        })),
-        Runtime::Crio | Runtime::Nspawn | Runtime::Lxc => Ok(None),
+        time::sleep(SEND_RETRY).await;
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tcprst_schema::container::{Details, Pod, Runtime};
 
-use super::docker::{HostConfig, NetworkSettings, State};
-use super::health::Failure;
+use super::docker::{HostConfig, NetworkSettings, RunState};
+use super::failure::Failure;
 use super::http;
 
 const BASE: &str = "/v4.0.0/libpod";
@@ -32,7 +32,7 @@ struct Inspected {
     #[serde(default)]
     pod: String,
     #[serde(default)]
-    state: State,
+    state: RunState,
     host_config: Option<HostConfig>,
     #[serde(default)]
     network_settings: NetworkSettings,
