@@ -13,11 +13,11 @@ use crate::stderr::say;
 /// Packets read before the ledger is locked.
 const BATCH: usize = 512;
 /// Longest sleep between two reads.
-const NAP_MS: u16 = 100;
+const POLL_TIMEOUT_MS: u16 = 100;
 /// Interval at which the ledger is searched for differences.
 const SWEEP: Duration = Duration::from_millis(250);
 /// Longest wait for a change of phase: reading a full socket buffer takes less.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PHASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Which packets are compared: those read between the drains at the start and the end of `Open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,7 +99,7 @@ impl Capture {
         self.shared.wanted.store(phase as u8, Ordering::Release);
         let asked = Instant::now();
         while self.shared.reached.load(Ordering::Acquire) < phase as u8
-            && asked.elapsed() < PATIENCE
+            && asked.elapsed() < PHASE_TIMEOUT
         {
             thread::sleep(Duration::from_millis(2));
         }
@@ -147,7 +147,7 @@ fn capture(tap: &Tap, shared: &Shared) {
         if wanted == Phase::Done as u8 {
             return;
         }
-        tap.wait(NAP_MS);
+        tap.wait(POLL_TIMEOUT_MS);
     }
 }
 

@@ -8,7 +8,7 @@ use nix::net::if_::if_indextoname;
 
 /// Maximum number of remembered devices. Beyond it the cache is cleared and names are looked up
 /// again.
-const MOST: usize = 4096;
+const MAX_DEVICES: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Devices(HashMap<u32, Arc<str>>);
@@ -19,7 +19,7 @@ impl Devices {
         if self.0.contains_key(&index) {
             return;
         }
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_DEVICES {
             self.0.clear();
         }
         if let Some(name) = name_now(index) {

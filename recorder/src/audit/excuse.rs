@@ -7,16 +7,16 @@ use super::packet::Flow;
 
 /// The names of entries.
 pub(super) mod entry {
-    pub(in crate::audit) const SEEN: &str = "seen";
-    pub(in crate::audit) const RECORDED: &str = "recorded";
-    pub(in crate::audit) const CRAFTED: &str = "crafted";
-    pub(in crate::audit) const FORWARDED: &str = "forwarded";
-    pub(in crate::audit) const UNKNOWN: &str = "unknown";
-    pub(in crate::audit) const UNSENT: &str = "unsent";
-    pub(in crate::audit) const MISSED: &str = "missed";
-    pub(in crate::audit) const LOST: &str = "lost";
-    pub(in crate::audit) const DROPPED: &str = "dropped";
-    pub(in crate::audit) const OVERFLOW: &str = "overflow";
+    pub(crate) const SEEN: &str = "seen";
+    pub(crate) const RECORDED: &str = "recorded";
+    pub(crate) const CRAFTED: &str = "crafted";
+    pub(crate) const FORWARDED: &str = "forwarded";
+    pub(crate) const UNKNOWN: &str = "unknown";
+    pub(crate) const UNSENT: &str = "unsent";
+    pub(crate) const MISSED: &str = "missed";
+    pub(crate) const LOST: &str = "lost";
+    pub(crate) const DROPPED: &str = "dropped";
+    pub(crate) const OVERFLOW: &str = "overflow";
 }
 
 /// A kind of unmatched packet or event of a flow.

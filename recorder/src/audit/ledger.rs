@@ -21,15 +21,15 @@ use super::socket::Sighting;
 /// once even ten. Only unmatched packets and events wait.
 const SETTLE: Duration = Duration::from_secs(30);
 /// Maximum number of packets and events that wait for a match: 10 MB.
-const MOST_WAITING: usize = 64 * 1024;
+const MAX_WAITING: usize = 64 * 1024;
 /// Maximum number of flows with a difference in one report; the rest is summed up.
-const MOST_DIFFERENT: usize = 4096;
+const MAX_DIFFERENT: usize = 4096;
 /// A loss excuses differences that are reported up to this much later, because they settle late.
 const EXCUSED: Duration = Duration::from_secs(45);
 
 /// Where a packet was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SeenAt {
     pub(super) device: u32,
     pub(super) in_device: Option<u32>,
     pub(super) ttl: u8,
@@ -41,11 +41,11 @@ pub(super) struct Place {
 struct Packet {
     at: Instant,
     is_edge: bool,
-    place: Place,
+    seen_at: SeenAt,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Event {
+struct Recorded {
     at: Instant,
     is_edge: bool,
 }
@@ -54,13 +54,13 @@ struct Event {
 #[derive(Debug, Default)]
 struct Waiting {
     packets: VecDeque<Packet>,
-    events: VecDeque<Event>,
+    events: VecDeque<Recorded>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Found {
     count: u64,
-    place: Option<Place>,
+    seen_at: Option<SeenAt>,
 }
 
 /// One line of an account.
@@ -69,7 +69,7 @@ pub(super) struct Entry {
     pub(super) name: &'static str,
     pub(super) count: u64,
     pub(super) flow: Option<Flow>,
-    pub(super) place: Option<Place>,
+    pub(super) seen_at: Option<SeenAt>,
 }
 
 /// Sums since the last report.
@@ -112,7 +112,8 @@ impl Ledger {
         let Some(Left { in_device }) = self.sightings.left(rst.key, device, now) else {
             return;
         };
-        let packet = Packet { at: now, is_edge, place: Place { device, in_device, ttl: rst.ttl } };
+        let packet =
+            Packet { at: now, is_edge, seen_at: SeenAt { device, in_device, ttl: rst.ttl } };
         let flow = rst.key.flow;
         if in_device.is_some() {
             // The packet came in first: an event of this flow belongs to another packet.
@@ -132,7 +133,7 @@ impl Ledger {
         if let Some(packet) = self.partner(&flow, |waiting| waiting.packets.pop_front()) {
             self.explained(is_edge && packet.is_edge);
         } else if self.has_room(is_edge) {
-            let event = Event { at: now, is_edge };
+            let event = Recorded { at: now, is_edge };
             self.waiting.entry(flow).or_default().events.push_back(event);
         } else {
             self.excuse.lost += 1;
@@ -161,7 +162,7 @@ impl Ledger {
     }
 
     fn has_room(&mut self, is_edge: bool) -> bool {
-        let has_room = self.alone < MOST_WAITING;
+        let has_room = self.alone < MAX_WAITING;
         if has_room {
             self.alone += 1;
         } else if !is_edge {
@@ -238,16 +239,16 @@ impl Ledger {
     fn settle_packet(&mut self, flow: Flow, packet: &Packet, difference: Difference) {
         if !packet.is_edge {
             self.sums.seen += 1;
-            self.differ(flow, difference, Some(packet.place));
+            self.differ(flow, difference, Some(packet.seen_at));
         }
     }
 
-    fn differ(&mut self, flow: Flow, difference: Difference, place: Option<Place>) {
-        let has_room = self.found.len() < MOST_DIFFERENT;
+    fn differ(&mut self, flow: Flow, difference: Difference, seen_at: Option<SeenAt>) {
+        let has_room = self.found.len() < MAX_DIFFERENT;
         match self.found.get_mut(&(flow, difference)) {
             Some(found) => found.count += 1,
             None if has_room => {
-                self.found.insert((flow, difference), Found { count: 1, place });
+                self.found.insert((flow, difference), Found { count: 1, seen_at });
             }
             None => *self.rest.entry(difference).or_default() += 1,
         }
@@ -265,7 +266,7 @@ impl Ledger {
         self.excuses.retain(|(at, _)| now.saturating_duration_since(*at) < EXCUSED);
 
         let mut entries = Vec::new();
-        let sum = |name, count| Entry { name, count, flow: None, place: None };
+        let sum = |name, count| Entry { name, count, flow: None, seen_at: None };
         let is_active = sums.seen + sums.recorded + sums.dropped + sums.overflow > 0;
         if is_active {
             entries.push(sum(entry::SEEN, sums.seen));
@@ -282,7 +283,7 @@ impl Ledger {
                 name,
                 count,
                 flow: Some(flow),
-                place: found.place,
+                seen_at: found.seen_at,
             }));
         }
         for (difference, count) in self.rest.drain() {

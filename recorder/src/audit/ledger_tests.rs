@@ -112,8 +112,8 @@ fn a_forwarded_packet_is_named_with_both_devices() {
     let entries = test.ledger.report(test.now);
     let forwarded = entries.iter().find(|entry| entry.name == "forwarded").expect("it is");
     assert_eq!((forwarded.count, forwarded.flow), (1, Some(rst(80, 1).key.flow)));
-    let place = Place { device: 2, in_device: Some(1), ttl: 63 };
-    assert_eq!(forwarded.place, Some(place));
+    let seen_at = SeenAt { device: 2, in_device: Some(1), ttl: 63 };
+    assert_eq!(forwarded.seen_at, Some(seen_at));
 }
 
 #[test]
@@ -174,26 +174,26 @@ fn memory_is_bounded_and_what_had_no_room_excuses() {
     let mut test = Test::new();
     const MORE: u64 = 100;
     // First all packets, then their events in the same order.
-    for n in 0..MOST_WAITING as u64 + MORE {
+    for n in 0..MAX_WAITING as u64 + MORE {
         test.leaves((n % 60_000) as u16, false);
     }
-    assert_eq!(test.ledger.alone, MOST_WAITING);
-    for n in 0..MOST_WAITING as u64 + MORE {
+    assert_eq!(test.ledger.alone, MAX_WAITING);
+    for n in 0..MAX_WAITING as u64 + MORE {
         test.recorded((n % 60_000) as u16, false);
     }
     let settled = test.settled();
-    let most = MOST_WAITING as u64;
+    let most = MAX_WAITING as u64;
     let expected =
         [("seen", most), ("recorded", most + MORE), ("missed", MORE), ("overflow", MORE)];
     assert_eq!(settled, counts(expected));
 
-    for n in 0..2 * MOST_DIFFERENT as u64 {
+    for n in 0..2 * MAX_DIFFERENT as u64 {
         test.leaves(n as u16, false);
     }
     test.now += EXCUSED;
     let _ = test.report();
     test.ledger.sweep(test.now);
-    assert_eq!(test.ledger.found.len(), MOST_DIFFERENT);
-    let most = 2 * MOST_DIFFERENT as u64;
+    assert_eq!(test.ledger.found.len(), MAX_DIFFERENT);
+    let most = 2 * MAX_DIFFERENT as u64;
     assert_eq!(test.report(), counts([("seen", most), ("crafted", most)]));
 }

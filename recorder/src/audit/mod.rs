@@ -232,12 +232,12 @@ impl Audit {
             }),
             src: entry.flow.map(|flow| flow.src),
             dst: entry.flow.map(|flow| flow.dst),
-            device: entry.place.map(|place| devices.name(place.device)),
+            device: entry.seen_at.map(|seen_at| devices.name(seen_at.device)),
             in_device: entry
-                .place
-                .and_then(|place| place.in_device)
+                .seen_at
+                .and_then(|seen_at| seen_at.in_device)
                 .map(|device| devices.name(device)),
-            ttl: entry.place.map(|place| place.ttl),
+            ttl: entry.seen_at.map(|seen_at| seen_at.ttl),
         }
     }
 

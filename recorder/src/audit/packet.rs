@@ -21,7 +21,7 @@ pub(super) struct Flow {
 /// Identifies a packet across sightings: all of this stays the same when it passes a bridge and its
 /// port, a VLAN and its device, or a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct PacketKey {
     pub(super) flow: Flow,
     pub(super) seq: u32,
     pub(super) ack: u32,
@@ -31,7 +31,7 @@ pub(super) struct Key {
 /// A RST packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rst {
-    pub(super) key: Key,
+    pub(super) key: PacketKey,
     pub(super) ttl: u8,
 }
 
@@ -69,7 +69,7 @@ fn tcp(header: &[u8], src: IpAddr, dst: IpAddr, ttl: u8) -> Option<Rst> {
     let port = |at| Some(u16::from_be_bytes(bytes(header, at)?));
     let number = |at| Some(u32::from_be_bytes(bytes(header, at)?));
     let flow = Flow { src: (src, port(0)?), dst: (dst, port(2)?) };
-    let key = Key { flow, seq: number(4)?, ack: number(8)?, flags };
+    let key = PacketKey { flow, seq: number(4)?, ack: number(8)?, flags };
     (flags & RST != 0).then_some(Rst { key, ttl })
 }
 
@@ -110,10 +110,10 @@ pub(super) mod tests {
         packet
     }
 
-    pub(in crate::audit) fn rst(src_port: u16, seq: u32) -> Rst {
+    pub(crate) fn rst(src_port: u16, seq: u32) -> Rst {
         let end = |last, port| (IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port);
         let flow = Flow { src: end(1, src_port), dst: end(2, 4000) };
-        Rst { key: Key { flow, seq, ack: 9, flags: RST }, ttl: 63 }
+        Rst { key: PacketKey { flow, seq, ack: 9, flags: RST }, ttl: 63 }
     }
 
     #[test]

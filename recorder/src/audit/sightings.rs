@@ -1,8 +1,8 @@
 //! Decides which sightings are the same packet, and which packets came in before they left.
 //!
 //! A packet may be seen at several devices (a bridge and its port, a VLAN and its device, a
-//! router's two sides). The number of packets with one [`Key`] is the highest count at any single
-//! device.
+//! router's two sides). The number of packets with one [`PacketKey`] is the highest count at any
+//! single device.
 //!
 //! Address translation changes the flow of a packet that passes through, but neither its numbers
 //! nor its flags. A nonzero sequence number is 32 random bits: if an incoming and an outgoing
@@ -11,10 +11,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::packet::{Flow, Key};
+use super::packet::{Flow, PacketKey};
 
 /// Maximum number of keys in memory: with 200 bytes each, 13 MB.
-const MOST: usize = 64 * 1024;
+const MAX_KEYS: usize = 64 * 1024;
 /// Longest time that a packet takes to pass through this host.
 const UNDER_WAY: Duration = Duration::from_secs(5);
 /// Maximum number of devices that are counted apart for one packet.
@@ -59,23 +59,23 @@ pub(super) struct Left {
 /// Fields that no router changes.
 type Numbers = (u32, u32, u8);
 
-fn numbers(key: &Key) -> Numbers {
+fn numbers(key: &PacketKey) -> Numbers {
     (key.seq, key.ack, key.flags)
 }
 
 /// The sightings of the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
-    passages: HashMap<Key, Passage>,
+    passages: HashMap<PacketKey, Passage>,
     /// Packets that came in and have not left yet, to recognize those that leave with another flow.
     under_way: HashMap<Numbers, (Flow, u32)>,
     /// Keys in the order of their first sighting.
-    order: VecDeque<(Instant, Key)>,
+    order: VecDeque<(Instant, PacketKey)>,
 }
 
 impl Sightings {
     /// Counts a packet that came in.
-    pub(super) fn came(&mut self, key: Key, device: u32, now: Instant) {
+    pub(super) fn came(&mut self, key: PacketKey, device: u32, now: Instant) {
         let passage = self.passage(key, now);
         // A packet that left before and is still on its way through this namespace (at the other
         // end of a veth pair) did not come in from outside.
@@ -89,7 +89,7 @@ impl Sightings {
 
     /// Counts a packet at a device through which it leaves; `None` if another device has already
     /// seen it leave.
-    pub(super) fn left(&mut self, key: Key, device: u32, now: Instant) -> Option<Left> {
+    pub(super) fn left(&mut self, key: PacketKey, device: u32, now: Instant) -> Option<Left> {
         let passage = self.passage(key, now);
         if !passage.left.add(device) {
             return None;
@@ -103,7 +103,7 @@ impl Sightings {
     }
 
     /// The device through which a packet came in under another flow.
-    fn translated(&mut self, key: &Key) -> Option<u32> {
+    fn translated(&mut self, key: &PacketKey) -> Option<u32> {
         let (flow, device) = *self.under_way.get(&numbers(key))?;
         (flow != key.flow).then(|| {
             self.under_way.remove(&numbers(key));
@@ -111,7 +111,7 @@ impl Sightings {
         })
     }
 
-    fn passage(&mut self, key: Key, now: Instant) -> &mut Passage {
+    fn passage(&mut self, key: PacketKey, now: Instant) -> &mut Passage {
         self.forget(now);
         self.passages.entry(key).or_insert_with(|| {
             self.order.push_back((now, key));
@@ -122,7 +122,7 @@ impl Sightings {
     /// Drops old keys; in a flood the oldest ones are dropped early.
     fn forget(&mut self, now: Instant) {
         while let Some((at, key)) = self.order.front()
-            && (now.saturating_duration_since(*at) > UNDER_WAY || self.order.len() >= MOST)
+            && (now.saturating_duration_since(*at) > UNDER_WAY || self.order.len() >= MAX_KEYS)
         {
             self.passages.remove(key);
             if self.under_way.get(&numbers(key)).is_some_and(|(flow, _)| *flow == key.flow) {
@@ -177,31 +177,38 @@ mod tests {
     #[test]
     fn a_translated_packet_is_known_by_its_numbers() {
         let (mut sightings, now) = (Sightings::default(), Instant::now());
-        let inside = Key { ack: 0, ..rst(80, 1).key };
-        let outside = Key { ack: 0, ..rst(81, 1).key };
+        let inside = PacketKey { ack: 0, ..rst(80, 1).key };
+        let outside = PacketKey { ack: 0, ..rst(81, 1).key };
         sightings.came(inside, 1, now);
         assert_eq!(sightings.left(outside, 2, now), Some(Left { in_device: Some(1) }));
-        assert_eq!(sightings.left(Key { ack: 0, ..rst(82, 1).key }, 2, now), OWN, "only once");
+        assert_eq!(
+            sightings.left(PacketKey { ack: 0, ..rst(82, 1).key }, 2, now),
+            OWN,
+            "only once"
+        );
 
-        let turned = |key: Key| Key { flow: Flow { src: key.flow.dst, dst: key.flow.src }, ..key };
-        sightings.came(Key { ack: 0, ..rst(80, 2).key }, 1, now);
-        let left = sightings.left(turned(Key { ack: 0, ..rst(80, 2).key }), 2, now);
+        let turned = |key: PacketKey| PacketKey {
+            flow: Flow { src: key.flow.dst, dst: key.flow.src },
+            ..key
+        };
+        sightings.came(PacketKey { ack: 0, ..rst(80, 2).key }, 1, now);
+        let left = sightings.left(turned(PacketKey { ack: 0, ..rst(80, 2).key }), 2, now);
         assert_eq!(left, Some(Left { in_device: Some(1) }), "both ends");
         // Without numbers nothing is proven.
-        sightings.came(Key { ack: 0, ..rst(80, 0).key }, 1, now);
-        assert_eq!(sightings.left(Key { ack: 0, ..rst(81, 0).key }, 2, now), OWN);
+        sightings.came(PacketKey { ack: 0, ..rst(80, 0).key }, 1, now);
+        assert_eq!(sightings.left(PacketKey { ack: 0, ..rst(81, 0).key }, 2, now), OWN);
     }
 
     #[test]
     fn memory_is_bounded_in_number_and_time() {
         let (mut sightings, now) = (Sightings::default(), Instant::now());
-        for seq in 0..2 * MOST as u32 {
+        for seq in 0..2 * MAX_KEYS as u32 {
             sightings.came(rst(80, seq).key, 1, now);
         }
-        assert!(sightings.passages.len() <= MOST && sightings.order.len() <= MOST);
-        assert!(sightings.under_way.len() <= MOST);
+        assert!(sightings.passages.len() <= MAX_KEYS && sightings.order.len() <= MAX_KEYS);
+        assert!(sightings.under_way.len() <= MAX_KEYS);
         let later = now + UNDER_WAY * 2;
-        assert_eq!(sightings.left(rst(80, 2 * MOST as u32 - 1).key, 2, later), OWN);
+        assert_eq!(sightings.left(rst(80, 2 * MAX_KEYS as u32 - 1).key, 2, later), OWN);
         assert_eq!(sightings.passages.len(), 1);
     }
 }

@@ -29,12 +29,12 @@ pub(crate) struct Enricher {
     reasons: HashMap<i32, Arc<str>>,
     states: HashMap<u8, Arc<str>>,
     stacks: Stacks,
-    last: Option<(Evidence, Option<&'static Cause>)>,
+    last: Option<(CauseEvidence, Option<&'static Cause>)>,
 }
 
 /// The facts of an event from which its cause follows.
 #[derive(Debug)]
-struct Evidence {
+struct CauseEvidence {
     stack: Arc<Stack>,
     reason: Option<Arc<str>>,
     socket: Socket,
@@ -43,7 +43,7 @@ struct Evidence {
     answered_flags: Option<u8>,
 }
 
-impl Evidence {
+impl CauseEvidence {
     /// Equal stacks are shared, so that comparing their addresses is enough.
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.stack, &other.stack)
@@ -101,7 +101,7 @@ impl Enricher {
         let answered_flags = (header.flags & FROM_PACKET != 0).then_some(header.answered_flags);
         let has_socket = header.flags & HAS_SOCKET != 0;
         let sk_flags = (header.sk_flags & SK_KNOWN != 0).then_some(header.sk_flags);
-        let cause = self.cause(Evidence {
+        let cause = self.cause(CauseEvidence {
             stack: Arc::clone(&stack),
             reason: reason.clone(),
             socket: Socket::of_row(has_socket, sk_state.as_deref()),
@@ -148,7 +148,7 @@ impl Enricher {
     }
 
     /// The cause, remembered for the next event: in a storm the events are alike.
-    fn cause(&mut self, evidence: Evidence) -> Option<&'static Cause> {
+    fn cause(&mut self, evidence: CauseEvidence) -> Option<&'static Cause> {
         if let Some((last, cause)) = &self.last
             && last.is_same(&evidence)
         {

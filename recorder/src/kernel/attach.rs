@@ -9,7 +9,7 @@ use tcprst_schema::footer::SiteStatus;
 use tcprst_schema::hook::{Attach, Direction, HOOKS, Hook, Needs, SITES, Site, SiteInfo};
 use tcprst_schema::layout::KernelLayout;
 
-use crate::kernel::locate::{Functions, Place};
+use crate::kernel::locate::{FunctionPlace, Functions};
 use crate::kernel::proc::KPROBE_PMU;
 use crate::kernel::tracefs::{self, Tracefs};
 
@@ -104,7 +104,7 @@ impl<'a> Attacher<'a> {
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         let attach = match hook.attach {
             Attach::RawTracepoint => raw_tracepoint(program, hook),
-            Attach::Fentry | Attach::Fexit | Attach::Kretprobe if place != Place::Image => {
+            Attach::Fentry | Attach::Fexit | Attach::Kretprobe if place != FunctionPlace::Image => {
                 return Err("this hook works only for functions of the kernel image".to_owned());
             }
             Attach::Fentry => fentry(program, hook),
@@ -120,13 +120,13 @@ impl<'a> Attacher<'a> {
     fn kprobe(
         &mut self,
         hook: &'static Hook,
-        place: &Place,
+        place: &FunctionPlace,
     ) -> Result<Option<&'static str>, String> {
         let (symbol, waiting) = match place {
-            Place::Image => (hook.target.to_owned(), None),
-            Place::Loaded(module) => (format!("{module}:{}", hook.target), None),
-            Place::Awaited(module) => (format!("{module}:{}", hook.target), Some(*module)),
-            Place::Nowhere => return Err("this kernel has no such function".to_owned()),
+            FunctionPlace::Image => (hook.target.to_owned(), None),
+            FunctionPlace::Loaded(module) => (format!("{module}:{}", hook.target), None),
+            FunctionPlace::Awaited(module) => (format!("{module}:{}", hook.target), Some(*module)),
+            FunctionPlace::Nowhere => return Err("this kernel has no such function".to_owned()),
         };
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         let in_words = |error: Box<dyn std::error::Error>| root_cause(error.as_ref());
@@ -137,7 +137,7 @@ impl<'a> Attacher<'a> {
                 let probe = tracefs.attach(hook.program, &symbol, fd.as_fd());
                 self.probes.push(probe.map_err(|error| error.to_string())?);
             }
-            Err(_) if *place == Place::Image && Path::new(KPROBE_PMU).exists() => {
+            Err(_) if *place == FunctionPlace::Image && Path::new(KPROBE_PMU).exists() => {
                 program.attach(hook.target, 0).map_err(|error| in_words(error.into()))?;
             }
             Err(missing) if Path::new(KPROBE_PMU).exists() => return Err(missing.clone()),
@@ -147,23 +147,23 @@ impl<'a> Attacher<'a> {
     }
 }
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type AttachResult<T> = Result<T, Box<dyn std::error::Error>>;
 
-fn raw_tracepoint(program: &mut Program, hook: &Hook) -> Outcome<()> {
+fn raw_tracepoint(program: &mut Program, hook: &Hook) -> AttachResult<()> {
     let program: &mut RawTracePoint = program.try_into()?;
     program.load()?;
     program.attach(hook.target)?;
     Ok(())
 }
 
-fn fentry(program: &mut Program, hook: &Hook) -> Outcome<()> {
+fn fentry(program: &mut Program, hook: &Hook) -> AttachResult<()> {
     let program: &mut FEntry = program.try_into()?;
     program.load(hook.target, &Btf::from_sys_fs()?)?;
     program.attach()?;
     Ok(())
 }
 
-fn fexit(program: &mut Program, hook: &Hook) -> Outcome<()> {
+fn fexit(program: &mut Program, hook: &Hook) -> AttachResult<()> {
     let program: &mut FExit = program.try_into()?;
     program.load(hook.target, &Btf::from_sys_fs()?)?;
     program.attach()?;
@@ -172,7 +172,7 @@ fn fexit(program: &mut Program, hook: &Hook) -> Outcome<()> {
 
 /// Attaches through the perf subsystem, in the image only: a skipped call costs a name, not a
 /// reset.
-fn kretprobe(program: &mut Program, hook: &Hook) -> Outcome<()> {
+fn kretprobe(program: &mut Program, hook: &Hook) -> AttachResult<()> {
     if !Path::new(KPROBE_PMU).exists() {
         return Err(NO_KPROBES.into());
     }
@@ -180,7 +180,7 @@ fn kretprobe(program: &mut Program, hook: &Hook) -> Outcome<()> {
     Ok(())
 }
 
-fn load_kprobe(program: &mut Program) -> Outcome<&mut KProbe> {
+fn load_kprobe(program: &mut Program) -> AttachResult<&mut KProbe> {
     let program: &mut KProbe = program.try_into()?;
     program.load()?;
     Ok(program)

@@ -18,7 +18,7 @@ pub(crate) struct Functions {
 
 /// Location of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum FunctionPlace {
     Image,
     /// In this module, which is loaded.
     Loaded(String),
@@ -61,12 +61,12 @@ impl Functions {
     }
 
     /// Location of a hook's target.
-    pub(crate) fn place(&self, hook: &Hook) -> Place {
+    pub(crate) fn place(&self, hook: &Hook) -> FunctionPlace {
         match (self.found.get(hook.target), module_of(hook)) {
-            (Some(None), _) => Place::Image,
-            (Some(Some(module)), _) => Place::Loaded(module.clone()),
-            (None, Some(module)) if !self.loaded.contains(module) => Place::Awaited(module),
-            (None, _) => Place::Nowhere,
+            (Some(None), _) => FunctionPlace::Image,
+            (Some(Some(module)), _) => FunctionPlace::Loaded(module.clone()),
+            (None, Some(module)) if !self.loaded.contains(module) => FunctionPlace::Awaited(module),
+            (None, _) => FunctionPlace::Nowhere,
         }
     }
 
@@ -78,9 +78,9 @@ impl Functions {
             other.needs == tcprst_schema::hook::Needs::SharedReject && other.sites == hook.sites
         };
         match HOOKS.iter().find(is_shared).map(|shared| self.place(shared)) {
-            Some(Place::Image | Place::Loaded(_)) => true,
-            Some(Place::Awaited(_)) => self.release >= (5, 11),
-            Some(Place::Nowhere) | None => false,
+            Some(FunctionPlace::Image | FunctionPlace::Loaded(_)) => true,
+            Some(FunctionPlace::Awaited(_)) => self.release >= (5, 11),
+            Some(FunctionPlace::Nowhere) | None => false,
         }
     }
 }
@@ -109,11 +109,18 @@ mod tests {
                        ffffffffa0000000 T nf_send_reset\t[nf_reject_ipv4]\n";
         let modules = "nf_reject_ipv4 16384 1 ipt_REJECT, Live 0xffffffffa0000000\n";
         let functions = Functions::parse(symbols, modules, "6.12.107+deb13-cloud-amd64");
-        assert_eq!(functions.place(hook("kprobe_v4")), Place::Image);
-        assert_eq!(functions.place(hook("kprobe_nf_v4")), Place::Loaded("nf_reject_ipv4".into()));
-        assert_eq!(functions.place(hook("kprobe_nf_v6")), Place::Awaited("nf_reject_ipv6"));
-        assert_eq!(functions.place(hook("kprobe_active")), Place::Nowhere);
-        assert_eq!(functions.place(hook("kprobe_l2_v4")), Place::Nowhere, "loaded without it");
+        assert_eq!(functions.place(hook("kprobe_v4")), FunctionPlace::Image);
+        assert_eq!(
+            functions.place(hook("kprobe_nf_v4")),
+            FunctionPlace::Loaded("nf_reject_ipv4".into())
+        );
+        assert_eq!(functions.place(hook("kprobe_nf_v6")), FunctionPlace::Awaited("nf_reject_ipv6"));
+        assert_eq!(functions.place(hook("kprobe_active")), FunctionPlace::Nowhere);
+        assert_eq!(
+            functions.place(hook("kprobe_l2_v4")),
+            FunctionPlace::Nowhere,
+            "loaded without it"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::kernel::proc::{KALLSYMS, MODULES};
 const REFRESH_AFTER: Duration = Duration::from_secs(1);
 const SHARE_OF_TIME: u32 = 20;
 /// Maximum number of remembered program addresses: each new one costs a reading.
-const MOST_MET: usize = 4096;
+const MAX_MET: usize = 4096;
 const PAGE: u64 = 4096;
 /// How often to retry a reading during which modules came or went, before the result is used
 /// anyway.
@@ -74,7 +74,7 @@ impl Modules {
     }
 
     /// Start of the module that holds the address.
-    fn of(&self, address: u64) -> Option<u64> {
+    fn start_of(&self, address: u64) -> Option<u64> {
         let next = self.ranges.partition_point(|range| range.start <= address);
         let range = self.ranges.get(next.checked_sub(1)?)?;
         range.contains(&address).then_some(range.start)
@@ -187,12 +187,12 @@ impl Symbols {
             // A function of the image ends within the image.
             return self.is_static(at) == self.is_static(start);
         }
-        let module = self.modules.of(start);
-        if module != self.modules.of(at) {
+        let module = self.modules.start_of(start);
+        if module != self.modules.start_of(at) {
             return false;
         }
         let is_last = || {
-            let next = self.table.get(index + 1).and_then(|(next, _)| self.modules.of(*next));
+            let next = self.table.get(index + 1).and_then(|(next, _)| self.modules.start_of(*next));
             next != module
         };
         // The text of a module begins on a new page.
@@ -201,7 +201,7 @@ impl Symbols {
 
     /// Whether the address is in a loaded module.
     pub(crate) fn is_in_module(&self, address: u64) -> bool {
-        self.modules.of(address).is_some()
+        self.modules.start_of(address).is_some()
     }
 
     /// Name of an address in a module; `None` if it is in no module, or has no name there.
@@ -230,10 +230,10 @@ impl Symbols {
     /// Otherwise a program that is not in the table would get its neighbour's name. A new one is
     /// looked up at once, because it may be gone before the table is due.
     pub(crate) fn refresh_for(&mut self, address: u64) -> bool {
-        if !self.is_dynamic(address) || self.modules.of(address).is_some() {
+        if !self.is_dynamic(address) || self.modules.start_of(address).is_some() {
             return false;
         }
-        if self.met.len() >= MOST_MET {
+        if self.met.len() >= MAX_MET {
             self.met.clear();
         }
         let is_new = self.met.insert(address);
