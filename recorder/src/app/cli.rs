@@ -12,8 +12,8 @@ use tcprst_schema::wire::MAX_FRAMES;
 
 use crate::app::print::PrintFormat;
 use crate::app::recorder::{Filter, Options};
-use crate::owner::resolver::{self, Endpoint};
-use crate::owner::{self, SHORTEST_ID};
+use crate::owner::resolver::{Endpoint, ResolverOptions};
+use crate::owner::{OwnerOptions, SHORTEST_ID};
 use crate::stderr::say;
 use crate::store::SealPolicy;
 
@@ -159,11 +159,11 @@ impl Record {
             audit: self.audit,
             directions: self.directions(),
             socket_owner: self.socket_owner == Switch::On,
-            owners: owner::Options {
+            owners: OwnerOptions {
                 node: self.node_name.clone(),
-                resolver: resolver::Options {
+                resolver: ResolverOptions {
                     endpoints: self.runtime_socket.clone(),
-                    ..resolver::Options::default()
+                    ..ResolverOptions::default()
                 },
             },
             filter: Filter {

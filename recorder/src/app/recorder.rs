@@ -27,7 +27,7 @@ use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
 use crate::kernel::proc::{BTF, KALLSYMS};
 use crate::kernel::symbols::Symbols;
-use crate::owner::{self, Owners, netns};
+use crate::owner::{self, OwnerOptions, Owners, netns};
 use crate::stderr::say;
 use crate::store::{self, Context, Lock, Recovered, SealPolicy, Store, Totals};
 
@@ -58,7 +58,7 @@ pub(crate) struct Options {
     pub(crate) directions: Vec<Direction>,
     /// Remember which process owns each socket.
     pub(crate) socket_owner: bool,
-    pub(crate) owners: owner::Options,
+    pub(crate) owners: OwnerOptions,
     pub(crate) filter: Filter,
 }
 

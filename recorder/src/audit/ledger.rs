@@ -274,9 +274,9 @@ impl Ledger {
         }
         // Losses matter here only if there is something to compare.
         let lost = if is_active { sums.lost } else { 0 };
-        let beside =
+        let others =
             [(entry::LOST, lost), (entry::DROPPED, sums.dropped), (entry::OVERFLOW, sums.overflow)];
-        entries.extend(beside.map(|(name, count)| sum(name, count)));
+        entries.extend(others.map(|(name, count)| sum(name, count)));
         for ((flow, difference), found) in self.found.drain() {
             let named = excuses.name(difference, Some(flow), found.count);
             entries.extend(named.map(|(name, count)| Entry {

@@ -73,7 +73,7 @@ fn packets_and_events_explain_each_other_in_any_order() {
     }
     assert_eq!(test.ledger.alone, 0, "nothing has to wait");
     assert_eq!(test.report(), counts([("seen", 6), ("recorded", 6)]));
-    assert_eq!(test.report(), counts([]), "told once");
+    assert_eq!(test.report(), counts([]), "reported once");
 }
 
 #[test]

@@ -155,15 +155,15 @@ pub(crate) fn load(
 /// owner.
 fn attach_owners(attacher: &mut Attacher<'_>, layout: &KernelLayout) -> OwnerHooks {
     let mut hooks = OwnerHooks::default();
-    let told = |hook: &str, reason: String| format!("{hook}: {reason}");
+    let with_reason = |hook: &str, reason: String| format!("{hook}: {reason}");
     for hook in LIFE_HOOKS {
         if let Err(reason) = attacher.attach(hook) {
-            hooks.missing.push(told(hook.target, reason));
+            hooks.missing.push(with_reason(hook.target, reason));
         }
     }
     if layout.socket_owner != 0 {
         if let Err(reason) = attacher.attach(&FORGET_HOOK) {
-            hooks.missing.push(told(FORGET_HOOK.target, reason));
+            hooks.missing.push(with_reason(FORGET_HOOK.target, reason));
         }
         let is_safe = |hook: &&Hook| hook.attach != Attach::Fexit || layout.accept_return != 0;
         let accept = attacher.first(ACCEPT_HOOKS.iter().filter(is_safe));

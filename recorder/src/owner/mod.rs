@@ -39,10 +39,10 @@ use watch::Watch;
 
 /// Options of the search for owners.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
+pub(crate) struct OwnerOptions {
     /// Name of the Kubernetes node; the host's name if none is given.
     pub(crate) node: Option<String>,
-    pub(crate) resolver: resolver::Options,
+    pub(crate) resolver: resolver::ResolverOptions,
 }
 
 /// The owners of resets, as far as they are known.
@@ -64,7 +64,7 @@ impl Owners {
     /// half is attached, so that no change is missed in between.
     pub(crate) fn start(
         lives: Lives,
-        options: Options,
+        options: OwnerOptions,
         host_name: &str,
         clock: &Clock,
     ) -> Result<Self> {

@@ -203,9 +203,9 @@ impl Table {
     pub(crate) fn resolve(&mut self, id: &str, details: Details, is_final: bool) -> Option<u32> {
         match self.lives.get(id) {
             Some(life) => {
-                let told = details.addresses.clone();
+                let addresses = details.addresses.clone();
                 life.container.resolve(details, is_final);
-                self.add_addresses(id, told);
+                self.add_addresses(id, addresses);
                 None
             }
             None => details.pid,
@@ -420,7 +420,7 @@ pub(crate) mod tests {
         table.removed(10, 200);
         table.made(20, &path, 300);
         table.began(20, inside(NetnsId { cookie: 6, inode: 77 }));
-        assert_eq!(table.questions().len(), 2, "asked for anew");
+        assert_eq!(table.questions().len(), 2, "asked for again");
         let Whose::Container(life) = table.whose(20) else { panic!("not known") };
         assert_eq!((life.from_ns, life.to_ns), (300, None));
         assert!(table.inhabitants(NETNS, 350).is_empty(), "the namespace it had before");

@@ -53,7 +53,7 @@ struct Watcher {
 impl Watch {
     pub(super) fn start(
         lives: Lives,
-        options: resolver::Options,
+        options: resolver::ResolverOptions,
         table: Arc<Mutex<Table>>,
         is_stale: Arc<AtomicBool>,
         boot_ns: u64,
@@ -106,12 +106,12 @@ impl Watcher {
     }
 
     fn take_lives(&mut self) {
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         while let Some(record) = self.lives.ring.next() {
             // Records that cannot be decoded are of a kind that this version does not know.
-            told.extend(life::decode(&record));
+            events.extend(life::decode(&record));
         }
-        for event in told {
+        for event in events {
             self.take(event);
             // Ask at once: the container may live for only 50 ms.
             self.ask();

@@ -29,11 +29,11 @@ struct IdFilter {
 #[derive(Clone, PartialEq, prost::Message)]
 struct ListContainersResponse {
     #[prost(message, repeated, tag = "1")]
-    containers: Vec<Container>,
+    containers: Vec<CriContainer>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Container {
+struct CriContainer {
     #[prost(string, tag = "1")]
     id: String,
     #[prost(string, tag = "2")]
@@ -130,11 +130,11 @@ struct PodIp {
 #[derive(Clone, PartialEq, prost::Message)]
 struct LinuxPodSandboxStatus {
     #[prost(message, optional, tag = "1")]
-    namespaces: Option<Namespace>,
+    namespaces: Option<CriNamespace>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Namespace {
+struct CriNamespace {
     #[prost(message, optional, tag = "2")]
     options: Option<NamespaceOption>,
 }
@@ -155,11 +155,11 @@ struct ImageStatusRequest {
 #[derive(Clone, PartialEq, prost::Message)]
 struct ImageStatusResponse {
     #[prost(message, optional, tag = "1")]
-    image: Option<Image>,
+    image: Option<CriImage>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Image {
+struct CriImage {
     #[prost(string, repeated, tag = "3")]
     repo_digests: Vec<String>,
 }
@@ -202,7 +202,7 @@ pub(super) async fn inspect(endpoint: &Endpoint, id: &str) -> Result<Option<Deta
     Ok(details.map(|details| Details { runtime: Some(endpoint.runtime), ..details }))
 }
 
-async fn container_details(channel: &Channel, container: Container) -> Result<Details, Failure> {
+async fn container_details(channel: &Channel, container: CriContainer) -> Result<Details, Failure> {
     let of_pod = sandbox(channel, &container.pod_sandbox_id).await?.unwrap_or_default();
     let name = container.metadata.map(|metadata| metadata.name);
     let label = container.labels.get("io.kubernetes.container.name");

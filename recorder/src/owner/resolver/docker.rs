@@ -75,7 +75,7 @@ struct Network {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Image {
+struct InspectedImage {
     repo_digests: Option<Vec<String>>,
 }
 
@@ -118,7 +118,7 @@ impl Inspected {
 pub(super) async fn inspect(socket: &Path, id: &str) -> Result<Option<Details>, Failure> {
     let inspected: Option<Inspected> = http::get(socket, &format!("/containers/{id}/json")).await?;
     let Some((image, details)) = inspected.map(Inspected::details) else { return Ok(None) };
-    let image: Option<Image> = http::get(socket, &format!("/images/{image}/json")).await?;
+    let image: Option<InspectedImage> = http::get(socket, &format!("/images/{image}/json")).await?;
     let digests = image.and_then(|image| image.repo_digests).unwrap_or_default();
     Ok(Some(Details { image_digest: files::digest_of(&digests), ..details }))
 }

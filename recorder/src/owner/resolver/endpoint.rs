@@ -14,7 +14,7 @@ pub(crate) struct Endpoint {
 
 /// Sockets to ask.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
+pub(crate) struct ResolverOptions {
     /// Given sockets; each replaces the default sockets of its runtime.
     pub(crate) endpoints: Vec<Endpoint>,
     /// Ask only the given sockets, not the default ones.
@@ -58,7 +58,7 @@ impl FromStr for Endpoint {
 }
 
 /// The given endpoints, and the default ones that exist now.
-pub(super) fn present(options: &Options) -> Vec<Endpoint> {
+pub(super) fn present(options: &ResolverOptions) -> Vec<Endpoint> {
     let mut found = options.endpoints.clone();
     let is_given =
         |runtime: Runtime| options.endpoints.iter().any(|given| given.runtime == runtime);

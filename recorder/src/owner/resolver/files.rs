@@ -111,11 +111,11 @@ struct Bundle {
 #[derive(Deserialize)]
 struct Linux {
     #[serde(default)]
-    namespaces: Vec<Namespace>,
+    namespaces: Vec<SpecNamespace>,
 }
 
 #[derive(Deserialize)]
-struct Namespace {
+struct SpecNamespace {
     #[serde(rename = "type")]
     kind: String,
 }

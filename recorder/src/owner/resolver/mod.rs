@@ -36,7 +36,7 @@ use tokio::time;
 
 use crate::error::{Error, Result};
 use crate::stderr::say;
-pub(crate) use endpoint::{Endpoint, Options};
+pub(crate) use endpoint::{Endpoint, ResolverOptions};
 use files::StateFolder;
 use health::Client;
 
@@ -102,7 +102,7 @@ impl Queue {
 
 impl Resolver {
     /// Starts the thread. It also sends answers for containers that already exist, without a query.
-    pub(crate) fn start(options: Options) -> Result<(Self, Receiver<Answer>)> {
+    pub(crate) fn start(options: ResolverOptions) -> Result<(Self, Receiver<Answer>)> {
         let (answers, receiver) = sync_channel(MAX_WAITING);
         let queue = Arc::new(Queue::default());
         thread::Builder::new()
@@ -129,7 +129,7 @@ impl Drop for Resolver {
     }
 }
 
-fn run(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
+fn run(queue: &Arc<Queue>, options: &ResolverOptions, answers: &SyncSender<Answer>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -142,7 +142,7 @@ fn run(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
     // Pending requests are dropped with the runtime.
 }
 
-async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
+async fn serve(queue: &Arc<Queue>, options: &ResolverOptions, answers: &SyncSender<Answer>) {
     let mut clients: Vec<Rc<Client>> = Vec::new();
     let turns = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
     let mut look = time::interval(RESCAN_INTERVAL);
