@@ -8,9 +8,9 @@
 //! 2. The recorder decodes the bytes, names the frames and the reset reason and asks
 //!    [`classify::classify`] which [`cause`] they prove.
 //! 3. With the feature `arrow`, the result is a [`row::Row`]; [`columns::COLUMNS`] says how
-//!    each of its fields becomes a column, and [`tables`] has one row for each table. [`arrow`]
-//!    derives schemas and encodings from them, [`footer`] describes a segment, and [`paths`] names
-//!    its files. [`rollup`] counts the rows of a segment by minute, [`writer`] writes the files, and
+//!    each of its fields becomes a column, and [`tables`] has one row for each table. In `files`,
+//!    [`arrow`] derives schemas and encodings from them, [`footer`] describes a segment, [`paths`]
+//!    names its files, [`rollup`] counts its rows by minute, [`writer`] writes the files, and
 //!    [`spool`] reads the open segment. [`container`] is what the recorder learns of a container,
 //!    also after a row that belongs to it. [`words`] puts the taxonomy into sentences.
 //!
@@ -24,27 +24,20 @@ pub mod layout;
 pub mod wire;
 
 #[cfg(feature = "arrow")]
-pub mod arrow;
-#[cfg(feature = "arrow")]
 pub mod columns;
 #[cfg(feature = "arrow")]
 pub mod container;
 #[cfg(feature = "arrow")]
-pub mod footer;
-#[cfg(feature = "arrow")]
-pub mod paths;
-#[cfg(feature = "arrow")]
-pub mod rollup;
+mod files;
 #[cfg(feature = "arrow")]
 pub mod row;
-#[cfg(feature = "arrow")]
-pub mod spool;
 #[cfg(feature = "arrow")]
 pub mod tables;
 #[cfg(feature = "arrow")]
 pub mod words;
+
 #[cfg(feature = "arrow")]
-pub mod writer;
+pub use files::{arrow, footer, paths, rollup, spool, writer};
 
 /// Version of the columns. It rises when a column is added, renamed or changes its meaning;
 /// readers take missing columns as null.

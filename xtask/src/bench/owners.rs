@@ -310,14 +310,14 @@ impl Drop for Current {
 fn document(table: &str) -> String {
     format!(
         "# Who is named\n\n\
-         Written by `cargo xtask bench owners --write-docs`: every way to cause a reset that this \
-         host can play, again and again, in a network namespace of its own, while a process that \
-         has nothing to do with it spins on each CPU. tcprst-record and a bpftrace one-liner that \
-         prints the current task (`bpf_get_current_pid_tgid`, `bpf_get_current_comm`) see the same \
-         resets.\n\n\
-         A process is named wrongly where it neither acted nor owned the socket. tcprst names the \
-         task that acted (`pid`), the owner of the socket (`socket_pid`), or nobody; the current \
-         task is always somebody, but for the idle task, which counts as nobody.\n\n{table}"
+         Written by `cargo xtask bench owners --write-docs`. It plays every scenario that this host \
+         can, again and again, in a network namespace of its own, while an unrelated process spins \
+         on each CPU. tcprst-record and a bpftrace one-liner that prints the current task \
+         (`bpf_get_current_pid_tgid`, `bpf_get_current_comm`) see the same resets.\n\n\
+         A process is named wrongly if it neither acted nor owned the socket. tcprst names the task \
+         that acted (`pid`), the owner of the socket (`socket_pid`), or no process. The current task \
+         is always some process, except for the idle task, which counts as none. \
+         [ownership.md](ownership.md) explains the rules.\n\n{table}"
     )
 }
 
