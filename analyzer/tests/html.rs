@@ -1,7 +1,7 @@
 //! `report --html` in a browser: what is drawn, what filters do, that numbers are SQL's, that
 //! nothing is fetched and that recorded text stays text.
 //!
-//! Needs `python3`, `chromium` and `chromedriver` (`.ci/install` has the packages); without them
+//! Needs `python3`, `chromium` and `chromedriver` (`cargo xtask test` installs them); without them
 //! these tests fail, they do not skip.
 
 mod common;

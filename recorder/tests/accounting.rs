@@ -1,10 +1,10 @@
 //! Checks that `seen = written + lost` holds exactly, however fast the resets come.
 
 use nix::sys::signal::Signal;
+use scenarios::{FLOOD_PORT, Namespace, flood};
 use serde_json::{Value as Json, json};
 use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{FLOOD_PORT, Namespace, flood};
 
 mod common;
 use common::{

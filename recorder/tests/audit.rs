@@ -13,11 +13,11 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
+use scenarios::{Namespace, Outcome, Seen, flood, play, unhidden};
 use serde_json::{Value as Json, json};
 use tcprst_schema::columns::LEDGER_COLUMNS;
 use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{Namespace, Outcome, Seen, flood, play, unhidden};
 
 mod common;
 use common::{

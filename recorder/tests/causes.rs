@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use scenarios::{Busy, record, scenarios};
 use serde_json::json;
 use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::matrix;
-use xtask::simulate::{Busy, scenarios};
 
 mod common;
 use common::{RECORDER, Row, require_root, rows_in, segments};
@@ -19,7 +18,7 @@ fn each_scenario_is_recorded_once_and_nobody_innocent_is_blamed() {
     require_root();
     let dir = TempDir::new().expect("a folder");
     let busy = Busy::start().expect("busy processes");
-    let played = matrix::record(Path::new(RECORDER), dir.path(), &[]).expect("it records");
+    let played = record(Path::new(RECORDER), dir.path(), &[]).expect("it records");
     let busy_pids = busy.pids();
     drop(busy);
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use scenarios::{ContainersPlan, play_in_containers};
 use tempfile::TempDir;
-use xtask::containers::{Plan, play};
 
 mod common;
 use common::{RECORDER, require_root};
@@ -12,7 +12,10 @@ use common::{RECORDER, require_root};
 fn each_reset_names_exactly_its_container() {
     require_root();
     let dir = TempDir::new().expect("a folder");
-    let verdict = play(&Plan::whole(Path::new(RECORDER), dir.path())).expect("it plays");
+    // Cargo puts all programs into one folder.
+    let actor = Path::new(RECORDER).with_file_name("xtask");
+    let plan = ContainersPlan::whole(Path::new(RECORDER), &actor, dir.path());
+    let verdict = play_in_containers(&plan).expect("it plays");
     for line in verdict.lines() {
         eprintln!("{line}");
     }

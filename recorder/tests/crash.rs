@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use nix::libc::SIGKILL;
 use nix::sys::signal::Signal;
+use scenarios::{Caused, Namespace, flood, run_all};
 use serde_json::json;
 use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{Caused, Namespace, flood, run_all};
 
 mod common;
 use common::{

@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
+use scenarios::Namespace;
 use serde_json::{Value as Json, json};
 use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::Namespace;
 
 mod common;
 use common::{LOSSLESS, Recording, Row, rows_in, segments};

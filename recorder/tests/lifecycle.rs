@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use scenarios::{Namespace, flood};
 use tcprst_schema::paths::{SegmentName, Table};
 use tempfile::TempDir;
-use xtask::simulate::{Namespace, flood};
 
 mod common;
 use common::{

@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use scenarios::{Busy, Namespace, run_all, unhidden};
 use serde_json::{Value as Json, json};
 use socket2::SockRef;
 use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{Busy, Namespace, run_all, unhidden};
 
 mod common;
 use common::container::{Cgroup, id, play_in, v2_root};
@@ -82,7 +82,7 @@ fn the_process_behind_a_socket_is_known() {
     let act = if accepts_are_seen() { "accept" } else { "listen" };
     assert_eq!((&accepted["socket_act"], &accepted["socket_pid"]), (&json!(act), &own));
     for row in [connected, accepted] {
-        assert_eq!(row["socket_comm"], json!(xtask::simulate::SCENE_COMM), "{row:?}");
+        assert_eq!(row["socket_comm"], json!(scenarios::SCENE_COMM), "{row:?}");
         assert_eq!((&row["socket_uid"], &row["socket_gid"]), (&json!(0), &json!(0)));
         assert_eq!(row["socket_mntns_id"], row["mntns_id"]);
     }

@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use scenarios::{FLOOD_PORT, Namespace, flood};
 use serde_json::{Value as Json, json};
 use tcprst_schema::columns::COLUMNS;
 use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{FLOOD_PORT, Namespace, flood};
 
 mod common;
 use common::{LOSSLESS, Recording, count_in, require_root, segments};

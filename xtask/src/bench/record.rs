@@ -1,26 +1,36 @@
 //! `cargo xtask bench record`: measures round by round, prints medians.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use anyhow::Result;
+use scenarios::{Flood, Namespace, flood};
 
-use super::RecordArgs;
 use super::conditions;
 use super::hot_path;
 use super::pace::{self, Held, paced};
 use super::programs::{self, RunStatistics};
-use super::running::{Outcome, Running};
+use super::running::{Running, Tally};
 use super::stats::median;
 use super::table::{Row, render};
 use super::tool::Tool;
 use super::usage;
-use crate::simulate::{Flood, Namespace, flood};
 use crate::{exit, print};
 
 /// How long a pace must hold.
 const TRIAL: Duration = Duration::from_secs(3);
 /// Resets a second on a machine with a problem, but not under attack.
 const CALM: f64 = 1000.0;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecordArgs {
+    /// Resets in each flood
+    #[arg(long, value_name = "N", default_value = "300000")]
+    resets: NonZeroU64,
+    /// Measure everything this often, and print medians
+    #[arg(long, value_name = "R", default_value = "3")]
+    rounds: NonZeroU32,
+}
 
 pub(crate) fn run(args: &RecordArgs) -> Result<()> {
     exit::require_root("BPF programs, packet capture and a network namespace need root")?;
@@ -77,7 +87,7 @@ const NOTES: &[&str] = &[
      its CPU time is its own.\n",
 ];
 
-/// What one round measured.
+/// The measurements of one round.
 #[derive(Debug)]
 struct Round {
     /// Floods without any tool: before, between and after those with one.
@@ -89,7 +99,7 @@ struct Round {
 struct Measured {
     flood: Cost,
     added: Cost,
-    outcome: Outcome,
+    outcome: Tally,
     kernel: Option<Kernel>,
     /// With `--socket-owner=off`.
     kernel_without_owner: Option<Kernel>,
@@ -98,7 +108,7 @@ struct Measured {
     calm: f64,
 }
 
-/// What a flood took, in nanoseconds a reset.
+/// The cost of a flood, in nanoseconds a reset.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     cpu: f64,
@@ -107,7 +117,7 @@ struct Cost {
 }
 
 impl Cost {
-    fn of_flood(ns: &Namespace, resets: u64) -> Result<Self> {
+    fn from_flood(ns: &Namespace, resets: u64) -> Result<Self> {
         let before = usage::own()?;
         let Flood { resets, elapsed, .. } = flood(ns, resets, 1)?;
         let cpu = usage::own()? - before;
@@ -146,7 +156,7 @@ impl Kernel {
         let mut running = Running::start(tool, ns)?;
         let statistics = RunStatistics::enable()?;
         let resets = flood(ns, resets, 1)?.resets;
-        let programs = programs::of_process(running.pid())?;
+        let programs = programs::for_process(running.pid())?;
         drop(statistics);
         running.stop(ns)?;
         let each = |only: Option<&str>| {
@@ -163,13 +173,13 @@ impl Round {
     fn measure(ns: &Namespace, resets: u64) -> Result<Self> {
         // Sockets, caches and the CPU's clock settle.
         flood(ns, resets / 10, 1)?;
-        let mut bare = vec![Cost::of_flood(ns, resets)?];
+        let mut bare = vec![Cost::from_flood(ns, resets)?];
         let mut floods = Vec::new();
         for tool in Tool::ALL {
             let mut running = Running::start(tool, ns)?;
-            let cost = Cost::of_flood(ns, resets)?;
+            let cost = Cost::from_flood(ns, resets)?;
             floods.push((tool, cost, running.stop(ns)?));
-            bare.push(Cost::of_flood(ns, resets)?);
+            bare.push(Cost::from_flood(ns, resets)?);
         }
         let ceiling = median(bare.iter().map(|cost| cost.per_second())).unwrap_or(CALM);
         let mut tools = Vec::new();
@@ -207,7 +217,7 @@ fn held(tool: Tool, ns: &Namespace, ceiling: f64) -> Result<Held> {
 }
 
 /// CPU microseconds of the tool for each reset at an everyday pace. While it runs, so that
-/// starting and ending it, which are no matter of resets, do not weigh on so few.
+/// the CPU time of its start and end is left out, which would distort so few resets.
 fn calm(tool: Tool, ns: &Namespace) -> Result<f64> {
     let mut running = Running::start(tool, ns)?;
     let before = usage::total_of(running.pid())?;

@@ -35,7 +35,7 @@ impl Row {
             let bound = if self.at_least[index] { ">= " } else { "" };
             format!("{bound}{}", number(self.tools[index]))
         };
-        // Between two lower bounds there is no ratio.
+        // Two lower bounds have no ratio.
         let bound = |peer: usize| match (self.at_least[0], self.at_least[peer]) {
             (false, false) => Some(""),
             (true, false) => Some(">= "),

@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::apt::{KernelPackages, Suite};
 use super::kernels::Line;
+use crate::apt::{KernelPackages, Suite};
 use crate::workspace;
 
 /// An unpacked kernel.
@@ -17,7 +17,7 @@ use crate::workspace;
 pub(crate) struct Kernel {
     /// Name of its line.
     pub(crate) line: &'static str,
-    /// As `uname -r` tells it.
+    /// As `uname -r` prints it.
     pub(crate) release: String,
     /// Debian's version of its packages.
     pub(crate) version: String,
@@ -36,7 +36,7 @@ pub(crate) fn default_cache() -> Result<PathBuf> {
 pub(crate) fn newest(line: &Line, cache: &Path) -> Result<Kernel> {
     let kept = cache.join("kernels").join(line.name);
     fs::create_dir_all(&kept).with_context(|| format!("cannot make {}", kept.display()))?;
-    // Others may run at the same time: apt's lists are nobody else's meanwhile.
+    // Others may run at the same time, and apt's lists must not change under this one.
     let lock = File::create(cache.join("lock")).context("lock the cache of kernels")?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive)
         .map_err(|(_, error)| error)
@@ -46,11 +46,11 @@ pub(crate) fn newest(line: &Line, cache: &Path) -> Result<Kernel> {
         Err(error) => {
             let kernel = newest_kept(line, &kept)?.with_context(|| {
                 format!(
-                    "no kernel {} to be had from Debian ({error:#}), nor fetched before",
+                    "kernel {} cannot be fetched from Debian ({error:#}), and none was fetched before",
                     line.name
                 )
             })?;
-            eprintln!("{}: not asked for a newer one: {error:#}", line.name);
+            eprintln!("{}: cannot look for a newer kernel: {error:#}", line.name);
             eprintln!("{}: using {}, fetched before", line.name, kernel.release);
             Ok(kernel)
         }
@@ -81,7 +81,7 @@ fn unpacked(line: &Line, suite: &Suite, wanted: &KernelPackages, kept: &Path) ->
         let root = work.path().join("root");
         for archive in suite.download(&wanted.packages, work.path())? {
             let status = Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&root).status();
-            let status = status.context("cannot run dpkg-deb (package dpkg)")?;
+            let status = status.context("cannot run dpkg-deb")?;
             ensure!(status.success(), "cannot unpack {}", archive.display());
         }
         // Whole or not at all.
@@ -105,7 +105,7 @@ fn newest_kept(line: &Line, kept: &Path) -> Result<Option<Kernel>> {
 }
 
 /// Finds image and modules in an unpacked package: in `/boot` and `/lib` or, since 6.12, in
-/// `/usr/lib`, and since 7.x both beside each other.
+/// `/usr/lib`, and since 7.x both in one folder.
 fn at(line: &'static str, version: &str, dir: &Path) -> Result<Kernel> {
     let modules = ["usr/lib/modules", "lib/modules"]
         .iter()

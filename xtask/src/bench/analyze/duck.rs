@@ -12,8 +12,8 @@ use crate::workspace;
 /// Runs the statements inside of one process.
 const DRIVER: &str = include_str!("duck.py");
 
-/// What is compared with: the library for time inside the process, the command line for whole
-/// processes.
+/// The packages that are compared with: the library for time inside the process, the command line
+/// for whole processes.
 const PACKAGES: [&str; 2] = ["duckdb>=2", "duckdb-cli"];
 
 /// DuckDB, installed.

@@ -1,4 +1,4 @@
-//! What is asked: the same text on both sides.
+//! The queries: the same text for both programs.
 
 /// How the analyzer may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(crate) struct Query {
     sql: &'static str,
 }
 
-/// What stands for something that the data decide.
+/// A placeholder for a value that depends on the data.
 #[derive(Clone, Debug)]
 pub(crate) struct Chosen {
     /// A moment in the middle, at a full hour, RFC 3339 without its end.

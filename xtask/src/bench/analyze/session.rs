@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replies {
     Stdout,
-    /// On stdout are the results, which nobody reads here.
+    /// The results are on stdout, which is not read here.
     Stderr,
 }
 
