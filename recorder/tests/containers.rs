@@ -20,8 +20,8 @@ fn each_reset_names_exactly_its_container() {
         eprintln!("{line}");
     }
     assert!(verdict.faults.is_empty(), "{}", verdict.faults.join("\n"));
-    // Ten of each runtime; what netfilter rejects is only seen where kprobes are, and the guests
-    // of `cargo xtask vm` have them.
+    // Ten containers of each runtime. Resets by netfilter are only seen where the kernel has
+    // kprobes, as the guests of `cargo xtask vm` do.
     assert_eq!(verdict.right.len() + verdict.unhooked.len(), 33, "{verdict:?}");
     assert!(verdict.unhooked.iter().all(|line| line.contains("fw_iptables")), "{verdict:?}");
     assert_eq!(verdict.briefs.len(), 3);

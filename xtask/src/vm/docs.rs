@@ -1,5 +1,5 @@
-//! docs/kernels.md, generated: what was seen on each kernel. Neither times nor places are in
-//! it, so that a difference means something.
+//! Generates docs/kernels.md: the results on each kernel. It contains neither times nor places, so
+//! that every difference is a change of results.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,11 +18,11 @@ const HEADER: &str = "\
 
 # What is recorded on which kernel
 
-Each scenario of `cargo xtask simulate` causes one reset. On each kernel it is played, must be
-recorded once, and every fact of the row must be right: callee, caller, stack, reason, state,
-context, flow, task, cause and blame. `ok` says all of that. `impossible`: this kernel cannot
-produce it. `unhooked`: this kernel lets nothing hook the function that sends it; it is not
-recorded, and the ledger says so.
+Each scenario of `cargo xtask simulate` causes one reset and is played on each kernel. `ok`: the
+reset is recorded once, and every fact of its row is right: callee, caller, stack, reason, state,
+context, flow, task, cause and blame. `impossible`: this kernel cannot produce the reset.
+`unhooked`: the function that sends the reset cannot be hooked on this kernel. The reset is not
+recorded; if it is a RST that left, the ledger reports it as `unknown`.
 ";
 
 pub(super) fn write(kernels: &[Examined], to: &Path) -> Result<()> {
@@ -106,8 +106,8 @@ fn each_column(
 fn scores(kernels: &[Examined], text: &mut String) -> Result<()> {
     writeln!(
         text,
-        "\n## Causes\n\nOf the resets that were recorded, by what the recorder said, and by what \
-         the same facts\nprove without the kernel's reason, as on kernels before 6.10.\n"
+        "\n## Causes\n\nCauses of the recorded resets: as recorded, and as the same facts prove them \
+         with the kernel's\nreason hidden, as on kernels before 6.10.\n"
     )?;
     head(text, "causes", kernels)?;
     type Count = fn(Score) -> usize;
@@ -139,11 +139,11 @@ fn merged(kernels: &[Examined], text: &mut String) -> Result<()> {
     if found.is_empty() {
         writeln!(
             text,
-            "\nNo cause needs the reason: stack, state and answered segment prove all."
+            "\nNo cause needs the reason: stack, state and answered segment prove each one."
         )?;
         return Ok(());
     }
-    writeln!(text, "\nWithout the reason these become another:\n\n| cause | without the reason |")?;
+    writeln!(text, "\nWithout the reason some causes change:\n\n| cause | without the reason |")?;
     writeln!(text, "|---|---|")?;
     found.sort();
     for (cause, without) in found {
@@ -180,9 +180,9 @@ fn tests(kernels: &[Examined], text: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// `doctor` on each kernel.
+/// Lists the sites and hooks that `doctor` reports on each kernel.
 fn sites(kernels: &[Examined], text: &mut String) -> Result<()> {
-    writeln!(text, "\n## Which hook sees which site\n\nBy `tcprst-record doctor`.")?;
+    writeln!(text, "\n## Which hook sees which site\n\nAs reported by `tcprst-record doctor`.")?;
     for kernel in kernels {
         let Some(doctor) = &kernel.doctor else {
             continue;
