@@ -1,7 +1,7 @@
-//! What can end a query early. Each error is one line and has an exit code.
+//! The errors that can end a run early. Each is one line and has an exit code.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use arrow::error::ArrowError;
@@ -9,13 +9,22 @@ use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::object_store;
 use datafusion::sql::sqlparser::parser::ParserError;
+use tcprst_schema::tables::{Maker, Table};
+use tcprst_schema::writer::WriteError;
 
-use crate::compact::CompactError;
-use crate::reports::ReportError;
-use crate::session::CATALOG;
+use crate::nearest::is_it;
 use crate::window::WindowError;
 
-/// Why there is no (full) answer.
+/// The tables of files that SQL finds by name. The table `files` is made of footers and not listed
+/// here. The rollups by hour and by day have no name in SQL: queries of `resets` use them.
+pub(crate) fn sql_tables() -> impl Iterator<Item = Table> {
+    Table::all().filter(|table| table.row().maker != Maker::Compact)
+}
+
+/// Name of the catalog that holds our tables. Error messages leave it out.
+pub(crate) const CATALOG: &str = "tcprst";
+
+/// The reason why there is no answer, or no complete one.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0} (see tcprst-analyze --help)")]
@@ -31,12 +40,13 @@ pub enum Error {
     #[error("{what} refused: tcprst-analyze only reads the recording (--allow-files permits it)")]
     ReadOnly { what: String },
     #[error(
-        "file '{path}' not found in the recording: tcprst-analyze only reads that (--allow-files permits others)"
+        "file '{path}' not found in the recording: tcprst-analyze only reads the recording \
+         (--allow-files permits other files)"
     )]
     OtherFile { path: String },
-    #[error("{what} refused: {path} is in the recording, which is never written to")]
+    #[error("{what} refused: {path} is in the recording, which is never changed")]
     Recorded { what: &'static str, path: String },
-    #[error("cannot use {} for what does not fit into memory: {source}", .path.display())]
+    #[error("cannot spill to {}: {source}", .path.display())]
     SpillDir { path: PathBuf, source: io::Error },
     #[error("interrupted")]
     Interrupted,
@@ -62,8 +72,55 @@ pub enum Error {
     Runtime(io::Error),
 }
 
-/// Exit code after Ctrl-C: what a shell makes of a process that SIGINT ended.
-pub const INTERRUPTED: u8 = 130;
+/// A question that a report cannot answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReportError {
+    #[error("cannot count by '{name}'{}", is_it(.near))]
+    Dimension { name: String, near: Vec<&'static str> },
+    #[error("no cause is called '{name}'{}", is_it(.near))]
+    Cause { name: String, near: Vec<&'static str> },
+    #[error("no event {0} is recorded in {1}")]
+    NoEvent(String, &'static str),
+    #[error("a window must be between one second and one year long")]
+    Step,
+    #[error("diff compares two windows: give SINCE..UNTIL twice, or --at TIME")]
+    TwoWindows,
+    #[error("diff takes its windows as arguments, not from --since and --until")]
+    OwnWindows,
+}
+
+/// The reason why a folder was not compacted.
+#[derive(Debug, thiserror::Error)]
+pub enum CompactError {
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "the file system of {path} cannot exchange two folders in one step (renameat2 with \
+         RENAME_EXCHANGE): compact a copy on ext4, xfs, btrfs or tmpfs",
+        path = path.display()
+    )]
+    NoExchange { path: PathBuf },
+    #[error("{dir} is being compacted by another tcprst-analyze: wait for it", dir = dir.display())]
+    Locked { dir: PathBuf },
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error("cannot read {path}: {reason}", path = path.display())]
+    Read { path: PathBuf, reason: String },
+}
+
+impl CompactError {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    pub(crate) fn read(path: &Path, reason: &dyn std::fmt::Display) -> Self {
+        Self::Read { path: path.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// Exit code after Ctrl-C, as shells report a process that SIGINT ended.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 impl Error {
     pub fn exit_code(&self) -> ExitCode {
@@ -86,10 +143,10 @@ impl Error {
     }
 }
 
-/// What the author of a query needs of DataFusion's error, in one line.
+/// The part of DataFusion's error that the author of a query needs, in one line.
 ///
-/// The wrapping layers say where in DataFusion it happened and an unknown column is followed
-/// by the names of all the others; neither helps.
+/// The wrapping layers say where in DataFusion it happened, and after an unknown column come the
+/// names of all others: neither helps.
 fn essence(error: &DataFusionError) -> String {
     if let Some(text) = disk_full(error) {
         return text;
@@ -119,7 +176,7 @@ fn essence(error: &DataFusionError) -> String {
         DataFusionError::ArrowError(error, _) => error.to_string(),
         DataFusionError::ParquetError(error) => error.to_string(),
         DataFusionError::ObjectStore(error) => match error.as_ref() {
-            // The recorder's retention does not wait for readers.
+            // The recorder or `compact` removed it: neither waits for readers.
             object_store::Error::NotFound { path, .. } => {
                 format!("/{path} was removed while the query ran: run it again")
             }
@@ -130,35 +187,35 @@ fn essence(error: &DataFusionError) -> String {
         other => other.to_string(),
     };
     let text = text.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
-    // Wrong arguments of a function come as an internal error that asks for a bug report.
+    // DataFusion reports wrong arguments of a function as an internal error that asks for a bug
+    // report.
     let text = text.split("This issue was likely caused by a bug").next().unwrap_or_default();
     let text = text.trim_start_matches("Internal error: ");
-    // Our own table names need no prefix that nobody wrote.
+    // The user wrote the table's name without our catalog.
     let text = text.replace(&format!("{CATALOG}.public."), "");
     let mut text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.starts_with("table '") && text.ends_with("' not found") {
-        text.push_str(
-            " (there are resets, resets_per_minute, losses, ledger, containers and files)",
-        );
+        let names: Vec<&str> = sql_tables().map(Table::name).collect();
+        text.push_str(&format!(" (there are {} and files)", names.join(", ")));
     }
     text
 }
 
-/// A limit that the query has run into, and which one to raise.
+/// The limit that a query has reached, and the option that raises it.
 fn exhausted(text: &str) -> String {
     // The first sentence has the numbers; others name DataFusion's own settings.
     let what = text.lines().next().unwrap_or_default().trim_end_matches('.');
     if what.contains("disk") {
-        return format!("too much does not fit into memory ({what}): raise --memory-limit");
+        return format!("the query spills too much to disk ({what}): raise --memory-limit");
     }
     format!(
-        "the query needs more memory than it may have ({what}): raise --memory-limit, or ask for \
-         less with --since or where"
+        "the query needs more memory than it may use ({what}): raise --memory-limit, or narrow the \
+         query with --since or where"
     )
 }
 
-/// While a query runs, files are only written where something does not fit into memory, or for
-/// COPY, which goes through an object store.
+/// The message for a full disk. While a query runs, only spilling and COPY write files, and COPY
+/// goes through an object store.
 fn disk_full(error: &DataFusionError) -> Option<String> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
@@ -170,8 +227,8 @@ fn disk_full(error: &DataFusionError) -> Option<String> {
             .filter(|error| error.kind() == io::ErrorKind::StorageFull);
         if let Some(full) = full {
             return Some(format!(
-                "no room for what does not fit into memory ({full}): raise --memory-limit, or \
-                 name a folder with room by --spill-dir"
+                "no room on disk to spill ({full}): raise --memory-limit, or name a folder with \
+                 free space with --spill-dir"
             ));
         }
         cause = error.source();

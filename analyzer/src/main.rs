@@ -4,22 +4,22 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tcprst_analyzer::cli::Cli;
+use tcprst_analyzer::Cli;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Memory that glibc keeps although it is free, in bytes.
+/// Free memory that glibc keeps, in bytes.
 #[cfg(target_env = "gnu")]
 const KEPT: i32 = 64 << 20;
 
-/// Rust's memory is mimalloc's, but zstd takes its own from C's `malloc`: a context of some 100 KB
-/// for each column of each file, which glibc would give back to the kernel and fetch anew every
-/// time. Over 4,027 files that was a quarter of a query's time.
+/// Rust code allocates from mimalloc, but zstd uses C's `malloc`: a context of about 100 KB for
+/// each column of each file, which glibc would return to the kernel and request again each time.
+/// Over 4,027 files that took a quarter of a query's time.
 #[cfg(target_env = "gnu")]
 fn keep_memory_of_c() {
     use nix::libc::{M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, mallopt};
-    // A value that is refused changes nothing, and nothing depends on it.
+    // A refused value changes nothing, and correctness does not depend on it.
     for setting in [M_MMAP_THRESHOLD, M_TRIM_THRESHOLD] {
         // SAFETY: mallopt takes two numbers and stores them; no other thread runs yet.
         let _ = unsafe { mallopt(setting, KEPT) };
@@ -29,7 +29,7 @@ fn keep_memory_of_c() {
 #[cfg(not(target_env = "gnu"))]
 fn keep_memory_of_c() {}
 
-/// SQL that begins with a comment is no option, although it begins with `--`.
+/// SQL that begins with a comment is not an option, although it begins with `--`.
 fn comment_is_sql(argument: OsString) -> OsString {
     let text = argument.as_encoded_bytes();
     if !(text.starts_with(b"--") && text[2..].first().is_some_and(u8::is_ascii_whitespace)) {

@@ -1,37 +1,37 @@
-//! `--since` and `--until`: what people write, and the window that it means. All times are UTC,
-//! as everything that is recorded.
+//! `--since` and `--until`: parses times that people write into a window. All times are UTC, as in
+//! the recording.
 
 use chrono::{DateTime, Days, Duration, NaiveDate, NaiveTime, SecondsFormat, Timelike as _, Utc};
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::scalar::ScalarValue;
 
-/// What `--since` and `--until` take.
-pub const FORMS: &str = "2h, 90m, 3d, now, today, yesterday, 'yesterday 14:00', 14:00, \
+/// The forms of time that `--since` and `--until` accept.
+pub(crate) const FORMS: &str = "2h, 90m, 3d, now, today, yesterday, 'yesterday 14:00', 14:00, \
                          2026-11-25, '2026-11-25 14:00' or RFC 3339, all in UTC";
 
-/// Why there is no window.
+/// The reason why the arguments do not form a window.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WindowError {
-    #[error("'{0}' is no time: use {FORMS}")]
+    #[error("invalid time '{0}': use {FORMS}")]
     Time(String),
     #[error("the window is empty: it starts at {since} and ends at {until}")]
     Empty { since: String, until: String },
-    #[error("'{0}' is no window: write it as SINCE..UNTIL, as in yesterday..today")]
+    #[error("invalid window '{0}': write it as SINCE..UNTIL, as in yesterday..today")]
     Span(String),
-    #[error("'{0}' is no length of time: write it like 5m or 1h")]
+    #[error("invalid length of time '{0}': write it like 5m or 1h")]
     Length(String),
 }
 
-/// A part of the recording; without an end, that end of it.
+/// A time range of the recording; a missing end is the end of the recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Window {
+pub(crate) struct Window {
     pub since: Option<DateTime<Utc>>,
     pub until: Option<DateTime<Utc>>,
 }
 
 impl Window {
-    /// From what was written.
-    pub fn parse(
+    /// Parses `--since` and `--until`.
+    pub(crate) fn parse(
         since: Option<&str>,
         until: Option<&str>,
         now: DateTime<Utc>,
@@ -40,8 +40,8 @@ impl Window {
         Self::between(time(since)?, time(until)?)
     }
 
-    /// From `SINCE..UNTIL`.
-    pub fn parse_span(text: &str, now: DateTime<Utc>) -> Result<Self, WindowError> {
+    /// Parses `SINCE..UNTIL`.
+    pub(crate) fn parse_span(text: &str, now: DateTime<Utc>) -> Result<Self, WindowError> {
         let (since, until) = text.split_once("..").ok_or_else(|| WindowError::Span(shown(text)))?;
         Self::between(Some(parse_time(since, now)?), Some(parse_time(until, now)?))
     }
@@ -58,13 +58,13 @@ impl Window {
         }
     }
 
-    /// Whether it is the whole recording.
-    pub fn is_whole(&self) -> bool {
+    /// Whether the window is the whole recording.
+    pub(crate) fn is_whole(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Conditions in SQL on a column of times.
-    pub fn on(&self, column: &str) -> Vec<String> {
+    /// SQL conditions on a time column.
+    pub(crate) fn on(&self, column: &str) -> Vec<String> {
         self.since
             .map(|since| format!("{column} >= {}", sql(since)))
             .into_iter()
@@ -72,8 +72,8 @@ impl Window {
             .collect()
     }
 
-    /// Conditions in SQL on intervals that overlap it. `to` may be null: not ended yet.
-    pub fn overlapping(&self, from: &str, to: &str) -> Vec<String> {
+    /// SQL conditions for intervals that overlap the window. A null `to` means not ended yet.
+    pub(crate) fn overlapping(&self, from: &str, to: &str) -> Vec<String> {
         self.since
             .map(|since| format!("({to} is null or {to} >= {})", sql(since)))
             .into_iter()
@@ -82,7 +82,7 @@ impl Window {
     }
 
     /// The same conditions as an expression, for views.
-    pub fn filter(&self, from: &str, to: &str) -> Option<Expr> {
+    pub(crate) fn filter(&self, from: &str, to: &str) -> Option<Expr> {
         let time = |time: DateTime<Utc>| {
             lit(ScalarValue::TimestampMicrosecond(
                 Some(time.timestamp_micros()),
@@ -95,23 +95,23 @@ impl Window {
     }
 }
 
-/// A time as people read it.
-pub fn text(time: DateTime<Utc>) -> String {
+/// A time as text for people.
+pub(crate) fn text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// As an SQL literal that other programs read alike.
-pub fn sql(time: DateTime<Utc>) -> String {
+/// A time as an SQL literal that other programs read the same way.
+pub(crate) fn sql(time: DateTime<Utc>) -> String {
     format!("timestamptz '{}'", text(time))
 }
 
-/// What was written, safe for a terminal.
+/// Text of the user, made safe for a terminal.
 fn shown(text: &str) -> String {
     text.chars().take(60).collect::<String>().escape_debug().to_string()
 }
 
-/// A point in time.
-pub fn parse_time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, WindowError> {
+/// Parses a point in time.
+pub(crate) fn parse_time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, WindowError> {
     let lower = text.trim().to_lowercase();
     relative(&lower, now)
         .or_else(|| on_a_day(&lower, now))
@@ -119,8 +119,8 @@ pub fn parse_time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, Windo
         .ok_or_else(|| WindowError::Time(shown(text)))
 }
 
-/// `2h`: so long ago, floored to the minute. Counts per minute can then answer, and two reports
-/// one after the other are over the same time.
+/// `2h`: this long ago, rounded down to the minute, so that counts per minute can answer and two
+/// consecutive reports cover the same time.
 fn relative(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let ago = match text {
         "now" => Duration::zero(),
@@ -129,9 +129,9 @@ fn relative(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     now.checked_sub_signed(ago)?.with_second(0)?.with_nanosecond(0)
 }
 
-/// A length of time such as `5m` or `1h 30m`.
-pub fn parse_length(text: &str) -> Result<Duration, WindowError> {
-    // A number alone could be anything, and humantime takes `0` for a length.
+/// Parses a length of time such as `5m` or `1h 30m`.
+pub(crate) fn parse_length(text: &str) -> Result<Duration, WindowError> {
+    // A number without a unit is ambiguous, but humantime accepts `0`.
     let length = humantime::parse_duration(text)
         .ok()
         .filter(|_| text.ends_with(|last: char| last.is_alphabetic()))

@@ -1,5 +1,5 @@
-//! `report --html` in a browser: what is drawn, what filters do, that numbers are SQL's, that
-//! nothing is fetched and that recorded text stays text.
+//! `report --html` in a browser: charts are drawn, filters work, numbers equal those of SQL,
+//! nothing is fetched and recorded text stays text.
 //!
 //! Needs `python3`, `chromium` and `chromedriver` (`cargo xtask test` installs them); without them
 //! these tests fail, they do not skip.
@@ -15,13 +15,14 @@ use common::{Recording, batch, footer, loss, one_line, row, stderr, stdout, writ
 use serde_json::{Value, json};
 use tcprst_schema::columns::COLUMNS;
 use tcprst_schema::container::{Container, Details, Pod};
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
 use tcprst_schema::row::{Named, Owner, Row, Stack};
+use tcprst_schema::tables::Table;
 
 const CAUSES: [&str; 6] =
     ["closed_port", "timewait", "app_linger0", "fw_nft", "accept_overflow", "unknown"];
 
-/// The container of this name; the pod alone where it is not the container's.
+/// The owner of this name: a container, or only a pod.
 fn owner(name: &str, is_pod_only: bool) -> Owner {
     let container = Container::new(None, name);
     let pod = Pod { name: Some(name.into()), namespace: None, uid: None, container: None };
@@ -32,7 +33,7 @@ fn owner(name: &str, is_pod_only: bool) -> Owner {
     Owner { named, attribution: "socket", node: "node".into() }
 }
 
-/// Resets of 2 hosts, 6 causes, 4 containers and 5 ports over some hours, in no simple pattern.
+/// Resets of 2 hosts, 6 causes, 4 containers and 5 ports over some hours, without a simple pattern.
 fn mixed(count: u64) -> Vec<Row> {
     (0..count)
         .map(|seq| {
@@ -83,7 +84,7 @@ fn number(recording: &Recording, condition: &str) -> u64 {
     said.trim().parse().expect("a number")
 }
 
-/// Filters as the page names them, and what SQL counts under them.
+/// Filters as the page names them, and SQL's count under them.
 fn view(recording: &Recording, filters: &[(&str, &str)], condition: &str) -> Value {
     json!({ "filters": filters, "n": number(recording, condition) })
 }
@@ -97,7 +98,7 @@ fn report(recording: &Recording, arguments: &[&str]) -> PathBuf {
     page
 }
 
-/// Opens the page in the browser and compares it with what is expected.
+/// Opens the page in the browser and compares it with the expected values.
 fn look(page: &Path, expected: &Value) {
     let wanted = page.with_extension("json");
     fs::write(&wanted, expected.to_string()).expect("written");
@@ -153,7 +154,7 @@ fn the_page_counts_as_sql_does_under_every_filter() {
     look(&report(&recording, &[]), &expected);
 }
 
-/// What people put into names to see what happens.
+/// Names that attackers try.
 const HOSTILE: [&str; 20] = [
     "<img src=x onerror=\"window.touched=1\">",
     "</script><script>window.touched=1</script>",

@@ -1,4 +1,4 @@
-"""A headless Chromium through chromedriver's WebDriver, with Python's own library alone."""
+"""A headless Chromium through chromedriver's WebDriver, with only Python's standard library."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ FLAGS = [
     "--disable-dev-shm-usage", "--force-device-scale-factor=1", "--hide-scrollbars",
 ]
 
-# Whatever proxy the environment names, the driver is on this machine.
+# Ignores proxies of the environment: the driver is on this machine.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -29,7 +29,7 @@ def program(*names):
 
 
 class Browser:
-    """One window of its own, with a profile that goes when it is closed."""
+    """A separate window, with a profile that is removed when the window is closed."""
 
     def __enter__(self):
         self.profile = tempfile.TemporaryDirectory(prefix="tcprst-html-")
@@ -87,17 +87,17 @@ class Browser:
         return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def look(self, width, height=900, scheme="light"):
-        """Sets the size of the viewport and what the system prefers."""
+        """Sets the size of the viewport and the preferred colour scheme."""
         self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def click(self, selector):
-        """A real click of the pointer: something that lies above is an error."""
+        """A real click of the pointer: an element that covers the target is an error."""
         found = self.call("POST", "/element", {"using": "css selector", "value": selector})
         self.call("POST", f"/element/{next(iter(found.values()))}/click", {})
 
     def key(self, key):
-        # Enter presses a button by the letter that it types.
+        # Enter presses a button only if the event has a text.
         text = {"text": "\r", "windowsVirtualKeyCode": 13} if key == "Enter" else {}
         self.devtools("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         self.devtools("Input.dispatchKeyEvent", type="keyUp", key=key)
@@ -106,7 +106,7 @@ class Browser:
         return self.call("POST", "/se/log", {"type": kind})
 
     def screenshot(self, path, height=None):
-        """Of the whole page, or of its first `height` pixels."""
+        """Takes a screenshot of the whole page, or of its first `height` pixels."""
         size = self.devtools("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
         shot = self.devtools("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)

@@ -1,10 +1,10 @@
-"""Looks at a page of `tcprst-analyze report --html` in headless Chromium.
+"""Checks a page of `tcprst-analyze report --html` in headless Chromium.
 
-    html_check.py PAGE EXPECTED    checks it against the numbers that SQL gives; prints what is wrong
+    html_check.py PAGE EXPECTED    checks it against numbers from SQL; prints the differences
     html_check.py PAGE --shots DIR writes desktop.png, narrow.png and dark.png
 
 EXPECTED is JSON: `views` (filters, and the number of resets that pass them), `shown` (texts that
-must be readable), and `elements` (how many of a kind may be there, `script` for one).
+must be readable), and `elements` (the number of elements by kind, such as `script`).
 """
 
 import json
@@ -13,7 +13,7 @@ import sys
 
 from html_browser import Browser
 
-# What the page shows under the filters of the moment, as numbers, by part of the page.
+# The numbers that the page shows under the current filters, by part of the page.
 READ = """
 const number = (text) => Number((text.match(/[0-9,]+/) || ["0"])[0].replaceAll(",", ""));
 const sum = (selector, pick) => [...document.querySelectorAll(selector)].reduce((n, node) => n + number((pick ? node.querySelector(pick) : node).textContent), 0);
@@ -34,7 +34,7 @@ return {
 };
 """
 
-# Texts whose contrast with what lies behind them is below WCAG's AA.
+# Texts with a contrast to their background below WCAG's AA.
 CONTRAST = """
 const parse = (text) => (text.match(/[0-9.]+/g) || []).map(Number);
 const light = (rgb) => { const [r, g, b] = rgb.map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
@@ -55,7 +55,7 @@ while (walk.nextNode()) {
 return [...new Set(bad)].slice(0, 5);
 """
 
-# Cells are found by what they say, as people find them.
+# Finds cells by their text, as people do.
 PICK = """
 const [dimension, text] = arguments;
 for (const more of document.querySelectorAll('.more[aria-expanded="false"]')) more.click();
@@ -95,7 +95,7 @@ class Check:
     def everything(self):
         self.browser.look(1280)
         self.browser.open("/dev/null")
-        # What the browser's own start page asked for is not the report's.
+        # Requests of the browser's start page do not belong to the report.
         self.browser.log("performance")
         self.browser.open(self.page)
         self.drawn()
@@ -128,7 +128,7 @@ class Check:
                     del read["hosts"]
                 for part, n in read.items():
                     self.equal(n, view["n"], f"{said}: {part}")
-                # A view can be kept: its address opens it again.
+                # The address of a view opens the view again.
                 fragment = self.browser.run("return location.hash")
                 self.browser.open(self.page, fragment)
                 self.browser.call("POST", "/refresh", {})
@@ -150,7 +150,7 @@ class Check:
         self.browser.devtools("Input.dispatchMouseEvent", type="mouseMoved", x=box[0], y=box[1])
         self.that("UTC" in self.browser.run(tip), "the timeline shows no values under the pointer")
 
-        # A filter by keyboard, and the focus stays where it was.
+        # A filter set by keyboard keeps the focus.
         self.browser.run("document.querySelector('#causes-table .pick').focus()")
         self.browser.key("Enter")
         self.equal(self.count("#active .chip[data-dimension]"), 1, "chips after Enter on a cause")
@@ -217,7 +217,7 @@ class Check:
         self.browser.devtools("Emulation.setEmulatedMedia", media="", features=[])
 
     def quiet(self):
-        """No message in the console, no request but for the file itself."""
+        """No message in the console, and no request except for the file itself."""
         for entry in self.browser.log("browser"):
             self.wrong.append(f"console: {entry['message'][:300]}")
         own = pathlib.Path(self.page).resolve().as_uri()

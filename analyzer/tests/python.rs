@@ -1,7 +1,7 @@
-//! The promise that other tools read a recording with no help from us: pandas, polars, DuckDB
-//! and pyarrow load a real one, and the notebooks run on it.
+//! The promise that other tools read a recording without our code: pandas, polars, DuckDB and
+//! pyarrow load a real one, and the notebooks run on it.
 //!
-//! Needs root, `python3` with `venv`, and the programs of the workspace beside this one
+//! Needs root, `python3` with `venv`, and the other programs of the workspace in the same folder
 //! (`cargo build --release`); without them these tests fail, they do not skip.
 //! `TCPRST_PYTHON` names a Python that has `notebooks/requirements.txt` already.
 
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 #[test]
 fn pandas_polars_duckdb_and_pyarrow_agree_with_the_schema() {
-    // The second is most likely a file without rows: that is a recording too.
+    // The second recording most likely has a file without rows: that must load too.
     for recording in [record_simulation(), record(|| ())] {
         let mut load = python().script("load.py");
         let said = run(load.args([recording.dir.path(), &columns_json()]));
@@ -36,7 +36,7 @@ fn every_notebook_runs() {
     }
 }
 
-/// The contract in the form that `load.py` takes.
+/// The column contract in the form that `load.py` reads.
 fn columns_json() -> PathBuf {
     let columns: Vec<Value> = COLUMNS
         .iter()
@@ -50,8 +50,8 @@ fn columns_json() -> PathBuf {
     path
 }
 
-/// A recording, and how many resets its recorder says it has written: all of the host's,
-/// so other programs may have a part in it.
+/// A recording, and the number of written resets that its recorder reported. It covers the whole
+/// host, so other programs may contribute.
 struct Recording {
     dir: TempDir,
     written: u64,
@@ -68,7 +68,7 @@ fn record_simulation() -> Recording {
     recording
 }
 
-/// What `tcprst-record` makes of what happens meanwhile.
+/// Records with `tcprst-record` while the closure runs.
 fn record(meanwhile: impl FnOnce()) -> Recording {
     let uid = fs::metadata("/proc/self").expect("/proc is mounted").uid();
     assert_eq!(uid, 0, "recording needs root: run these tests as root");
@@ -88,7 +88,7 @@ struct Recorder {
 impl Recorder {
     fn start(out: &Path) -> Self {
         let mut child = Command::new(program("tcprst-record"))
-            // Short, so that the two seconds of the slowest scenario make several segments for certain.
+            // Short, so that the two seconds of the slowest scenario always make several segments.
             .args(["--rotate-interval", "200ms", "--flush-interval", "100ms", "--out"])
             .arg(out)
             .stderr(Stdio::piped())
@@ -104,7 +104,7 @@ impl Recorder {
         recorder
     }
 
-    /// How many resets it has written.
+    /// Stops the recorder and returns the number of resets that it has written.
     fn stop(mut self) -> u64 {
         run(Command::new("sh").args(["-c", &format!("kill -INT {}", self.child.id())]));
         let mut said = String::new();
@@ -116,7 +116,7 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        // After `stop` it has been waited for, and both are refused.
+        // After `stop` the child is already reaped, and both calls fail.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -133,14 +133,14 @@ fn program(name: &str) -> PathBuf {
 struct Python(PathBuf);
 
 impl Python {
-    /// One of our scripts; what the libraries cache stays out of the user's home.
+    /// One of our scripts; caches of the libraries stay out of the user's home.
     fn script(&self, name: &str) -> Command {
         let mut command = Command::new(&self.0);
         command.arg(notebooks().join(name));
         command.env("IPYTHONDIR", scratch().join("ipython"));
         command.env("MPLCONFIGDIR", scratch().join("matplotlib"));
         command.env("PYTHONDONTWRITEBYTECODE", "1");
-        // A time zone that is not UTC, and half an hour beside the others.
+        // A time zone other than UTC, with a half-hour offset.
         command.env("TZ", "Asia/Kolkata");
         command
     }
@@ -173,12 +173,12 @@ fn notebooks() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../notebooks")
 }
 
-/// Cargo's folder for what tests leave behind.
+/// Cargo's folder for files that tests keep.
 fn scratch() -> &'static Path {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// Runs it to its end; returns its stdout. All that it says is shown when it fails.
+/// Runs a command to its end and returns its stdout. A failure shows all of its output.
 fn run(command: &mut Command) -> String {
     let output = command
         .output()

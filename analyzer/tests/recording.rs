@@ -1,11 +1,11 @@
-//! Which files are part of the answer.
+//! Tests which files are part of the answer.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::process::Command;
 
 use tcprst_schema::columns::COLUMNS;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 
 mod common;
 use common::{
@@ -43,7 +43,7 @@ fn a_message_in_the_making_is_left_for_later() {
     let path = recording.spool(1, &[rows(0, 2), rows(2, 3)], 0);
     let whole = fs::read(&path).unwrap();
     let first = fs::metadata(recording.spool(1, &[rows(0, 2)], 0)).unwrap().len() as usize;
-    // Wherever the recorder is in its second batch, the first one is there.
+    // At any point of the second batch, the first one is readable.
     for length in (first..whole.len()).step_by(97).chain([first + 1, first + 4, whole.len() - 1]) {
         put(&path, &whole[..length]);
         assert_eq!(recording.query(COUNT), "2,2,1\n", "{length} of {} bytes", whole.len());
@@ -115,9 +115,9 @@ fn bad_files_are_told_and_the_others_answer() {
     assert!(told.lines().all(|line| line.starts_with("tcprst-analyze: skipped ")), "{told}");
     let line = |name: &str| told.lines().find(|line| line.contains(name)).unwrap_or_default();
     assert!(line("foreign.parquet").contains("not written by tcprst"), "{told}");
-    assert!(line("empty.parquet").contains("damaged or cut off"), "{told}");
-    assert!(line("text.parquet").contains("damaged or cut off"), "{told}");
-    assert!(line(cut.to_str().unwrap()).contains("damaged or cut off"), "{told}");
+    assert!(line("empty.parquet").contains("damaged or truncated"), "{told}");
+    assert!(line("text.parquet").contains("damaged or truncated"), "{told}");
+    assert!(line(cut.to_str().unwrap()).contains("damaged or truncated"), "{told}");
     assert!(line("newer.parquet").contains("newer"), "{told}");
     assert!(line("foreign.arrows").contains("not written by tcprst"), "{told}");
 }
@@ -128,7 +128,7 @@ fn a_limit_reads_no_more_files_than_it_needs() {
     for seq in 1..=4 {
         recording.seal(seq, &rows(u64::from(seq) * 3, 3));
     }
-    // What is broken shows which footers were read.
+    // A broken file shows which footers were read.
     let broken = recording.seal(5, &rows(15, 3));
     fs::write(&broken, b"not a Parquet file at all").unwrap();
     let said = |sql: &str| {
@@ -137,9 +137,9 @@ fn a_limit_reads_no_more_files_than_it_needs() {
     };
     assert_eq!(said("select seq from resets limit 3"), (3, 0));
     assert_eq!(said("select seq from resets limit 4"), (4, 0));
-    // There are twelve: all files were needed to know that.
+    // There are twelve rows: the query had to read all files.
     assert_eq!(said("select seq from resets limit 13"), (12, 1));
-    // A filter or an order can be about any of them.
+    // With a filter or an order, any file may contribute.
     assert_eq!(said("select seq from resets where seq > 0 limit 2"), (2, 1));
     assert_eq!(said("select seq from resets order by seq limit 2"), (2, 1));
     recording.spool(6, &[rows(18, 2)], 0);

@@ -1,15 +1,16 @@
-//! Every report on a recording of real resets (`fixture/README.md` says how it was made), as a
-//! snapshot: what stands in `snapshots/` is what people see.
+//! Every report on a recording of real resets (see `fixture/README.md`), as a snapshot: the files
+//! in `snapshots/` show what people see.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::Arc;
 
 use tcprst_schema::columns::COLUMNS;
-use tcprst_schema::paths::Table;
 use tcprst_schema::row::{Row, Stack};
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
 
 mod common;
@@ -23,7 +24,7 @@ const MIDDLE: &str = "2026-11-26T03:26:00Z";
 const UNTIL: &str = "2026-11-26T03:27:00Z";
 const BEFORE: &str = "2026-11-26T03:25:00Z..2026-11-26T03:26:00Z";
 const AFTER: &str = "2026-11-26T03:26:00Z..2026-11-26T03:27:00Z";
-/// All of it.
+/// A window over the whole fixture.
 const ALL: [&str; 4] = ["--since", "2026-11-26 00:00", "--until", "2026-11-27 00:00"];
 
 fn fixture() -> PathBuf {
@@ -35,11 +36,11 @@ fn report(arguments: &[&str]) -> Output {
     analyze(&[&["--data", data.to_str().unwrap()], arguments].concat(), "")
 }
 
-/// What a report says, on both ways out; it must succeed.
+/// Both outputs of a report, which must succeed.
 fn said(arguments: &[&str]) -> String {
     let output = report(arguments);
     assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
-    // Where the sources lie is in no snapshot.
+    // Snapshots must not contain the path of the sources.
     let folder = format!("{}/", fixture().display());
     let out = stdout(&output).replace(&folder, "");
     match &*stderr(&output) {
@@ -129,7 +130,7 @@ fn explain_event() {
         let row = text.lines().nth(1).unwrap_or_default().to_owned();
         row.split(',').map(str::to_owned).collect::<Vec<_>>()
     };
-    // One that a process acted in, one of a container, one that answered a packet.
+    // One caused by a process, one of a container, one that answered a packet.
     for (name, of) in [
         ("process", "cause = 'app_close_unread' and direction = 'sent'"),
         ("container", "container_name is not null and cause = 'app_linger0'"),
@@ -141,7 +142,7 @@ fn explain_event() {
         insta::assert_snapshot!(format!("explain_event_{name}"), by_boot);
         let by_boot = report_out(&["explain", boot_ns]);
         assert_eq!(report_out(&["explain", time]), by_boot);
-        // The recorder was started several times: numbers begin anew.
+        // The recorder was started several times, and numbers restart each time.
         let second = &time[..19];
         let until = format!("{second}.999999Z");
         let since = format!("{second}Z");
@@ -168,10 +169,38 @@ fn flame() {
     assert_eq!((stdout(&output), output.status.code()), (String::new(), Some(0)));
     let picture = fs::read_to_string(&svg).unwrap();
     assert!(picture.contains("<svg") && picture.contains("tcp_send_active_reset"));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
     let output = report(&["flame", "--svg", "/nowhere/flame.svg"]);
     assert!(stderr(&output).contains("cannot write /nowhere/flame.svg"));
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_picture_and_a_page_keep_links_and_devices() {
+    let dir = TempDir::new().unwrap();
+    for (command, start) in
+        [(&["flame", "--svg"][..], "<?xml"), (&["report", "--html"][..], "<!doctype html>")]
+    {
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        symlink(&file, &link).unwrap();
+        let written = report(&[command, &[link.to_str().unwrap()]].concat());
+        assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{command:?}");
+        let text = fs::read_to_string(&file).unwrap().to_lowercase();
+        assert!(text.starts_with(start), "{command:?}: {}", &text[..40]);
+        fs::remove_file(&link).unwrap();
+
+        // A link to a pipe, as /dev/stdout is one.
+        symlink("/dev/stdout", &link).unwrap();
+        let written = report(&[command, &[link.to_str().unwrap()]].concat());
+        assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+        assert!(stdout(&written).to_lowercase().starts_with(start), "{command:?}");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "{command:?}");
+        fs::remove_file(&link).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+        fs::remove_file(&file).unwrap();
+    }
 }
 
 #[test]
@@ -200,7 +229,7 @@ fn the_sql_of_a_report_is_what_it_runs() {
     ] {
         let shown = over_all(&[arguments, &["--sql"]].concat());
         insta::assert_snapshot!(format!("sql_{name}"), shown);
-        // No recording is needed to read it, and it can be given back.
+        // Printing the SQL needs no recording, and the SQL can be run.
         let output = analyze(&[&["--data", "/nowhere"], arguments, &["--sql"], &ALL].concat(), "");
         assert_eq!(stdout(&output), shown);
         let output = analyze(&["--data", data.to_str().unwrap(), "-f", "-"], &shown);
@@ -239,7 +268,7 @@ fn a_window_narrows_sql_too() {
     ]);
     assert_eq!(stdout(&output).lines().nth(1).unwrap(), within.to_string());
 
-    // The condition reaches the scan, which reads no file that it excludes.
+    // The condition reaches the scan, which skips excluded files.
     let output = report(&[
         "--since",
         SINCE,
@@ -258,18 +287,18 @@ fn a_window_narrows_sql_too() {
 #[test]
 fn mistakes_are_one_line_with_the_way_out() {
     for (arguments, expected) in [
-        (&["summary", "--since", "tomorrow"][..], "'tomorrow' is no time: use 2h, 90m"),
+        (&["summary", "--since", "tomorrow"][..], "invalid time 'tomorrow': use 2h, 90m"),
         (&["summary", "--since", "1h", "--until", "2h"], "the window is empty"),
-        (&["--since", "x", "select 1"], "'x' is no time"),
+        (&["--since", "x", "select 1"], "invalid time 'x'"),
         (&["summary", "--by", "cotainer"], "cannot count by 'cotainer': is it container?"),
         (&["summary", "--window", "0s"], "a window must be at least a second"),
-        (&["timeline", "--window", "x"], "'x' is no length of time"),
+        (&["timeline", "--window", "x"], "invalid length of time 'x'"),
         (&["explain", "linger0"], "no cause is called 'linger0': is it app_linger0?"),
         (&["top", "--cause", "x;y"], "no cause is called 'x;y'"),
         (&["diff"], "diff compares two windows"),
         (&["diff", "yesterday..today"], "diff compares two windows"),
         (&["diff", "today..yesterday", "yesterday..today"], "the window is empty"),
-        (&["diff", "today", "yesterday..today"], "'today' is no window"),
+        (&["diff", "today", "yesterday..today"], "invalid window 'today'"),
         (&["diff", "--since", "2h", "yesterday..today", "today..now"], "diff takes its windows"),
     ] {
         let line = one_line(&report(arguments), 2);
@@ -293,8 +322,8 @@ fn functions_are_listed() {
         assert!(text.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}: {text}");
     }
     let wrong = one_line(&report(&["select in_cidr(src_addr, '10.0.0.0/40') from resets"]), 1);
-    assert!(wrong.contains("'10.0.0.0/40' is no network"), "{wrong}");
-    // Today's rules say of each row what the recorder's said: they are the same.
+    assert!(wrong.contains("invalid network '10.0.0.0/40'"), "{wrong}");
+    // Current rules and the recorder's rules are the same, and so are their verdicts.
     let other = "select count(*) from resets where \
                  cause <> cause(stack, reason, sk_state, sk_flags, answered_flags) \
                  or blame is distinct from blame(cause)";
@@ -315,7 +344,7 @@ fn causes_of_older_rules_are_derived_anew() {
         let folded = Some(close.into());
         Row { stack: Arc::new(Stack { folded, ..Stack::default() }), ..row(seq) }
     };
-    // Rules that did not know the stack: `unknown`, and one segment by today's that says so too.
+    // Older rules did not know the stack (`unknown`); a segment by current rules has it too.
     let older = batch(COLUMNS, &[row(1), row(2)]);
     let path = name(1).sealed(recording.path(), Table::Resets);
     let mut by_older = footer(2);
@@ -336,7 +365,7 @@ fn causes_of_older_rules_are_derived_anew() {
     ] {
         assert_eq!(recording.query(sql), expected, "{sql}");
     }
-    // A file without all of the evidence keeps what its recorder said.
+    // A file without all of the evidence keeps the verdict of its recorder.
     let position = older.schema().index_of("answered_flags").unwrap();
     let mut narrow = older.clone();
     narrow.remove_column(position);

@@ -1,5 +1,5 @@
-//! Answers from the rollup are the answers of the rows, to the last digit, whatever is asked; and
-//! what is merged is what was there.
+//! Answers from the rollup equal the answers of the rows, to the last digit, for any query; merged
+//! segments have the same rows as their parts.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use tcprst_schema::columns::COLUMNS;
-use tcprst_schema::paths::Table;
 use tcprst_schema::row::{Row, Task};
+use tcprst_schema::tables::Table;
 
 mod common;
 use common::{Recording, START_US, analyze, batch, name, row, stderr, stdout};
@@ -58,9 +58,9 @@ fn recording(rng: &mut Rng) -> Recording {
     let recording = Recording::new();
     recording.seal(1, &resets(rng, 0, 300, START_US));
     recording.seal(2, &resets(rng, 300, 300, START_US + 3000 * 1_000_000));
-    // Without a rollup: of a recorder that did not write them.
+    // A segment without a rollup, as from a recorder that did not write one.
     recording.seal_columns(3, &batch(COLUMNS, &resets(rng, 600, 100, START_US + 6_000_000_000)));
-    // With one that does not count all of it: it must not be believed.
+    // A segment with a rollup that does not count all its rows: it must not be used.
     recording.seal(4, &resets(rng, 700, 50, START_US + 7_000_000_000));
     let path = name(4).sealed(recording.path(), Table::Resets);
     fs::remove_file(&path).unwrap();
@@ -93,7 +93,7 @@ fn time_expression(rng: &mut Rng) -> String {
         2 => format!("date_bin(interval '{} minutes', time)", rng.u8(1..20)),
         3 => "date_part('hour', time)".into(),
         4 => "cast(time as date)".into(),
-        // These see more than the minute.
+        // These depend on more than the minute.
         5 => "date_trunc('second', time)".into(),
         _ => "date_bin(interval '90 seconds', time)".into(),
     }
@@ -102,7 +102,7 @@ fn time_expression(rng: &mut Rng) -> String {
 fn time_literal(rng: &mut Rng) -> String {
     let start = START_US.div_euclid(MINUTE_US) * MINUTE_US;
     let mut us = start + rng.i64(-5..170) * MINUTE_US;
-    // Half of them are at a minute.
+    // Half of the times are at a full minute.
     if rng.bool() {
         us += [1, -1, 59_999_999, 30_000_000][rng.usize(..4)];
     }
@@ -137,7 +137,7 @@ fn aggregate(rng: &mut Rng) -> String {
     }
 }
 
-/// A query whose rows are in an order of their own.
+/// A query with a total order of its rows.
 fn query(rng: &mut Rng) -> String {
     let mut groups: Vec<String> =
         (0..rng.usize(..4)).map(|_| one(rng, &COLUMNS_ASKED).to_owned()).collect();
@@ -174,7 +174,7 @@ fn ask(data: &Path, options: &[&str], sql: &str) -> String {
     stdout(&output)
 }
 
-/// Each answer, by a line between them.
+/// The answer of each query; a line separates them in the output.
 fn answers(data: &Path, options: &[&str], queries: &[String]) -> Vec<String> {
     let sql: String = queries.iter().map(|sql| format!("{sql}; select '--' as next;\n")).collect();
     ask(data, options, &sql).split("next\n--\n").map(str::to_owned).collect()
@@ -182,7 +182,7 @@ fn answers(data: &Path, options: &[&str], queries: &[String]) -> Vec<String> {
 
 #[test]
 fn a_thousand_questions_have_the_same_answers() {
-    // Another seed is another thousand; this one is told where it fails.
+    // Another seed gives another thousand queries; a failure reports the seed.
     let seed = std::env::var("TCPRST_SEED").map_or(5, |seed| seed.parse().unwrap());
     let mut rng = Rng::with_seed(seed);
     let recording = recording(&mut rng);
@@ -193,13 +193,13 @@ fn a_thousand_questions_have_the_same_answers() {
     for ((sql, rolled), raw) in queries.iter().zip(&rolled).zip(&raw) {
         assert_eq!(rolled, raw, "seed {seed}: {sql}");
     }
-    // The same of merged segments, which have rollups by the hour and by the day too.
+    // The same queries over merged segments, which have rollups by the hour and by the day too.
     assert_eq!(recording.analyze(&["compact"]).status.code(), Some(0));
     let merged = answers(recording.path(), &[], &queries);
     for ((sql, merged), raw) in queries.iter().zip(&merged).zip(&raw) {
         assert_eq!(merged, raw, "seed {seed}, compacted: {sql}");
     }
-    // And it was the rollups that answered many of them, with the rows of what has none.
+    // Rollups answered many of them, together with the rows of segments without one.
     let plans: Vec<String> = queries.iter().map(|sql| format!("explain {sql}")).collect();
     let plans = answers(recording.path(), &[], &plans);
     for (table, least) in [("minute", 50), ("hour", 10), ("day", 200)] {
@@ -243,7 +243,7 @@ fn what_is_merged_is_what_was_there() {
     recording.lose(1, &[common::loss(3)]);
     recording.lose(2, &[common::loss(4)]);
     let before = ask(recording.path(), &[], EVERYTHING);
-    // As another program left it in a crash.
+    // The state after a crash of another compaction.
     let left = recording.path().join("spool/compact-resets-date=2026-11-21");
     fs::create_dir_all(&left).unwrap();
     let first = name(1).sealed(recording.path(), Table::Resets);
@@ -303,7 +303,7 @@ fn readers_and_a_merge_do_not_disturb_each_other() {
             let output = recording.analyze(&["--format", "csv", sql]);
             match output.status.code() {
                 Some(0) => assert!(stdout(&output).ends_with(expected), "{}", stdout(&output)),
-                // A file that went while it was read is told, and no answer is given.
+                // A file removed during the query is reported, and there is no answer.
                 _ => assert!(stderr(&output).contains("run it again"), "{}", stderr(&output)),
             }
         }

@@ -1,4 +1,4 @@
-//! Queries: where the SQL comes from, how results look, and what is refused.
+//! Queries: sources of the SQL, formats of results, and refused statements.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;

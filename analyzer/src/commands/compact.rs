@@ -1,4 +1,4 @@
-//! `tcprst-analyze compact`: small segments into large ones.
+//! `tcprst-analyze compact`: merges small segments into large ones.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,25 +7,26 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use bytesize::ByteSize;
 
-use crate::Outcome;
-use crate::cli::Format;
 use crate::compact::{Compacted, Policy, compact};
 use crate::error::Error;
-use crate::print;
+use crate::outcome::Outcome;
+use crate::output;
+use crate::output::format::Format;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(long_about = "\
 Merges small segments into large ones, in the order of time, day by day and table by table. \
-A recorder and readers can go on meanwhile: a day's folder is replaced in one step, so that \
-nobody sees a segment twice or not at all. Segments between which nothing was recorded, or that \
-differ in host, boot, version or hooks, stay apart. Prints what was merged.")]
-pub struct Args {
+A recorder and readers can keep running: each folder of a day is replaced in one step, so that \
+no reader sees a segment twice or misses one. Segments stay separate if there is a gap in the \
+recording between them, or if they differ in host, boot, version or hooks. Prints the days that \
+changed.")]
+pub(crate) struct Args {
     /// Merge segments up to this size
     #[arg(long, value_name = "SIZE", default_value = "256MiB")]
     target_size: ByteSize,
 }
 
-pub fn run(
+pub(crate) fn run(
     args: &Args,
     dirs: &[PathBuf],
     format: Format,
@@ -37,7 +38,7 @@ pub fn run(
         std::fs::read_dir(dir).map_err(|source| Error::Folder { path: dir.clone(), source })?;
         done.extend(compact(dir, policy)?);
     }
-    print::batch(format, &rows(&done)?, out)?;
+    output::batch(format, &rows(&done)?, out)?;
     Ok(Outcome::Complete)
 }
 

@@ -1,24 +1,23 @@
-//! `tcprst-analyze diff`: what changed between two windows, as before and after a deploy.
+//! `tcprst-analyze diff`: what changed between two windows, such as before and after a deploy.
 
 use chrono::{DateTime, Duration, Utc};
 
-use crate::Outcome;
-use crate::commands::Context;
-use crate::commands::summary::places;
+use super::{Report, Request};
 use crate::error::Error;
-use crate::notes::{self, Topics};
+use crate::error::ReportError;
 use crate::reports::dimension::Mix;
-use crate::reports::{Narrow, ReportArgs, ReportError, render, where_clause};
+use crate::reports::{Narrow, ReportArgs, interval, places, render, where_clause};
 use crate::window::{Window, parse_length, parse_time};
 
 const SQL: &str = include_str!("../reports/diff.sql");
 
 const HELP: &str = "\
-Verdicts: new (none before), gone (none after), up, down, burst (the counts differ, but they came in
-bursts that may be chance), same (no change is proven). `confidence`, in percent, is 100 * (1 - p)
-of an exact test of two Poisson rates (conditional binomial, two-sided); p is corrected for the
-number of rows compared (Holm), and counts are divided by their index of dispersion per minute
-first, so that a burst proves no more than a reset. up and down are said from 95 on.
+Verdicts: new (none before), gone (none after), up, down, burst (the counts differ, but the resets
+came in bursts that may be chance), same (no change is proven). `confidence`, in percent, is
+100 * (1 - p) of an exact test of two Poisson rates (conditional binomial, two-sided). p is
+corrected for the number of rows compared (Holm). Counts are first divided by their index of
+dispersion per minute, so that a burst proves no more than one reset. The verdicts up and down need
+a confidence of at least 95.
 
 Examples:
   tcprst-analyze diff yesterday..today today..now
@@ -26,28 +25,28 @@ Examples:
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = crate::reports::dimension::help(HELP))]
-pub struct Args {
-    /// The window before, SINCE..UNTIL
+pub(crate) struct Args {
+    /// The first window, SINCE..UNTIL
     #[arg(value_name = "A")]
     a: Option<String>,
 
-    /// The window after
+    /// The second window, SINCE..UNTIL
     #[arg(value_name = "B")]
     b: Option<String>,
 
-    /// Compare before and after this time, such as that of a deploy
+    /// Compare the time before and after this moment, such as a deploy
     #[arg(long, value_name = "TIME", conflicts_with_all = ["a", "b"])]
     at: Option<String>,
 
-    /// How long before and after
+    /// Length of each window of --at
     #[arg(long, value_name = "LENGTH", default_value = "1h", requires = "at")]
     span: String,
 
-    /// What to compare by, `,` between; see below
+    /// Dimensions to compare by, separated by `,`; see below
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "cause")]
     by: Vec<String>,
 
-    /// At most so many rows
+    /// Print at most N rows
     #[arg(long, value_name = "N")]
     limit: Option<u32>,
 
@@ -55,56 +54,70 @@ pub struct Args {
     narrow: Narrow,
 
     #[command(flatten)]
-    pub report: ReportArgs,
+    report: ReportArgs,
 }
 
-/// The two windows.
-pub fn windows(args: &Args, given: &Window, now: DateTime<Utc>) -> Result<[Window; 2], Error> {
-    if !given.is_whole() {
-        return Err(ReportError::OwnWindows.into());
-    }
-    match (&args.a, &args.b, &args.at) {
-        (Some(a), Some(b), None) => Ok([Window::parse_span(a, now)?, Window::parse_span(b, now)?]),
-        (None, None, Some(at)) => {
-            let at = parse_time(at, now)?;
-            let span = parse_length(&args.span)?;
-            super::interval(span)?;
-            let a = Window { since: Some(at - span), until: Some(at) };
-            Ok([a, Window { since: Some(at), until: Some(at + span) }])
+impl Args {
+    /// The two windows.
+    fn both(&self, request: &Request) -> Result<[Window; 2], Error> {
+        let now = request.now;
+        if !request.window.is_whole() {
+            return Err(ReportError::OwnWindows.into());
         }
-        _ => Err(ReportError::TwoWindows.into()),
+        match (&self.a, &self.b, &self.at) {
+            (Some(a), Some(b), None) => {
+                Ok([Window::parse_span(a, now)?, Window::parse_span(b, now)?])
+            }
+            (None, None, Some(at)) => {
+                let at = parse_time(at, now)?;
+                let span = parse_length(&self.span)?;
+                interval(span)?;
+                let a = Window { since: Some(at - span), until: Some(at) };
+                Ok([a, Window { since: Some(at), until: Some(at + span) }])
+            }
+            _ => Err(ReportError::TwoWindows.into()),
+        }
     }
 }
 
-/// The SQL that answers.
-pub fn sql(args: &Args, windows: &[Window; 2]) -> Result<String, Error> {
-    let mix = Mix::of(&args.by)?;
-    let [a, b] = windows;
-    let seconds = [seconds(a), seconds(b)];
-    let minutes = [minutes(a), minutes(b)];
-    let total = minutes[0] + minutes[1];
-    let limit = args.limit.map_or(String::new(), |limit| format!("limit {limit}"));
-    Ok(render(
-        SQL,
-        &[
-            ("title", &mix.names()),
-            ("selected", &mix.selected()),
-            ("grouped", &mix.grouped()),
-            ("named", &mix.named()),
-            ("names", &mix.names()),
-            ("places", &places(mix.name_list().len())),
-            ("where_a", &where_clause(&args.narrow.conditions(a)?)),
-            ("where_b", &where_clause(&args.narrow.conditions(b)?)),
-            ("seconds_a", &number(seconds[0])),
-            ("seconds_b", &number(seconds[1])),
-            ("minutes_a", &number(minutes[0])),
-            ("minutes_b", &number(minutes[1])),
-            ("minutes", &number(total)),
-            // Two means are taken out; of two minutes nothing would be left.
-            ("freedom", &number((total - 2.0).max(1.0))),
-            ("limit", &limit),
-        ],
-    ))
+impl Report for Args {
+    fn shared(&self) -> &ReportArgs {
+        &self.report
+    }
+
+    fn sql(&self, request: &Request) -> Result<String, Error> {
+        let mix = Mix::from_names(&self.by)?;
+        let [a, b] = &self.both(request)?;
+        let seconds = [seconds(a), seconds(b)];
+        let minutes = [minutes(a), minutes(b)];
+        let total = minutes[0] + minutes[1];
+        let limit = self.limit.map_or(String::new(), |limit| format!("limit {limit}"));
+        Ok(render(
+            SQL,
+            &[
+                ("title", &mix.names()),
+                ("selected", &mix.selected()),
+                ("grouped", &mix.grouped()),
+                ("named", &mix.named()),
+                ("names", &mix.names()),
+                ("places", &places(mix.name_list().len())),
+                ("where_a", &where_clause(&self.narrow.conditions(a)?)),
+                ("where_b", &where_clause(&self.narrow.conditions(b)?)),
+                ("seconds_a", &number(seconds[0])),
+                ("seconds_b", &number(seconds[1])),
+                ("minutes_a", &number(minutes[0])),
+                ("minutes_b", &number(minutes[1])),
+                ("minutes", &number(total)),
+                // Two means are estimated: two minutes would leave no degree of freedom.
+                ("freedom", &number((total - 2.0).max(1.0))),
+                ("limit", &limit),
+            ],
+        ))
+    }
+
+    fn windows(&self, request: &Request) -> Result<Vec<Window>, Error> {
+        Ok(self.both(request)?.to_vec())
+    }
 }
 
 fn seconds(window: &Window) -> f64 {
@@ -112,7 +125,7 @@ fn seconds(window: &Window) -> f64 {
     length.as_seconds_f64()
 }
 
-/// Minutes of the clock that a window touches.
+/// Number of clock minutes that a window touches.
 fn minutes(window: &Window) -> f64 {
     let minute = |time: DateTime<Utc>| time.timestamp().div_euclid(60);
     let last = window.until.map(|until| minute(until - Duration::microseconds(1)));
@@ -120,16 +133,7 @@ fn minutes(window: &Window) -> f64 {
     count as f64
 }
 
-/// With a fraction, so that SQL does not divide whole numbers.
+/// With a fraction: SQL divides whole numbers without one.
 fn number(value: f64) -> String {
     format!("{value:?}")
-}
-
-pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Error> {
-    let windows = windows(args, &context.window, Utc::now())?;
-    let sql = sql(args, &windows)?;
-    let format = context.format();
-    context.session.run_sql(&sql, format, context.out).await?;
-    notes::tell(context, &windows, Topics::ALL).await?;
-    Ok(Outcome::Complete)
 }

@@ -1,43 +1,44 @@
 //! `tcprst-analyze explain`: a cause or one event, in sentences.
 
+use futures::future::LocalBoxFuture;
 use tcprst_schema::cause::{CAUSES, Cause, UNKNOWN};
 
-use crate::Outcome;
-use crate::commands::{Context, top};
-use crate::error::Error;
-use crate::notes::{self, Topics};
+use super::{Context, Report, Request, top};
+use crate::error::{Error, ReportError};
+use crate::output::numbers::{counted, share, thousands};
 use crate::reports::dimension::Mix;
 use crate::reports::event::{self, Event};
-use crate::reports::prose::{Prose, counted, share, thousands};
-use crate::reports::{ReportArgs, ReportError, explanation, literal, render, where_clause};
+use crate::reports::notes::Topics;
+use crate::reports::prose::Prose;
+use crate::reports::{ReportArgs, explanation, literal, render, where_clause};
 use crate::window::Window;
 
 const CAUSE_SQL: &str = include_str!("../reports/explain_cause.sql");
 const EVENT_SQL: &str = include_str!("../reports/explain_event.sql");
 
-/// Events that are told where a key fits several.
-const MOST: usize = 20;
+/// Events that are listed where a key matches several.
+const MAX_LISTED: usize = 20;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-WHAT is the name of a cause (`tcprst-analyze summary` has them), or an event: HOST:CPU:SEQ, CPU:SEQ,
-its boot_ns, or its time in RFC 3339, to the second or to the microsecond. Without it, every cause
-is named with what it means.
+WHAT is the name of a cause (`tcprst-analyze summary` lists them) or an event: HOST:CPU:SEQ,
+CPU:SEQ, its boot_ns, or its time in RFC 3339, to the second or to the microsecond. Without WHAT,
+prints the name and the meaning of every cause.
 
 Examples:
   tcprst-analyze explain app_close_unread
   tcprst-analyze explain web-1:0:17
   tcprst-analyze explain 2026-11-25T14:00:05.123456Z")]
-pub struct Args {
+pub(crate) struct Args {
     /// A cause or an event
     #[arg(value_name = "WHAT")]
     what: Option<String>,
 
     #[command(flatten)]
-    pub report: ReportArgs,
+    report: ReportArgs,
 }
 
-/// What was asked for.
+/// The subject of an explanation.
 enum Subject {
     All,
     Cause(Option<&'static Cause>),
@@ -56,13 +57,46 @@ impl Args {
     }
 }
 
-/// The SQL that answers, its parts one after the other.
-pub fn sql(args: &Args, window: &Window) -> Result<String, Error> {
-    Ok(match args.subject()? {
-        Subject::All => String::new(),
-        Subject::Event(conditions) => event_sql(&conditions, window),
-        Subject::Cause(cause) => cause_sql(cause, window)?.join(";\n\n"),
-    })
+impl Report for Args {
+    fn shared(&self) -> &ReportArgs {
+        &self.report
+    }
+
+    /// All of it, one query after the other.
+    fn sql(&self, request: &Request) -> Result<String, Error> {
+        Ok(match self.subject()? {
+            Subject::All => String::new(),
+            Subject::Event(conditions) => event_sql(&conditions, &request.window),
+            Subject::Cause(cause) => cause_sql(cause, &request.window)?.join(";\n\n"),
+        })
+    }
+
+    fn topics(&self) -> Result<Option<Topics>, Error> {
+        Ok(match self.subject()? {
+            Subject::All => None,
+            Subject::Cause(_) => Some(Topics::ALL),
+            Subject::Event(_) => Some(Topics::COVERAGE),
+        })
+    }
+
+    /// Sentences, made of the rows.
+    fn answer<'a>(
+        &'a self,
+        sql: String,
+        context: &'a mut Context<'_>,
+    ) -> LocalBoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let prose = match self.subject()? {
+                Subject::All => all(),
+                Subject::Cause(cause) => explain_cause(cause, context).await?,
+                Subject::Event(_) => {
+                    let what = self.what.as_deref().unwrap_or_default();
+                    explain_event(what, &sql, context).await?
+                }
+            };
+            prose.print(context.request.format, context.out)
+        })
+    }
 }
 
 fn event_sql(conditions: &[String], window: &Window) -> String {
@@ -72,84 +106,68 @@ fn event_sql(conditions: &[String], window: &Window) -> String {
         &[
             ("columns", &event::COLUMNS.join(", ")),
             ("where", &where_clause(&conditions)),
-            ("limit", &(MOST + 1).to_string()),
+            ("limit", &(MAX_LISTED + 1).to_string()),
         ],
     )
 }
 
-/// How often it is, and where it is most often.
+/// How often a cause occurs, and where most often.
 fn cause_sql(cause: Option<&Cause>, window: &Window) -> Result<[String; 2], Error> {
     let name = cause.map_or(UNKNOWN, |cause| cause.name);
     let mut conditions = window.on("time");
     conditions.push(format!("cause = {}", literal(name)));
     let (of_all, narrowed) = (where_clause(&window.on("time")), where_clause(&conditions));
-    let mix = Mix::of(&["container", "service"])?;
+    let mix = Mix::from_names(&["container", "service"])?;
     Ok([
         render(CAUSE_SQL, &[("window", &of_all), ("where", &narrowed)]),
         top::list(&mix, "container, service", 3, &conditions),
     ])
 }
 
-pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Error> {
-    let format = context.format();
-    match args.subject()? {
-        Subject::All => {
-            all().print(format, context.out)?;
-            return Ok(Outcome::Complete);
+/// The explanation of the event that `what` names.
+async fn explain_event(what: &str, sql: &str, context: &Context<'_>) -> Result<Prose, Error> {
+    let events = Event::from_batches(&context.session.collect(sql).await?)?;
+    match &events[..] {
+        [] => {
+            let shown = what.escape_debug().to_string();
+            Err(ReportError::NoEvent(shown, place(&context.request.window)).into())
         }
-        Subject::Cause(cause) => {
-            let prose = explain_cause(cause, context).await?;
-            prose.print(format, context.out)?;
-            notes::tell(context, &[context.window], Topics::ALL).await?;
-        }
-        Subject::Event(conditions) => {
-            let sql = event_sql(&conditions, &context.window);
-            let events = Event::of(&context.session.collect(&sql).await?)?;
-            let prose = match &events[..] {
-                [] => {
-                    let what = args.what.as_deref().unwrap_or_default();
-                    let shown = what.escape_debug().to_string();
-                    let place =
-                        if context.window.is_whole() { "this recording" } else { "this window" };
-                    return Err(ReportError::NoEvent(shown, place).into());
-                }
-                [event] => event.explain(),
-                several => list(several),
-            };
-            prose.print(format, context.out)?;
-            notes::tell(context, &[context.window], Topics::COVERAGE).await?;
-        }
+        [event] => Ok(event.explain()),
+        several => Ok(list(several)),
     }
-    Ok(Outcome::Complete)
 }
 
-/// The names of all causes.
+fn place(window: &Window) -> &'static str {
+    if window.is_whole() { "this recording" } else { "this window" }
+}
+
+/// All causes with their meaning.
 fn all() -> Prose {
     let mut prose = Prose::default();
-    let told = CAUSES.iter().map(Some).chain([None]).map(|cause| {
+    let lines = CAUSES.iter().map(Some).chain([None]).map(|cause| {
         let name = cause.map_or(UNKNOWN, |cause| cause.name);
         format!("{name}: {}", explanation::meaning(cause))
     });
-    prose.add("Causes", told.collect());
+    prose.add("Causes", lines.collect());
     prose
 }
 
 /// Where a key fits several events.
 fn list(events: &[Event]) -> Prose {
     let mut prose = Prose::default();
-    let count = if events.len() > MOST {
-        format!("More than {MOST} events fit; the first are:")
+    let count = if events.len() > MAX_LISTED {
+        format!("More than {MAX_LISTED} events match; the first are:")
     } else {
-        format!("{} events fit. Give the time of one, or --since and --until:", events.len())
+        format!("{} events match. Give the time of one, or --since and --until:", events.len())
     };
     let mut lines = vec![count];
-    lines.extend(events.iter().take(MOST).map(Event::line));
+    lines.extend(events.iter().take(MAX_LISTED).map(Event::line));
     prose.add("Several events", lines);
     prose
 }
 
-async fn explain_cause(cause: Option<&Cause>, context: &mut Context<'_>) -> Result<Prose, Error> {
-    let [often, places] = cause_sql(cause, &context.window)?;
+async fn explain_cause(cause: Option<&Cause>, context: &Context<'_>) -> Result<Prose, Error> {
+    let [often, places] = cause_sql(cause, &context.request.window)?;
     let mut prose = Prose::default();
     let name = cause.map_or(UNKNOWN, |cause| cause.name);
     prose.add("What happened", vec![format!("{name}: {}", explanation::meaning(cause))]);
@@ -157,11 +175,12 @@ async fn explain_cause(cause: Option<&Cause>, context: &mut Context<'_>) -> Resu
     prose.add("Who acted", vec![explanation::who(cause.map(|cause| cause.blame))]);
     prose.add("Check next", vec![explanation::check(cause).to_owned()]);
 
-    let counts = Event::of(&context.session.collect(&often).await?)?;
+    let counts = Event::from_batches(&context.session.collect(&often).await?)?;
     let counts = counts.into_iter().next().unwrap_or_default();
     let resets = counts.int("resets");
     let mut here = Vec::new();
-    let place = if context.window.is_whole() { "this recording" } else { "this window" };
+    let title =
+        if context.request.window.is_whole() { "In this recording" } else { "In this window" };
     if resets == 0 {
         here.push(format!("None of {}.", counted(counts.int("of_all"), "reset")));
     } else {
@@ -173,7 +192,7 @@ async fn explain_cause(cause: Option<&Cause>, context: &mut Context<'_>) -> Resu
             counts.text("first"),
             counts.text("last"),
         ));
-        for row in Event::of(&context.session.collect(&places).await?)? {
+        for row in Event::from_batches(&context.session.collect(&places).await?)? {
             let container = row.text("container");
             let at = match (container, row.text("service")) {
                 ("-", service) => format!("port {service}, no container"),
@@ -183,6 +202,6 @@ async fn explain_cause(cause: Option<&Cause>, context: &mut Context<'_>) -> Resu
             here.push(format!("{} at {at}.", thousands(row.int("resets"))));
         }
     }
-    prose.add(if place == "this window" { "In this window" } else { "In this recording" }, here);
+    prose.add(title, here);
     Ok(prose)
 }

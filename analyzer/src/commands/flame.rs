@@ -1,29 +1,27 @@
 //! `tcprst-analyze flame`: the kernel stacks as folded lines, or as a picture.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use futures::future::LocalBoxFuture;
 use inferno::flamegraph;
 
-use crate::Outcome;
-use crate::commands::Context;
+use super::{Context, Report, Request};
 use crate::error::Error;
-use crate::notes::{self, Topics};
-use crate::print;
+use crate::output::file;
+use crate::output::{Cells, escape};
 use crate::reports::{Narrow, ReportArgs, render, where_clause};
-use crate::window::Window;
 
 const SQL: &str = include_str!("../reports/flame.sql");
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
-Without --svg, prints a line a stack, `frame;frame;callee COUNT`, root first, whatever the format:
-what flamegraph.pl, inferno and speedscope read.")]
-pub struct Args {
-    /// Draw them into this file, for a browser
+Without --svg, prints one line for each stack, `frame;frame;callee COUNT`, root first, whatever the
+format. flamegraph.pl, inferno and speedscope read such lines.")]
+pub(crate) struct Args {
+    /// Draw a flame graph into this file, for a browser
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 
@@ -31,35 +29,52 @@ pub struct Args {
     narrow: Narrow,
 
     #[command(flatten)]
-    pub report: ReportArgs,
+    report: ReportArgs,
 }
 
-/// The SQL that answers.
-pub fn sql(args: &Args, window: &Window) -> Result<String, Error> {
-    let conditions = args.narrow.conditions(window)?;
-    Ok(render(SQL, &[("where", &where_clause(&conditions))]))
-}
+impl Report for Args {
+    fn shared(&self) -> &ReportArgs {
+        &self.report
+    }
 
-pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Error> {
-    let sql = sql(args, &context.window)?;
-    let lines = folded(&context.session.collect(&sql).await?)?;
-    match &args.svg {
-        Some(path) => {
-            let failed = |source| Error::WriteFile { path: path.clone(), source };
-            write_whole(path, &draw(&lines, args).map_err(failed)?).map_err(failed)?;
-        }
-        None => {
+    fn sql(&self, request: &Request) -> Result<String, Error> {
+        let conditions = self.narrow.conditions(&request.window)?;
+        Ok(render(SQL, &[("where", &where_clause(&conditions))]))
+    }
+
+    /// Folded lines or a picture, whatever the format.
+    fn answer<'a>(
+        &'a self,
+        sql: String,
+        context: &'a mut Context<'_>,
+    ) -> LocalBoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move {
+            let lines = folded(&context.session.collect(&sql).await?)?;
+            if let Some(path) = &self.svg {
+                let failed = |source| Error::WriteFile { path: path.clone(), source };
+                return file::write(path, &draw(&lines, &self.title()).map_err(failed)?);
+            }
             for line in &lines {
                 writeln!(context.out, "{line}").map_err(Error::Output)?;
             }
-            context.out.flush().map_err(Error::Output)?;
-        }
+            context.out.flush().map_err(Error::Output)
+        })
     }
-    notes::tell(context, &[context.window], Topics::ALL).await?;
-    Ok(Outcome::Complete)
 }
 
-/// `stack count` of each row. Files may come from anywhere: a name must not end its line.
+impl Args {
+    /// Title of the picture: it names what the stacks are narrowed to.
+    fn title(&self) -> String {
+        let mut title = "Kernel stacks of TCP resets".to_owned();
+        for name in [&self.narrow.cause, &self.narrow.container].into_iter().flatten() {
+            title.push_str(", ");
+            title.push_str(name);
+        }
+        title
+    }
+}
+
+/// `stack count` of each row. Recorded names are untrusted: none must end its line.
 fn folded(batches: &[RecordBatch]) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for batch in batches {
@@ -67,47 +82,25 @@ fn folded(batches: &[RecordBatch]) -> Result<Vec<String>, Error> {
         let counts = cast(batch.column(1), &DataType::Int64)?;
         let counts = counts.as_primitive::<Int64Type>();
         for (stack, count) in stacks.as_string_view().iter().zip(counts) {
-            let stack = print::escape(stack.unwrap_or_default(), print::Cells::OneLine);
+            let stack = escape(stack.unwrap_or_default(), Cells::OneLine);
             lines.push(format!("{stack} {}", count.unwrap_or_default()));
         }
     }
     Ok(lines)
 }
 
-/// The picture.
-fn draw(lines: &[String], args: &Args) -> std::io::Result<Vec<u8>> {
+/// The flame graph as SVG.
+fn draw(lines: &[String], title: &str) -> std::io::Result<Vec<u8>> {
     let mut options = flamegraph::Options::default();
-    let of = |name: &Option<String>| name.as_ref().map(|name| format!(", {name}"));
-    let narrowed: String =
-        of(&args.narrow.cause).into_iter().chain(of(&args.narrow.container)).collect();
-    options.title = format!("Kernel stacks of TCP resets{narrowed}");
+    options.title = title.to_owned();
     options.count_name = "resets".to_owned();
     let mut svg = Vec::new();
     if lines.is_empty() {
-        // Inferno takes no stacks for an error, and its picture of it says so.
+        // Inferno treats no stacks as an error. Its own picture of that says so.
         let nothing = ["(no resets) 1".to_owned()];
         flamegraph::from_lines(&mut options, nothing.iter().map(String::as_str), &mut svg)?;
     } else {
         flamegraph::from_lines(&mut options, lines.iter().map(String::as_str), &mut svg)?;
     }
     Ok(svg)
-}
-
-/// A reader sees the old file or the new one, never a part.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    // A temporary file is private; this one is a result like any other.
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }

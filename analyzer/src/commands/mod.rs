@@ -1,99 +1,105 @@
-//! What follows `tcprst-analyze`: a module a subcommand, with its arguments and what it does.
+//! The subcommands: one module each, with its arguments and what it does.
 //!
-//! To add one: a module here, a variant in [`crate::cli::Command`], a line in [`run`].
+//! Most are a [`Report`]: SQL of `reports/` with the arguments put in. To add one: a module here
+//! that implements [`Report`], its SQL, and a variant of [`dispatch::Command`].
 
-pub mod compact;
-pub mod diff;
-pub mod explain;
-pub mod files;
-pub mod flame;
-pub mod losses;
-pub mod report;
-pub mod schema;
-pub mod summary;
-pub mod timeline;
-pub mod top;
-pub mod verify;
+pub(crate) mod compact;
+pub(crate) mod diff;
+pub(crate) mod dispatch;
+pub(crate) mod explain;
+pub(crate) mod files;
+pub(crate) mod flame;
+pub(crate) mod losses;
+pub(crate) mod report;
+pub(crate) mod schema;
+pub(crate) mod summary;
+pub(crate) mod timeline;
+pub(crate) mod top;
+pub(crate) mod verify;
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use chrono::{Duration, Utc};
+use chrono::{DateTime, Utc};
+use futures::future::LocalBoxFuture;
 
-use crate::Outcome;
-use crate::cli::{Cli, Command, Format};
 use crate::error::Error;
-use crate::reports::ReportError;
-use crate::session::Session;
+use crate::outcome::Outcome;
+use crate::output::format::Format;
+use crate::query::session::Session;
+use crate::reports::ReportArgs;
+use crate::reports::notes::{self, Topics};
 use crate::window::Window;
 
-/// What every command has at hand.
-#[expect(missing_debug_implementations, reason = "the output is any writer")]
-pub struct Context<'a> {
-    pub cli: &'a Cli,
-    pub session: &'a Session,
+/// What the global options ask of a subcommand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
     /// `--since` and `--until`.
     pub window: Window,
+    /// `--format`.
+    pub format: Format,
+    /// The time that relative times count from: one for the whole run.
+    pub now: DateTime<Utc>,
+}
+
+/// What a subcommand works with once the recording is open.
+pub(crate) struct Context<'a> {
+    pub session: &'a Session,
+    pub request: Request,
+    /// The folders of the recording.
+    pub dirs: &'a [PathBuf],
     pub out: &'a mut dyn Write,
 }
 
 impl Context<'_> {
-    pub fn format(&self) -> Format {
-        self.cli.format
+    /// Prints the result of SQL.
+    pub(crate) async fn print(&mut self, sql: &str) -> Result<(), Error> {
+        self.session.run_sql(sql, self.request.format, self.out).await
     }
 }
 
-/// Does what a command asks for, on an open recording.
-pub async fn run(command: &Command, context: &mut Context<'_>) -> Result<Outcome, Error> {
-    match command {
-        Command::Schema(args) => schema::run(args, context.format(), context.out),
-        Command::Compact(args) => {
-            compact::run(args, &context.cli.data, context.format(), context.out)
-        }
-        Command::Files(args) => files::run(args, context).await,
-        Command::Losses(args) => losses::run(args, context).await,
-        Command::Summary(args) => summary::run(args, context).await,
-        Command::Top(args) => top::run(args, context).await,
-        Command::Timeline(args) => timeline::run(args, context).await,
-        Command::Diff(args) => diff::run(args, context).await,
-        Command::Explain(args) => explain::run(args, context).await,
-        Command::Flame(args) => flame::run(args, context).await,
-        Command::Report(args) => report::run(args, context).await,
-        Command::Verify(args) => verify::run(args, context.cli, context.out),
+/// A subcommand whose answer is the result of SQL: `--sql` prints the SQL, otherwise it runs.
+pub(crate) trait Report {
+    /// The arguments that every report has.
+    fn shared(&self) -> &ReportArgs;
+
+    /// The SQL that answers.
+    fn sql(&self, request: &Request) -> Result<String, Error>;
+
+    /// What the notes on stderr say after the answer; `None` for no notes.
+    fn topics(&self) -> Result<Option<Topics>, Error> {
+        Ok(Some(Topics::ALL))
+    }
+
+    /// The windows that the notes are about.
+    fn windows(&self, request: &Request) -> Result<Vec<Window>, Error> {
+        Ok(vec![request.window])
+    }
+
+    /// Runs the SQL and prints the answer.
+    fn answer<'a>(
+        &'a self,
+        sql: String,
+        context: &'a mut Context<'_>,
+    ) -> LocalBoxFuture<'a, Result<(), Error>> {
+        Box::pin(async move { context.print(&sql).await })
     }
 }
 
-/// The SQL of a report that is to show it (`--sql`) and not to run. No recording is needed.
-pub fn shown_sql(command: &Command, cli: &Cli, window: &Window) -> Result<Option<String>, Error> {
-    let (is_asked_for, sql) = match command {
-        Command::Files(args) => (args.report.show_sql, Ok(files::sql(window))),
-        Command::Losses(args) => (args.report.show_sql, Ok(losses::sql(window))),
-        Command::Summary(args) => (args.report.show_sql, summary::sql(args, window)),
-        Command::Top(args) => (args.report.show_sql, top::sql(args, window)),
-        Command::Timeline(args) => (args.report.show_sql, timeline::sql(args, window, cli.format)),
-        Command::Diff(args) => {
-            let windows = diff::windows(args, window, Utc::now());
-            (args.report.show_sql, windows.and_then(|windows| diff::sql(args, &windows)))
-        }
-        Command::Explain(args) => (args.report.show_sql, explain::sql(args, window)),
-        Command::Flame(args) => (args.report.show_sql, flame::sql(args, window)),
-        Command::Schema(_) | Command::Compact(_) | Command::Report(_) | Command::Verify(_) => {
-            return Ok(None);
-        }
-    };
-    // Made in any case: what is wrong with the arguments is told before any file is opened.
-    let sql = sql?;
-    Ok(is_asked_for.then_some(sql))
+/// Runs a report: its answer, then the notes.
+async fn run(report: &dyn Report, context: &mut Context<'_>) -> Result<Outcome, Error> {
+    let request = context.request;
+    let sql = report.sql(&request)?;
+    report.answer(sql, context).await?;
+    if let Some(topics) = report.topics()? {
+        notes::report(context.session, &report.windows(&request)?, topics).await?;
+    }
+    Ok(Outcome::Complete)
 }
 
-/// A length of time as an SQL interval: `5 minutes`.
-pub(crate) fn interval(length: Duration) -> Result<String, Error> {
-    let seconds = length.num_seconds();
-    if seconds < 1 || length.subsec_nanos() != 0 || length > Duration::days(366) {
-        return Err(ReportError::Step.into());
-    }
-    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
-    let unit = units.into_iter().find(|(unit, _)| seconds % unit == 0);
-    let (unit, name) = unit.unwrap_or((1, "second"));
-    let count = seconds / unit;
-    Ok(format!("{count} {name}{}", if count == 1 { "" } else { "s" }))
+/// The SQL of a report that was asked to print it. It is made in any case, so that wrong arguments
+/// are reported before any file is opened.
+fn shown_sql(report: &dyn Report, request: &Request) -> Result<Option<String>, Error> {
+    let sql = report.sql(request)?;
+    Ok(report.shared().show_sql.then_some(sql))
 }

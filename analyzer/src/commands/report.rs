@@ -1,15 +1,16 @@
-//! `tcprst-analyze report`: everything on one page, for people without a terminal.
+//! `tcprst-analyze report`: one HTML page, for people without a terminal.
 
 use std::path::{Path, PathBuf};
 
-use crate::Outcome;
-use crate::commands::Context;
+use super::Context;
 use crate::error::Error;
 use crate::html;
+use crate::outcome::Outcome;
+use crate::output::file;
 
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
-    /// Where the page is written, in one step when it is whole; `-` is stdout
+pub(crate) struct Args {
+    /// File to write, replaced in one step when the page is complete; `-` is stdout
     #[arg(long, value_name = "FILE", required = true)]
     pub html: PathBuf,
 
@@ -18,12 +19,12 @@ pub struct Args {
     pub title: String,
 }
 
-pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Error> {
-    let page = html::report(context.session, context.window, &args.title).await?;
+pub(crate) async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Error> {
+    let page = html::report(context.session, context.request.window, &args.title).await?;
     if args.html == Path::new("-") {
         context.out.write_all(page.as_bytes()).map_err(Error::Output)?;
     } else {
-        html::write(&args.html, &page)?;
+        file::write(&args.html, page.as_bytes())?;
     }
     Ok(Outcome::Complete)
 }

@@ -6,36 +6,30 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
-use tcprst_schema::columns::{
-    COLUMNS, CONTAINER_COLUMNS, Column, Encoding, Kind, LEDGER_COLUMNS, LOSS_COLUMNS,
-    ROLLUP_COLUMNS,
-};
+use tcprst_schema::columns::{Column, ColumnSpec, Encoding, Kind};
+use tcprst_schema::tables::Table;
 
-use crate::Outcome;
-use crate::cli::Format;
-use crate::error::Error;
-use crate::files::FILE_COLUMNS;
-use crate::print;
+use crate::error::{Error, sql_tables};
+use crate::outcome::Outcome;
+use crate::output;
+use crate::output::format::Format;
+use crate::recording::files::FILE_COLUMNS;
 
 const HEADER: [&str; 7] = ["table", "column", "type", "null", "encoding", "reason", "doc"];
 
-#[derive(Clone, Debug, clap::Args)]
-pub struct Args {}
-
-pub fn run(_: &Args, format: Format, out: &mut dyn Write) -> Result<Outcome, Error> {
-    print::batch(format, &columns(None)?, out)?;
+pub(crate) fn run(format: Format, out: &mut dyn Write) -> Result<Outcome, Error> {
+    output::batch(format, &columns(None)?, out)?;
     Ok(Outcome::Complete)
 }
 
-/// One row per column, of all tables or of one.
+/// One row for each column of all tables, or of one.
 pub(crate) fn columns(of: Option<&str>) -> Result<RecordBatch, ArrowError> {
-    let mut rows: Vec<[&'static str; HEADER.len()]> = Vec::new();
-    rows.extend(COLUMNS.iter().map(|column| describe("resets", column)));
-    rows.extend(ROLLUP_COLUMNS.iter().map(|column| describe("resets_per_minute", column)));
-    rows.extend(LOSS_COLUMNS.iter().map(|column| describe("losses", column)));
-    rows.extend(LEDGER_COLUMNS.iter().map(|column| describe("ledger", column)));
-    rows.extend(CONTAINER_COLUMNS.iter().map(|column| describe("containers", column)));
-    rows.extend(FILE_COLUMNS.iter().map(|column| describe("files", column)));
+    let tables = sql_tables().map(|table: Table| (table.name(), table.columns()));
+    let files = ("files", FILE_COLUMNS.iter().map(Column::spec).collect());
+    let mut rows: Vec<[&'static str; HEADER.len()]> = tables
+        .chain([files])
+        .flat_map(|(table, columns)| columns.into_iter().map(move |column| describe(table, column)))
+        .collect();
     rows.retain(|row| of.is_none_or(|table| table == row[0]));
 
     let fields =
@@ -46,7 +40,7 @@ pub(crate) fn columns(of: Option<&str>) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
 }
 
-fn describe<R>(table: &'static str, column: &Column<R>) -> [&'static str; HEADER.len()] {
+fn describe(table: &'static str, column: ColumnSpec) -> [&'static str; HEADER.len()] {
     let kind = match column.kind {
         Kind::Int32 => "int32",
         Kind::Int64 => "int64",

@@ -1,30 +1,26 @@
-//! `tcprst-analyze top`: who has the most resets.
+//! `tcprst-analyze top`: where most resets are.
 
-use crate::Outcome;
-use crate::commands::Context;
-use crate::commands::summary::places;
+use super::{Report, Request};
 use crate::error::Error;
-use crate::notes::{self, Topics};
 use crate::reports::dimension::Mix;
-use crate::reports::{Narrow, ReportArgs, render, where_clause};
-use crate::window::Window;
+use crate::reports::{Narrow, ReportArgs, places, render, where_clause};
 
 const SQL: &str = include_str!("../reports/top.sql");
 
-/// What somebody on call asks first, a short list each.
+/// The questions of somebody on call: a short list for each.
 const LISTS: [&str; 5] = ["container", "service", "peer", "process", "caller"];
 const LIST_LENGTH: u32 = 5;
 const LENGTH: u32 = 10;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = crate::reports::dimension::help(""))]
-pub struct Args {
-    /// One list by this mix; without it, a short list by container, service, peer, process and
-    /// caller each
+pub(crate) struct Args {
+    /// Print one list by these dimensions, separated by `,`; without it, a short list each by
+    /// container, service, peer, process and caller
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     by: Vec<String>,
 
-    /// Length of a list; 10, or 5 where there are several
+    /// Rows of a list [default: 10, or 5 for each of several lists]
     #[arg(short, long, value_name = "N")]
     n: Option<u32>,
 
@@ -32,32 +28,37 @@ pub struct Args {
     narrow: Narrow,
 
     #[command(flatten)]
-    pub report: ReportArgs,
+    report: ReportArgs,
 }
 
-/// The SQL that answers.
-pub fn sql(args: &Args, window: &Window) -> Result<String, Error> {
-    let conditions = args.narrow.conditions(window)?;
-    if !args.by.is_empty() {
-        let mix = Mix::of(&args.by)?;
-        return Ok(list(&mix, &mix.names(), args.n.unwrap_or(LENGTH), &conditions));
+impl Report for Args {
+    fn shared(&self) -> &ReportArgs {
+        &self.report
     }
-    let length = args.n.unwrap_or(LIST_LENGTH);
-    let mut lists = Vec::new();
-    for (place, name) in LISTS.iter().enumerate() {
-        let mix = Mix::of(&[name])?;
-        let shown = format!("{place} as place, '{name}' as list, {} as name", mix.joined());
-        let sql = list(&mix, &shown, length, &conditions);
-        lists.push(format!("(\n    {}\n)", sql.trim_end().replace('\n', "\n    ")));
+
+    fn sql(&self, request: &Request) -> Result<String, Error> {
+        let conditions = self.narrow.conditions(&request.window)?;
+        if !self.by.is_empty() {
+            let mix = Mix::from_names(&self.by)?;
+            return Ok(list(&mix, &mix.names(), self.n.unwrap_or(LENGTH), &conditions));
+        }
+        let length = self.n.unwrap_or(LIST_LENGTH);
+        let mut lists = Vec::new();
+        for (place, name) in LISTS.iter().enumerate() {
+            let mix = Mix::from_names(&[name])?;
+            let shown = format!("{place} as place, '{name}' as list, {} as name", mix.joined());
+            let sql = list(&mix, &shown, length, &conditions);
+            lists.push(format!("(\n    {}\n)", sql.trim_end().replace('\n', "\n    ")));
+        }
+        Ok(format!(
+            "select list, name, resets, percent, mostly\nfrom (\n{}\n)\n\
+             order by place, resets desc, name\n",
+            lists.join(" union all ")
+        ))
     }
-    Ok(format!(
-        "select list, name, resets, percent, mostly\nfrom (\n{}\n)\n\
-         order by place, resets desc, name\n",
-        lists.join(" union all ")
-    ))
 }
 
-/// The first `length` of one list.
+/// The SQL of one list: its first `length` rows.
 pub(super) fn list(mix: &Mix, shown: &str, length: u32, conditions: &[String]) -> String {
     let present = mix.name_list().into_iter().map(|name| format!("{name} is not null"));
     render(
@@ -75,12 +76,4 @@ pub(super) fn list(mix: &Mix, shown: &str, length: u32, conditions: &[String]) -
             ("limit", &length.to_string()),
         ],
     )
-}
-
-pub async fn run(args: &Args, context: &mut Context<'_>) -> Result<Outcome, Error> {
-    let sql = sql(args, &context.window)?;
-    let format = context.format();
-    context.session.run_sql(&sql, format, context.out).await?;
-    notes::tell(context, &[context.window], Topics::ALL).await?;
-    Ok(Outcome::Complete)
 }

@@ -1,62 +1,49 @@
-//! Several segments into one.
+//! Merges several segments into one.
 
 use std::fs::File;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
-use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use tcprst_schema::arrow::by_name;
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SEALED, Table};
+use tcprst_schema::paths::SEALED;
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
-use super::{CompactError, Source};
-use crate::sealed::Sealed;
+use super::groups::DayFile;
+use crate::error::CompactError;
+use crate::recording::sealed::Sealed;
 
-/// Rows of a batch on the way: dictionaries of a few thousand rows are worth their while.
+/// Rows in a copied batch: large enough for dictionaries to pay off.
 const BATCH_ROWS: usize = 64 * 1024;
 
 /// Writes the rows of a run of segments into `folder`, under the name of the first.
-pub(super) fn merge(table: Table, group: &[Source], folder: &Path) -> Result<(), CompactError> {
+pub(super) fn merge(table: Table, group: &[DayFile], folder: &Path) -> Result<(), CompactError> {
     let mut file = PartialFile::create(target(group, folder), table)?;
     let schema = table.spool_schema();
-    // Row after row: segments that follow each other are in the order of time.
+    // Consecutive segments are in order of time.
     for source in group {
-        each_batch(&source.segment, None, |batch| Ok(file.append(&by_name(&batch, &schema)?)?))?;
+        each_batch(&source.segment, None, |batch| {
+            let batch = by_name(&batch, &schema)
+                .map_err(|error| CompactError::read(&source.segment.path, &error))?;
+            Ok(file.append(&batch)?)
+        })?;
     }
     file.close(&footer(group))?;
     Ok(())
 }
 
-fn target(group: &[Source], folder: &Path) -> std::path::PathBuf {
+fn target(group: &[DayFile], folder: &Path) -> std::path::PathBuf {
     folder.join(format!("{}.{SEALED}", group[0].name))
 }
 
-/// Either half of a step can fail; the path is put to it outside.
-pub(super) enum Failed {
-    Arrow(ArrowError),
-    Other(CompactError),
-}
-
-impl From<ArrowError> for Failed {
-    fn from(error: ArrowError) -> Self {
-        Self::Arrow(error)
-    }
-}
-
-impl From<tcprst_schema::writer::WriteError> for Failed {
-    fn from(error: tcprst_schema::writer::WriteError) -> Self {
-        Self::Other(error.into())
-    }
-}
-
-/// Reads a segment, all columns or those of these that it has.
+/// Reads a segment: all columns, or those of `columns` that it has.
 pub(super) fn each_batch(
     segment: &Sealed,
     columns: Option<&[&str]>,
-    mut step: impl FnMut(RecordBatch) -> Result<(), Failed>,
+    mut step: impl FnMut(RecordBatch) -> Result<(), CompactError>,
 ) -> Result<(), CompactError> {
     let read = |error: &dyn std::fmt::Display| CompactError::read(&segment.path, error);
     let file = File::open(&segment.path).map_err(CompactError::io("open", &segment.path))?;
@@ -73,16 +60,13 @@ pub(super) fn each_batch(
         })
         .map_err(|error| read(&error))?;
     for batch in reader {
-        step(batch.map_err(|error| read(&error))?).map_err(|failed| match failed {
-            Failed::Arrow(error) => read(&error),
-            Failed::Other(error) => error,
-        })?;
+        step(batch.map_err(|error| read(&error))?)?;
     }
     Ok(())
 }
 
-/// What the merged segment says of itself: the sum of what its parts said.
-fn footer(group: &[Source]) -> Footer {
+/// The footer of the merged segment: the sum of the footers of its parts.
+fn footer(group: &[DayFile]) -> Footer {
     let footers = || group.iter().map(|source| &source.segment.footer);
     let first = &group[0].segment.footer;
     let merged = group.iter().skip(1).map(|source| source.name.to_string());
@@ -92,7 +76,7 @@ fn footer(group: &[Source]) -> Footer {
         seen: footers().map(|f| f.seen).sum(),
         written: footers().map(|f| f.written).sum(),
         lost: footers().map(|f| f.lost).sum(),
-        // The parts of a part are gone for good.
+        // Includes parts of parts, because their files are gone as well.
         merged: footers().flat_map(|f| f.merged.clone()).chain(merged).collect(),
         ..first.clone()
     }

@@ -1,79 +1,40 @@
-//! Merges small segments into large ones, while a recorder and readers go on.
+//! Merges small segments into large ones while a recorder and readers keep running.
 //!
-//! A day's folder is taken as a whole: the merged files and links to the others are put into a
-//! new folder beside it, and the two folders change places in one step (`renameat2(2)` with
-//! `RENAME_EXCHANGE`, Linux 3.15). Nobody ever sees a segment twice or not at all. What the
-//! recorder sealed into the old folder meanwhile is moved over before that goes.
+//! It replaces the whole folder of a day: the merged files and links to the others go into a new
+//! folder, and the two folders are exchanged in one step (`renameat2(2)` with `RENAME_EXCHANGE`,
+//! Linux 3.15). No reader sees a segment twice or misses one. Segments that the recorder sealed
+//! into the old folder in between are moved to the new one before the old one is removed.
 //!
-//! Only segments that say the same of themselves are merged: same host, boot, recorder, versions
-//! and hooks, and no gap between them. Their rows stay in the order of their time.
+//! Only segments with equal metadata are merged: same host, boot, recorder, versions and hooks,
+//! and no gap between them. Their rows stay in order of time.
 
+mod groups;
 mod merge;
 mod rollups;
 mod swap;
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::io;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SEALED, SegmentName, Table, spool_dir};
-use tcprst_schema::writer::WriteError;
+use tcprst_schema::paths::{SEALED, SegmentName};
+use tcprst_schema::tables::{Content, Table};
 
-use crate::rollup::Step;
-use crate::sealed::{self, Sealed};
+use crate::error::CompactError;
+use crate::recording::sealed;
+use crate::recording::step::Step;
 
-/// The lock of a folder that is compacted.
+pub(crate) use groups::Policy;
+use groups::{DayFile, grouped};
+
+/// The lock file of a folder that is being compacted.
 const LOCK: &str = ".tcprst-compact.lock";
-/// Folders of work in progress, below the spool, where no reader looks for sealed files.
-const WORK: &str = "compact-";
-/// Time between two segments up to which they follow each other.
-const SEAM_US: i64 = 1_000_000;
 
-/// Why a folder could not be compacted.
-#[derive(Debug, thiserror::Error)]
-pub enum CompactError {
-    #[error("cannot {action} {path}: {source}", path = path.display())]
-    Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error(
-        "the file system of {path} cannot exchange two folders in one step (renameat2 with \
-         RENAME_EXCHANGE): compact a copy on ext4, xfs, btrfs or tmpfs",
-        path = path.display()
-    )]
-    NoExchange { path: PathBuf },
-    #[error("{dir} is being compacted by another tcprst-analyze: wait for it", dir = dir.display())]
-    Locked { dir: PathBuf },
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    #[error("cannot read {path}: {reason}", path = path.display())]
-    Read { path: PathBuf, reason: String },
-}
-
-impl CompactError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { action, path, source }
-    }
-
-    fn read(path: &Path, reason: &dyn std::fmt::Display) -> Self {
-        Self::Read { path: path.to_owned(), reason: reason.to_string() }
-    }
-}
-
-/// How large merged segments become.
-#[derive(Clone, Copy, Debug)]
-pub struct Policy {
-    /// A segment of so many bytes is large enough, and a merged one stays below twice that.
-    pub target_bytes: u64,
-}
-
-/// What was done to one day of one table.
+/// The result for one day of one table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Compacted {
+pub(crate) struct Compacted {
     pub table: &'static str,
     pub date: String,
     pub files_before: usize,
@@ -82,22 +43,22 @@ pub struct Compacted {
     pub bytes_after: u64,
 }
 
-/// Compacts every day of a recording, and says of each that changed what became of it.
-pub fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactError> {
+/// Compacts every day of a recording and returns the result for each day that changed.
+pub(crate) fn compact(dir: &Path, policy: Policy) -> Result<Vec<Compacted>, CompactError> {
     let _lock = lock(dir)?;
     swap::clean_up(dir)?;
     let mut done = Vec::new();
-    for table in [Table::Resets, Table::Losses, Table::Ledger, Table::Containers] {
-        for (date, folder) in days(&dir.join(table.name()))? {
+    for table in Table::all().filter(|table| table.row().content == Content::Rows) {
+        for (date, folder) in swap::days(&dir.join(table.name()))? {
             let compacted = compact_day(dir, table, &date, &folder, policy);
             if compacted.is_err() {
-                // Half a day's work would only fill the disk. The first error is the one to tell.
+                // A partial work folder only fills the disk. Report the first error.
                 let _ = swap::clean_up(dir);
             }
             done.extend(compacted?);
         }
     }
-    // A merged segment without its rollup is read itself, until that is there.
+    // Until its rollup exists, queries read the rows of a merged segment.
     for step in [Step::Minute, Step::Hour, Step::Day] {
         rollups::write(dir, step)?;
     }
@@ -119,32 +80,6 @@ fn lock(dir: &Path) -> Result<File, CompactError> {
     }
 }
 
-/// The `date=` folders of a table, oldest first.
-fn days(top: &Path) -> Result<BTreeMap<String, PathBuf>, CompactError> {
-    let entries = match fs::read_dir(top) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(error) => return Err(CompactError::io("read", top)(error)),
-    };
-    let mut days = BTreeMap::new();
-    for entry in entries {
-        let path = entry.map_err(CompactError::io("read", top))?.path();
-        let name = path.file_name().and_then(|name| name.to_str());
-        if let Some(date) = name.and_then(|name| name.strip_prefix("date="))
-            && path.is_dir()
-        {
-            days.insert(date.to_owned(), path);
-        }
-    }
-    Ok(days)
-}
-
-/// A sealed file of the day.
-pub(crate) struct Source {
-    name: SegmentName,
-    segment: Sealed,
-}
-
 fn compact_day(
     dir: &Path,
     table: Table,
@@ -155,12 +90,12 @@ fn compact_day(
     let listed = swap::list(folder)?;
     let mut sources = Vec::new();
     for path in &listed {
-        // What is not ours, or damaged, stays where it is: queries tell of it.
+        // Foreign and damaged files stay in place: queries report them.
         let is_sealed = path.extension().is_some_and(|extension| extension == SEALED);
         if let Some(name) = SegmentName::of_file(path).filter(|_| is_sealed)
             && let Ok(segment) = sealed::open(path)
         {
-            sources.push(Source { name, segment });
+            sources.push(DayFile { name, segment });
         }
     }
     let groups = grouped(sources, policy);
@@ -190,8 +125,8 @@ fn compact_day(
     Ok(Some(compacted))
 }
 
-/// Each core takes the next run: encoding is nearly all of the work.
-fn merge_all(table: Table, groups: &[Vec<Source>], work: &Path) -> Result<(), CompactError> {
+/// Each core takes the next run, because nearly all of the work is encoding.
+fn merge_all(table: Table, groups: &[Vec<DayFile>], work: &Path) -> Result<(), CompactError> {
     let next = AtomicUsize::new(0);
     let merge_some = || {
         while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -205,53 +140,4 @@ fn merge_all(table: Table, groups: &[Vec<Source>], work: &Path) -> Result<(), Co
         let mut done = workers.into_iter().map(|worker| worker.join());
         done.try_for_each(|done| done.unwrap_or_else(|panic| resume_unwind(panic)))
     })
-}
-
-/// Runs of segments to be merged, each of at least two.
-fn grouped(mut sources: Vec<Source>, policy: Policy) -> Vec<Vec<Source>> {
-    sources.retain(|source| source.segment.bytes < policy.target_bytes);
-    sources.sort_by_key(|source| {
-        let footer = &source.segment.footer;
-        (source.name.host().to_owned(), footer.recorded_from_us, source.name.clone())
-    });
-    let mut groups: Vec<(Vec<Source>, u64)> = Vec::new();
-    for source in sources {
-        let bytes = source.segment.bytes;
-        match groups.last_mut() {
-            Some((group, sum))
-                if *sum + bytes <= policy.target_bytes
-                    && group.last().is_some_and(|last| follows(last, &source)) =>
-            {
-                *sum += bytes;
-                group.push(source);
-            }
-            _ => groups.push((vec![source], bytes)),
-        }
-    }
-    groups.into_iter().map(|(group, _)| group).filter(|group| group.len() > 1).collect()
-}
-
-/// Whether the second goes on where the first ended, and says the same of itself.
-fn follows(one: &Source, other: &Source) -> bool {
-    let (a, b) = (&one.segment.footer, &other.segment.footer);
-    let is_same = |a: &Footer, b: &Footer| {
-        a.schema_version == b.schema_version
-            && a.taxonomy_version == b.taxonomy_version
-            && a.recorder == b.recorder
-            && a.host == b.host
-            && a.boot_id == b.boot_id
-            && a.kernel == b.kernel
-            && a.sites == b.sites
-            && a.reasons == b.reasons
-            && a.filtered == b.filtered
-            && a.recovered == b.recovered
-    };
-    one.name.host() == other.name.host()
-        && is_same(a, b)
-        && b.recorded_from_us - a.recorded_to_us <= SEAM_US
-}
-
-/// The folder of work in progress of a recording.
-fn work_root(dir: &Path) -> PathBuf {
-    spool_dir(dir)
 }

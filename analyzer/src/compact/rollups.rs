@@ -1,24 +1,25 @@
-//! Rollups of what was merged, by the minute, and by the hour and the day where that is shorter.
+//! Rollups of merged segments by the minute, and by the hour and the day if these are shorter.
 //!
-//! They stand beside their segment under its name and count as much as it has rows, else no
-//! reader uses them: each can be written, and removed, by itself.
+//! A rollup has the name of its segment. Readers use it only if it counts all rows of the segment,
+//! so that each rollup can be written and removed independently.
 
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
 use tcprst_schema::columns::DIMENSIONS;
-use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
 use tcprst_schema::rollup::{HOUR_US, Rollup};
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
 use super::merge::each_batch;
-use super::{CompactError, days, swap};
-use crate::rollup::Step;
-use crate::sealed::{self, Sealed};
+use super::swap::{self, days};
+use crate::error::CompactError;
+use crate::recording::sealed::{self, Sealed};
+use crate::recording::step::Step;
 
-/// Writes what is missing in one table of them, and removes what has lost its segment.
+/// Writes missing rollups of one step, and removes those without a segment.
 pub(super) fn write(dir: &Path, step: Step) -> Result<(), CompactError> {
     let source = match step {
         Step::Minute => Table::Resets,
@@ -52,7 +53,7 @@ pub(super) fn write(dir: &Path, step: Step) -> Result<(), CompactError> {
     Ok(())
 }
 
-/// Of a shorter segment they would have about as many rows as the shorter steps have.
+/// The minimum length of a segment: below it, longer steps save almost no rows.
 fn least_span_us(step: Step) -> i64 {
     match step {
         Step::Minute => 0,
@@ -61,9 +62,16 @@ fn least_span_us(step: Step) -> i64 {
     }
 }
 
-/// How many resets a rollup counts.
+/// The number of resets that a rollup counts.
 fn counts(path: &Path) -> Option<u64> {
     sealed::open(path).ok().map(|rollup| rollup.footer.written)
+}
+
+/// Adds the rows of a file to a rollup.
+fn count(rollup: &mut Rollup, file: &Sealed, columns: Option<&[&str]>) -> Result<(), CompactError> {
+    each_batch(file, columns, |batch| {
+        rollup.add(&batch).map_err(|error| CompactError::read(&file.path, &error))
+    })
 }
 
 fn write_one(
@@ -76,20 +84,20 @@ fn write_one(
     let parts = if step == Step::Minute { parts(dir, name, segment) } else { Vec::new() };
     if parts.is_empty() {
         let columns: Vec<&str> = DIMENSIONS.iter().copied().chain(["time", "count"]).collect();
-        each_batch(segment, Some(&columns), |batch| Ok(rollup.add(&batch)?))?;
+        count(&mut rollup, segment, Some(&columns))?;
     }
     for part in &parts {
-        each_batch(part, None, |batch| Ok(rollup.add(&batch)?))?;
+        count(&mut rollup, part, None)?;
     }
     let rows = rollup.finish().map_err(|error| CompactError::read(&segment.path, &error))?;
     let mut file = PartialFile::create(name.partial(dir, step.table()), step.table())?;
     file.append(&rows)?;
-    let footer = Footer { seen: 0, lost: 0, ..segment.footer.clone() };
+    let footer = segment.footer.for_companion(segment.footer.written);
     Ok(file.seal(&footer, &name.sealed(dir, step.table()))?)
 }
 
-/// The rollups of what was merged into a segment, where they count all of it: they are a
-/// fraction of its rows.
+/// The rollups of the parts of a merged segment, if they count all its rows: they are much
+/// smaller than the rows.
 fn parts(dir: &Path, name: &SegmentName, segment: &Sealed) -> Vec<Sealed> {
     let merged = segment.footer.merged.iter().filter_map(|name| name.parse().ok());
     let parts: Vec<Sealed> = [name.clone()]

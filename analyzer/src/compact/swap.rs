@@ -1,17 +1,21 @@
-//! A new folder in the place of an old one, in one step.
+//! Replaces a folder in one step.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use tcprst_schema::paths::{SEALED, SegmentName, Table};
+use tcprst_schema::paths::{SEALED, SegmentName, spool_dir};
+use tcprst_schema::tables::Table;
 use tcprst_schema::writer::sync_dir;
 
-use super::{CompactError, WORK, work_root};
-use crate::sealed;
+use crate::error::CompactError;
+use crate::recording::sealed;
+
+/// Prefix of work folders; they are below the spool, where no reader looks for sealed files.
+const WORK: &str = "compact-";
 
 /// Files of a folder, sorted.
 pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, CompactError> {
@@ -23,20 +27,20 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, CompactError> {
     Ok(paths)
 }
 
-/// An empty folder for the new files of a day; its name says which it is.
+/// A folder for the new files of a day, named after the table and the day.
 pub(super) fn work_folder(dir: &Path, table: Table, date: &str) -> Result<PathBuf, CompactError> {
     let path = work_root(dir).join(format!("{WORK}{}-date={date}", table.name()));
     fs::create_dir_all(&path).map_err(CompactError::io("create", &path))?;
     Ok(path)
 }
 
-/// Gives files a second name in another folder.
+/// Hard-links files into another folder.
 pub(super) fn link_all(paths: &[&PathBuf], folder: &Path) -> Result<(), CompactError> {
     for path in paths {
         let Some(name) = path.file_name() else { continue };
         match fs::hard_link(path, folder.join(name)) {
             Ok(()) => {}
-            // The recorder's retention was faster.
+            // The recorder's retention has removed the file.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(CompactError::io("link", path)(error)),
         }
@@ -44,13 +48,13 @@ pub(super) fn link_all(paths: &[&PathBuf], folder: &Path) -> Result<(), CompactE
     Ok(())
 }
 
-/// Puts `new` in the place of `day`, and removes the old files: `listed` are those that the new
-/// folder stands for.
+/// Puts `new` in the place of `day` and removes the old files; `listed` are the files whose rows
+/// `new` contains.
 pub(super) fn exchange(day: &Path, new: &Path, listed: &[PathBuf]) -> Result<(), CompactError> {
     sync_dir(new)?;
     renameat2(AT_FDCWD, day, AT_FDCWD, new, RenameFlags::RENAME_EXCHANGE).map_err(|error| {
         match error {
-            // renameat2(2): the file system, or the kernel, does not know the flag.
+            // renameat2(2): the file system or the kernel does not support the flag.
             Errno::EINVAL | Errno::ENOSYS => CompactError::NoExchange { path: day.to_owned() },
             error => CompactError::io("exchange", day)(error.into()),
         }
@@ -75,8 +79,8 @@ fn move_into(path: &Path, folder: &Path) -> Result<(), CompactError> {
     fs::rename(path, folder.join(name)).map_err(CompactError::io("move", path))
 }
 
-/// Finishes what a crash left: a folder is either new and was not put in its place, or old and
-/// was not removed. Either way, what its day does not have is moved there, and the rest goes.
+/// Finishes the work of a crashed run: a leftover folder is either new and was not exchanged, or
+/// old and was not removed. In both cases, files missing in its day move there; others are removed.
 pub(super) fn clean_up(dir: &Path) -> Result<(), CompactError> {
     let root = work_root(dir);
     let entries = match fs::read_dir(&root) {
@@ -106,7 +110,7 @@ pub(super) fn clean_up(dir: &Path) -> Result<(), CompactError> {
         }
         for path in list(folder)? {
             let name = SegmentName::of_file(&path).map(|name| name.to_string());
-            // A file without a footer was still being written.
+            // A file without a footer is incomplete.
             let is_whole =
                 path.extension().is_some_and(|e| e == SEALED) && sealed::open(&path).is_ok();
             if name.is_some_and(|name| known.contains(&name)) || !is_whole {
@@ -118,4 +122,29 @@ pub(super) fn clean_up(dir: &Path) -> Result<(), CompactError> {
         fs::remove_dir(folder).map_err(CompactError::io("remove", folder))?;
     }
     Ok(())
+}
+
+/// The `date=` folders of a table, oldest first.
+pub(super) fn days(top: &Path) -> Result<BTreeMap<String, PathBuf>, CompactError> {
+    let entries = match fs::read_dir(top) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) => return Err(CompactError::io("read", top)(error)),
+    };
+    let mut days = BTreeMap::new();
+    for entry in entries {
+        let path = entry.map_err(CompactError::io("read", top))?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if let Some(date) = name.and_then(|name| name.strip_prefix("date="))
+            && path.is_dir()
+        {
+            days.insert(date.to_owned(), path);
+        }
+    }
+    Ok(days)
+}
+
+/// The parent of a recording's work folders.
+fn work_root(dir: &Path) -> PathBuf {
+    spool_dir(dir)
 }

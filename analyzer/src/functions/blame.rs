@@ -6,7 +6,8 @@ use arrow::array::StringViewArray;
 use arrow::datatypes::DataType;
 use tcprst_schema::cause::CAUSES;
 
-use super::{Function, a_text, text};
+use super::function::{Function, a_text};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(
@@ -21,8 +22,8 @@ pub(super) fn function() -> Function {
             })
         },
         "blame(cause)",
-        "Who acts where a reset has this cause, as in the column `blame`; null for `unknown` and \
-         for a name that is none.",
+        "The party that acts when a reset has this cause, as in the column `blame`; null for \
+         `unknown` and for a name that is not a cause.",
     )
 }
 

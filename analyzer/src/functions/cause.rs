@@ -1,4 +1,4 @@
-//! `cause(stack, reason, sk_state, sk_flags, answered_flags)`: today's rules on recorded facts.
+//! `cause(stack, reason, sk_state, sk_flags, answered_flags)`: current rules on recorded facts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use tcprst_schema::cause::{Cause, Proof, Socket, UNKNOWN};
 use tcprst_schema::classify::{Facts, prove};
 use tcprst_schema::wire::{SK_FLAG_NAMES, SK_KNOWN, TCP_FLAG_NAMES, bits_of_text};
 
-use super::{Function, a_text, text};
+use super::function::{Function, a_text};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(
@@ -21,13 +22,13 @@ pub(super) fn function() -> Function {
         run,
         "cause(stack, reason, sk_state, sk_flags, answered_flags)",
         "The cause that the recorded facts prove by the rules of this program, or `unknown`; the \
-         column `cause` has what the rules of the recorder said.",
+         column `cause` has the verdict of the recorder's rules.",
     )
 }
 
 /// The columns that prove a cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Recorded<'a> {
+pub(crate) struct Evidence<'a> {
     pub(crate) stack: Option<&'a str>,
     pub(crate) reason: Option<&'a str>,
     pub(crate) sk_state: Option<&'a str>,
@@ -35,13 +36,13 @@ pub(crate) struct Recorded<'a> {
     pub(crate) answered_flags: Option<&'a str>,
 }
 
-impl Recorded<'_> {
+impl Evidence<'_> {
     /// The cause, and the proof that holds.
     pub(crate) fn prove(&self) -> Option<(&'static Cause, &'static Proof)> {
         // Root first in the file, callee first for the rules.
         let frames: Vec<&str> = self.stack.unwrap_or_default().rsplit(';').collect();
         let bits = |text: Option<&str>, names| text.map(|text| bits_of_text(text, names));
-        // A socket has a state; of a full one whose state could not be named the flags are known.
+        // A socket has a state. A full socket with an unnamed state still has its flags.
         let has_socket = self.sk_state.is_some() || self.sk_flags.is_some();
         prove(&Facts {
             frames: &frames,
@@ -65,13 +66,13 @@ fn run(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         let column: &StringViewArray = &columns[column];
         arrow::array::Array::is_valid(column, row).then(|| column.value(row))
     };
-    // The same facts come again and again, and often in a row.
-    let mut known: HashMap<Recorded<'_>, &'static str> = HashMap::new();
-    let mut last: Option<(Recorded<'_>, &'static str)> = None;
+    // The same facts recur, often in consecutive rows.
+    let mut known: HashMap<Evidence<'_>, &'static str> = HashMap::new();
+    let mut last: Option<(Evidence<'_>, &'static str)> = None;
     let rows = columns.first().map_or(0, arrow::array::Array::len);
     let causes: StringViewArray = (0..rows)
         .map(|row| {
-            let facts = Recorded {
+            let facts = Evidence {
                 stack: value(0, row),
                 reason: value(1, row),
                 sk_state: value(2, row),

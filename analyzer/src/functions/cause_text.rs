@@ -6,7 +6,8 @@ use arrow::array::StringViewArray;
 use arrow::datatypes::DataType;
 use tcprst_schema::cause::{CAUSES, UNKNOWN, UNKNOWN_MEANING};
 
-use super::{Function, a_text, text};
+use super::function::{Function, a_text};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(
@@ -21,7 +22,7 @@ pub(super) fn function() -> Function {
             })
         },
         "cause_text(cause)",
-        "What a cause means, as a sentence; null for a name that is none.",
+        "The meaning of a cause, as a sentence; null for a name that is not a cause.",
     )
 }
 

@@ -1,7 +1,8 @@
-//! `date_trunc`, which is DataFusion's, but for times of UTC.
+//! DataFusion's `date_trunc`, made fast for UTC times.
 //!
-//! DataFusion 55 asks the rules of a time zone about each row, from hours on. UTC has none: without
-//! a zone the same function only divides, and 100 million times take 0.4 s instead of 8.
+//! For hours and longer units, DataFusion 55 applies the rules of the time zone to each row. UTC
+//! has no rules: without a zone the function only divides, and 100 million times take 0.4 s instead
+//! of 8.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ struct DateTrunc {
     inner: Arc<ScalarUDF>,
 }
 
-/// The zone of a column of microseconds, where that is UTC.
+/// The zone of a column of microseconds, if it is UTC.
 fn utc(data_type: &DataType) -> Option<Arc<str>> {
     match data_type {
         DataType::Timestamp(TimeUnit::Microsecond, Some(zone))
@@ -36,7 +37,7 @@ fn utc(data_type: &DataType) -> Option<Arc<str>> {
     }
 }
 
-/// The same moments, called by this zone or none.
+/// The same moments, labelled with this zone or with none.
 fn with_zone(times: &ArrayRef, zone: Option<Arc<str>>) -> ColumnarValue {
     let times = times.as_primitive::<TimestampMicrosecondType>().clone();
     ColumnarValue::Array(Arc::new(times.with_timezone_opt(zone)))

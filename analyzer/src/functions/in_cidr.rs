@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
 
-use super::{Function, a_text, text};
+use super::function::{Function, a_text};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(
@@ -14,8 +15,8 @@ pub(super) fn function() -> Function {
         DataType::Boolean,
         |args| text::test(&args.args[0], &args.args[1], Network::parse, Network::holds),
         "in_cidr(addr, '10.0.0.0/8')",
-        "Whether an address lies in a network, IPv4 or IPv6; an IPv4 address that IPv6 carries \
-         (::ffff:10.0.0.1) counts as IPv4. Null where it is no address.",
+        "Whether an address lies in a network, IPv4 or IPv6; an IPv4-mapped IPv6 address \
+         (::ffff:10.0.0.1) counts as IPv4. Null for a text that is not an address.",
     )
 }
 
@@ -26,7 +27,7 @@ struct Network {
     length: u32,
 }
 
-/// An address as the upper bits of a number, and how many it has.
+/// An address as the upper bits of a number, and its length in bits.
 fn bits(address: IpAddr) -> (bool, u128, u32) {
     match address.to_canonical() {
         IpAddr::V4(address) => (true, u128::from(u32::from(address)) << 96, 32),
@@ -56,7 +57,7 @@ impl Network {
         match parsed() {
             Some(network) => Ok(network),
             None => exec_err!(
-                "in_cidr: '{}' is no network: write it like '10.0.0.0/8' or '2001:db8::/32'",
+                "in_cidr: invalid network '{}': write it like '10.0.0.0/8' or '2001:db8::/32'",
                 text.escape_debug()
             ),
         }
@@ -112,7 +113,7 @@ mod tests {
         for bad in ["10.0.0.0/33", "10.0.0/8", "::/129", "web", "", "10.0.0.0/-1", "10.0.0.0/"] {
             let sql = format!("select in_cidr(t, '{bad}') from plain");
             let error = ask(&context, &sql).await.unwrap_err().to_string();
-            assert!(error.contains("is no network"), "{bad}: {error}");
+            assert!(error.contains("invalid network"), "{bad}: {error}");
         }
     }
 }

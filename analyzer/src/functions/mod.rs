@@ -1,12 +1,13 @@
-//! Functions that SQL has beside DataFusion's own: a file each, and [`all`] names them.
+//! SQL functions added to DataFusion's own: one file each, listed by [`all`].
 //!
-//! Text comes as plain text, as views or in a dictionary, whatever the scan makes of a column;
-//! in a dictionary each value is looked at once, however many rows have it.
+//! A scan may give text as plain text, as views or as a dictionary; each value of a dictionary is
+//! processed once, however many rows have it.
 
 mod blame;
 mod cause;
 mod cause_text;
 mod date_trunc;
+mod function;
 mod in_cidr;
 mod network;
 mod port_name;
@@ -14,21 +15,13 @@ mod rate_change_p;
 mod stack_has;
 mod text;
 
-pub(crate) use cause::Recorded;
+pub(crate) use cause::Evidence;
 
-use std::hash::{Hash, Hasher};
-
-use arrow::datatypes::DataType;
-use datafusion::common::Result;
-use datafusion::common::types::{NativeType, logical_int64, logical_string};
-use datafusion::logical_expr::{
-    Coercion, ColumnarValue, DocSection, Documentation, EncodingPreservation, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, TypeSignatureClass, Volatility,
-};
+use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 
-/// Every function of ours.
-pub fn all() -> Vec<ScalarUDF> {
+/// Every function that this crate adds.
+pub(crate) fn all() -> Vec<ScalarUDF> {
     [
         blame::function(),
         cause::function(),
@@ -44,105 +37,22 @@ pub fn all() -> Vec<ScalarUDF> {
     .collect()
 }
 
-/// The function `cause`, for plans that are not made of SQL.
+/// The function `cause`, for plans that are built without SQL.
 pub(crate) fn cause() -> ScalarUDF {
     cause::function().into()
 }
 
-/// The function `blame`.
+/// The function `blame`, for plans that are built without SQL.
 pub(crate) fn blame() -> ScalarUDF {
     blame::function().into()
 }
 
-/// Makes them known to SQL.
-pub fn register(context: &SessionContext) {
+/// Registers the functions with SQL.
+pub(crate) fn register(context: &SessionContext) {
     for function in all() {
         context.register_udf(function);
     }
     context.register_udf(date_trunc::function());
-}
-
-/// A function whose result depends on nothing but its arguments.
-#[derive(Debug)]
-struct Function {
-    name: &'static str,
-    signature: Signature,
-    returns: DataType,
-    documentation: Documentation,
-    run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
-}
-
-impl Function {
-    fn new(
-        name: &'static str,
-        arguments: Vec<Coercion>,
-        returns: DataType,
-        run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
-        syntax: &str,
-        description: &str,
-    ) -> Self {
-        const SECTION: DocSection =
-            DocSection { include: true, label: "TCP resets", description: None };
-        Self {
-            name,
-            signature: Signature::coercible(arguments, Volatility::Immutable),
-            returns,
-            documentation: Documentation::builder(SECTION, description, syntax).build(),
-            run,
-        }
-    }
-}
-
-/// An argument that is text, in whatever encoding.
-fn a_text() -> Coercion {
-    Coercion::new_exact(TypeSignatureClass::Native(logical_string()))
-        .with_encoding_preservation(EncodingPreservation::dictionary())
-}
-
-/// An argument that is a whole number.
-fn an_int() -> Coercion {
-    Coercion::new_implicit(
-        TypeSignatureClass::Native(logical_int64()),
-        vec![TypeSignatureClass::Integer],
-        NativeType::Int64,
-    )
-}
-
-// Names are unique.
-impl PartialEq for Function {
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Function {}
-
-impl Hash for Function {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
-
-impl ScalarUDFImpl for Function {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(self.returns.clone())
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        (self.run)(&args)
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        Some(&self.documentation)
-    }
 }
 
 #[cfg(test)]
@@ -153,7 +63,8 @@ mod tests {
     use arrow::array::{
         ArrayRef, AsArray as _, DictionaryArray, RecordBatch, StringArray, StringViewArray,
     };
-    use arrow::datatypes::Int32Type;
+    use arrow::datatypes::{DataType, Int32Type};
+    use datafusion::common::Result;
     use datafusion::datasource::MemTable;
 
     use super::*;
@@ -192,7 +103,7 @@ mod tests {
         Ok(cells.join(","))
     }
 
-    /// Asks for an expression over each encoding of the column, which must not matter.
+    /// Evaluates an expression over each encoding of the column; the results must be equal.
     pub(super) async fn over(values: &[Option<&str>], expression: &str) -> Result<String> {
         let context = context(values);
         let mut answers = Vec::new();

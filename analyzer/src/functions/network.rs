@@ -8,7 +8,8 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
-use super::{Function, a_text, an_int, text};
+use super::function::{Function, a_text, an_int};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(
@@ -17,8 +18,8 @@ pub(super) fn function() -> Function {
         DataType::Utf8View,
         run,
         "network(addr, 24, 64)",
-        "The network of an address: so many leading bits of an IPv4 address, so many of an IPv6 \
-         address, as in `10.1.2.0/24`. Null where it is no address.",
+        "The network of an address, such as `10.1.2.0/24`, by the prefix length for IPv4 and the \
+         one for IPv6. Null for a text that is not an address.",
     )
 }
 
@@ -35,12 +36,12 @@ fn run(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
 
 fn length(argument: &ColumnarValue, most: u32) -> Result<Option<u32>> {
     let ColumnarValue::Scalar(ScalarValue::Int64(given)) = argument else {
-        return exec_err!("network: the lengths of the prefixes must be constants");
+        return exec_err!("network: the prefix lengths must be constants");
     };
     match given.map(u32::try_from) {
         None => Ok(None),
         Some(Ok(length)) if length <= most => Ok(Some(length)),
-        Some(_) => exec_err!("network: the length of a prefix must be from 0 to {most}"),
+        Some(_) => exec_err!("network: a prefix length must be from 0 to {most}"),
     }
 }
 

@@ -8,9 +8,9 @@ use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
-use super::{Function, an_int};
+use super::function::{Function, an_int};
 
-/// Services that people meet, by their usual TCP port, rising.
+/// Common services by their usual TCP port, in ascending order.
 #[rustfmt::skip]
 const PORTS: &[(i64, &str)] = &[
     (20, "ftp-data"), (21, "ftp"), (22, "ssh"), (23, "telnet"), (25, "smtp"), (53, "dns"),
@@ -38,7 +38,7 @@ pub(super) fn function() -> Function {
         DataType::Utf8View,
         run,
         "port_name(port)",
-        "The service that usually has this TCP port; null where none is known for it.",
+        "The service that usually has this TCP port; null if none is known.",
     )
 }
 

@@ -1,8 +1,8 @@
 //! `rate_change_p(n1, seconds1, n2, seconds2)`: the test behind `diff`.
 //!
-//! Of two Poisson processes with one rate, the first has each of the `n1 + n2` events with the
-//! probability `seconds1 / (seconds1 + seconds2)`. How unlikely `n1` is then is a binomial
-//! question, and exact for few events too, where a normal approximation is not.
+//! If two Poisson processes have the same rate, each of the `n1 + n2` events belongs to the first
+//! with probability `seconds1 / (seconds1 + seconds2)`. The likelihood of `n1` is then binomial,
+//! and exact for few events too, where a normal approximation is not.
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use datafusion::common::types::{NativeType, logical_float64};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{Coercion, ColumnarValue, ScalarFunctionArgs, TypeSignatureClass};
 
-use super::Function;
+use super::function::Function;
 
 pub(super) fn function() -> Function {
     let number = || {
@@ -29,8 +29,8 @@ pub(super) fn function() -> Function {
         DataType::Float64,
         run,
         "rate_change_p(n1, seconds1, n2, seconds2)",
-        "How likely counts that differ at least so much are if the rate is the same in both \
-         times: two-sided p-value of the exact conditional test of two Poisson rates.",
+        "The probability of counts that differ at least this much if both times have the same \
+         rate: two-sided p-value of the exact conditional test of two Poisson rates.",
     )
 }
 
@@ -54,7 +54,7 @@ fn run(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     })
 }
 
-/// Counts need not be whole: those of bursts are divided by what a burst has.
+/// Counts need not be integers: in bursts they are divided by the index of dispersion.
 fn p_value(n1: f64, seconds1: f64, n2: f64, seconds2: f64) -> f64 {
     let share = seconds1 / (seconds1 + seconds2);
     let all_are_possible = n1 >= 0.0 && n2 >= 0.0 && (0.0..=1.0).contains(&share);
@@ -73,7 +73,7 @@ fn beta(a: f64, b: f64, x: f64) -> f64 {
         return if x <= 0.0 { 0.0 } else { 1.0 };
     }
     let front = (ln_gamma(a + b) - ln_gamma(a) - ln_gamma(b) + a * x.ln() + b * (-x).ln_1p()).exp();
-    // It converges fast on this side of the mean; the other is its mirror.
+    // The fraction converges fast on this side of the mean; the other side is its mirror.
     if x < (a + 1.0) / (a + b + 2.0) {
         front * fraction(a, b, x) / a
     } else {
@@ -81,13 +81,13 @@ fn beta(a: f64, b: f64, x: f64) -> f64 {
     }
 }
 
-/// Evaluated by Lentz's method.
+/// The continued fraction, evaluated by Lentz's method.
 fn fraction(a: f64, b: f64, x: f64) -> f64 {
     let nonzero = |value: f64| if value.abs() < 1e-300 { 1e-300 } else { value };
     let mut c = 1.0;
     let mut d = 1.0 / nonzero(1.0 - (a + b) * x / (a + 1.0));
     let mut result = d;
-    // Steps grow with the root of the counts.
+    // The number of steps grows with the square root of the counts.
     let steps = 200.0 + 10.0 * (a + b).sqrt();
     let mut m = 1.0;
     while m < steps {
@@ -108,7 +108,7 @@ fn fraction(a: f64, b: f64, x: f64) -> f64 {
 }
 
 /// The logarithm of the gamma function for positive numbers: Stirling's series (DLMF 5.11.1),
-/// with the small ones raised first.
+/// with small arguments raised first.
 fn ln_gamma(x: f64) -> f64 {
     let mut x = x;
     let mut raised = 1.0;
@@ -128,7 +128,7 @@ mod tests {
     use super::super::tests::{ask, context};
     use super::*;
 
-    /// The same by adding up the binomial distribution.
+    /// The same p-value, by adding up the binomial distribution.
     fn by_sum(k: u32, n: u32, share: f64) -> f64 {
         let mass = |i: u32| {
             let choose: f64 =

@@ -2,7 +2,8 @@
 
 use arrow::datatypes::DataType;
 
-use super::{Function, a_text, text};
+use super::function::{Function, a_text};
+use super::text;
 
 pub(super) fn function() -> Function {
     Function::new(
@@ -18,12 +19,12 @@ pub(super) fn function() -> Function {
             )
         },
         "stack_has(stack, 'tcp_abort')",
-        "Whether a kernel stack has this function as one of its frames: the whole name, where \
-         LIKE would also find it within another.",
+        "Whether this function is a frame of a kernel stack. It compares whole names; LIKE would \
+         also match a part of another name.",
     )
 }
 
-/// Frames are divided by `;`. Looking for the text first is many times faster than dividing.
+/// Frames are separated by `;`. Searching the text first is many times faster than splitting it.
 fn has(stack: &str, frame: &str) -> bool {
     let mut rest = stack;
     let mut before = true;

@@ -1,4 +1,4 @@
-//! Arguments that are text, in any encoding.
+//! Text arguments, in any encoding.
 
 use arrow::array::{ArrayRef, AsArray as _, BooleanArray, StringViewArray};
 use arrow::compute::{cast, take};
@@ -6,13 +6,13 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::ColumnarValue;
 
-/// Text as views; plain text is not copied for it.
+/// Text as views, without copying plain text.
 pub(super) fn views(column: &ArrayRef) -> Result<StringViewArray> {
     Ok(cast(column, &DataType::Utf8View)?.as_string_view().clone())
 }
 
-/// Applies a function to each value of a column: in a dictionary to the values that it lists,
-/// and not to the rows.
+/// Applies a function to each value of a column: for a dictionary, to its values and not to the
+/// rows.
 pub(super) fn each(
     column: &ColumnarValue,
     apply: &dyn Fn(&StringViewArray) -> Result<ArrayRef>,
@@ -33,8 +33,8 @@ pub(super) fn each(
     })
 }
 
-/// Tests a text against a pattern. The pattern is nearly always a constant and is then prepared
-/// once; null on either side is null, as is a text that cannot be tested.
+/// Tests a text against a pattern. A constant pattern, the usual case, is prepared once. The result
+/// is null if either side is null or the text cannot be tested.
 pub(super) fn test<P>(
     text: &ColumnarValue,
     pattern: &ColumnarValue,

@@ -1,4 +1,4 @@
-//! What the taxonomy says of a cause.
+//! A cause as the taxonomy explains it.
 
 use serde::Serialize;
 use tcprst_schema::cause::{CAUSES, UNKNOWN};
@@ -8,7 +8,7 @@ use super::text::visible;
 #[derive(Debug, Serialize)]
 pub(super) struct CauseText {
     name: String,
-    /// As in the column `blame`; null where nobody is proven to have acted.
+    /// As in the column `blame`; null if the evidence proves no party.
     blame: Option<&'static str>,
     meaning: &'static str,
     check: &'static str,
@@ -20,10 +20,10 @@ pub(super) fn explain(name: &str) -> CauseText {
         Some(cause) => (Some(cause.blame.name()), cause.meaning, cause.check),
         None if name == UNKNOWN => (
             None,
-            "The evidence proves none of the causes that are known.",
-            "The stack, the reason and the state of the socket; a newer tcprst may know it.",
+            "The evidence proves none of the known causes.",
+            "The stack, the reason and the state of the socket; a newer tcprst may know the cause.",
         ),
-        None => (None, "A cause that this version does not know.", "A newer tcprst-analyze."),
+        None => (None, "This version does not know this cause.", "A newer tcprst-analyze."),
     };
     CauseText { name: visible(name), blame, meaning, check }
 }

@@ -1,5 +1,5 @@
-//! What was recorded at all: the time that each host's segments cover, the gaps between them,
-//! and what was seen but lost.
+//! The coverage of the recording: the time that each host's segments cover, the gaps between them,
+//! and resets that were seen but lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +12,18 @@ use super::source::{Source, all_of};
 use super::text::visible;
 use crate::error::Error;
 
-/// One segment follows the other within less; more is a gap.
+/// The longest time between two consecutive segments; a longer one is a gap.
 const SEAM_US: i64 = 1_000_000;
 
-/// Gaps that are narrower than this part of the window are counted, but not drawn.
+/// Gaps narrower than this fraction of the window are counted but not drawn.
 const NARROWEST: i64 = 400;
 
-const MOST_LOSSES: usize = 200;
+const MAX_LOSSES: usize = 200;
 
 /// The segments of a host.
 #[derive(Debug, Default)]
 pub(super) struct Host {
-    /// From and to, microseconds; without an end it is still being written.
+    /// From and to, microseconds; a span without an end is still being written.
     spans: Vec<(i64, Option<i64>)>,
     kernels: BTreeSet<String>,
     seen: u64,
@@ -40,7 +40,7 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    pub(super) async fn of(source: &Source<'_>) -> Result<Self, Error> {
+    pub(super) async fn load(source: &Source<'_>) -> Result<Self, Error> {
         let sql = format!(
             "select host, kernel, recorded_from, recorded_to, seen, written, lost, rows from files{} \
              order by recorded_from",
@@ -64,7 +64,7 @@ impl Segments {
                     host.written += written[at];
                     host.lost += lost[at];
                 } else {
-                    // Its account is made when it is sealed; its rows are there.
+                    // A live segment has rows, but no account before it is sealed.
                     segments.live += 1;
                     host.seen += rows[at];
                     host.written += rows[at];
@@ -87,7 +87,7 @@ impl Segments {
         kernels.map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// What the page has, the least covered first where they are too many to show.
+    /// The hosts for the page; the least covered come first if there are too many to show.
     pub(super) fn coverage(
         &self,
         (from, to): (i64, i64),
@@ -119,7 +119,7 @@ impl Segments {
     }
 }
 
-/// A host as the page has it; times are milliseconds.
+/// A host for the page; times are milliseconds.
 #[derive(Debug, Serialize)]
 pub(super) struct Coverage {
     name: String,
@@ -133,8 +133,8 @@ pub(super) struct Coverage {
     lost: u64,
 }
 
-/// The parts of the window that spans cover, seams closed. What is still being written covers
-/// the time until now, and the window ends no later.
+/// The parts of the window that spans cover, with seams closed. A segment still being written
+/// covers the time until now, and the window ends no later.
 fn covered(spans: &[(i64, Option<i64>)], from: i64, to: i64) -> Vec<(i64, i64)> {
     let mut sorted: Vec<(i64, i64)> = spans
         .iter()
@@ -171,11 +171,11 @@ fn drawn(covered: &[(i64, i64)], narrowest: i64) -> Vec<(i64, i64)> {
     drawn.iter().map(|(start, end)| (start / 1000, end / 1000)).collect()
 }
 
-/// Kinds of lost resets, most first.
+/// Kinds of lost resets, the most frequent first.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Losses {
     rows: Vec<Loss>,
-    /// Resets of the kinds that are not listed.
+    /// Resets of unlisted kinds.
     left: u64,
 }
 
@@ -187,7 +187,7 @@ struct Loss {
     caller: Option<String>,
     reason: Option<String>,
     port: Option<i64>,
-    /// Where the port stands in the page's list, if there.
+    /// The port's index in the page's list, if listed.
     port_at: Option<u32>,
     n: u64,
 }
@@ -210,7 +210,7 @@ pub(super) async fn losses(
             (batches::texts(&batch, "caller")?, batches::texts(&batch, "reason")?);
         let (ports, counts) = (batches::ints(&batch, "port")?, batches::counts(&batch, "n")?);
         for (at, host) in batches::texts(&batch, "host")?.into_iter().enumerate() {
-            if losses.rows.len() == MOST_LOSSES {
+            if losses.rows.len() == MAX_LOSSES {
                 losses.left += counts[at];
                 continue;
             }

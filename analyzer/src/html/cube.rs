@@ -1,7 +1,7 @@
 //! The numbers that the page filters: resets by interval, cause, container, port and host.
 //!
-//! The page adds up cells that pass its filters, so that each of its numbers is exact. What makes
-//! the cube too large for a page is made coarser here, and the page says what.
+//! The page adds up cells that pass its filters, so that each of its numbers is exact. A dimension
+//! that makes the cube too large for a page is made coarser here, and the page says which one.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,19 +15,19 @@ use super::scale::Scale;
 use super::source::{self, Source};
 use crate::error::Error;
 
-/// Values of one dimension that the page can show one by one.
-const MOST_VALUES: usize = 200;
+/// Maximum number of values of one dimension that the page shows one by one.
+const MAX_VALUES: usize = 200;
 
-/// Combinations of cause, container, port and host. A dozen bytes each.
-const MOST_COMBINATIONS: usize = 20_000;
+/// Maximum number of combinations of cause, container, port and host, a dozen bytes each.
+const MAX_COMBINATIONS: usize = 20_000;
 
-/// Counts of a combination in an interval. Five bytes each.
-const MOST_COUNTS: usize = 300_000;
+/// Maximum number of counts of a combination in an interval, five bytes each.
+const MAX_COUNTS: usize = 300_000;
 
-/// The timeline has at least so many intervals, as far as they are there.
-const LEAST_INTERVALS: i64 = 100;
+/// Minimum number of intervals in the timeline, if the window has that many.
+const MIN_INTERVALS: i64 = 100;
 
-/// What the page filters by, all values that were found.
+/// The dimensions that the page filters by, with all values found.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     pub(super) causes: Dictionary<String>,
@@ -36,7 +36,7 @@ pub(super) struct Keys {
     pub(super) hosts: Dictionary<String>,
 }
 
-/// The same as the page has it.
+/// The dimensions for the page, with rare values folded.
 #[derive(Debug)]
 pub(super) struct FoldedKeys {
     pub(super) causes: Folded<String>,
@@ -46,9 +46,9 @@ pub(super) struct FoldedKeys {
 }
 
 /// Cause, container, port and host, as numbers.
-pub(super) type Key = [u32; 4];
+pub(super) type CubeKey = [u32; 4];
 
-/// A row of counts as it comes from SQL.
+/// A row of counts from SQL.
 #[derive(Debug)]
 pub(super) struct KeyRow {
     pub(super) cause: String,
@@ -58,32 +58,29 @@ pub(super) struct KeyRow {
     pub(super) n: u64,
 }
 
-/// The rows of a result that [`source::count_by`] asks for.
+/// The rows of a result of [`source::count_by`].
 pub(super) fn key_rows(batch: &RecordBatch) -> Result<Vec<KeyRow>, Error> {
-    let containers = batches::texts(batch, "container_name")?;
-    let pods = batches::texts(batch, "k8s_pod")?;
-    let causes = batches::texts(batch, "cause")?;
-    let hosts = batches::texts(batch, "host")?;
+    let mut containers = batches::texts(batch, "container_name")?;
+    let mut pods = batches::texts(batch, "k8s_pod")?;
+    let mut causes = batches::texts(batch, "cause")?;
+    let mut hosts = batches::texts(batch, "host")?;
     let ports = batches::ints(batch, "port")?;
     let counts = batches::counts(batch, "n")?;
-    let places = containers.into_iter().zip(pods).map(|(container, pod)| container.or(pod));
-    let rows = places.zip(causes).zip(hosts).zip(ports).zip(counts);
-    Ok(rows
-        .map(|((((container, cause), host), port), n)| KeyRow {
-            cause: cause.unwrap_or_else(|| UNKNOWN.to_owned()),
-            container,
-            port,
-            host: host.unwrap_or_default(),
-            n,
-        })
-        .collect())
+    let row = |at: usize| KeyRow {
+        cause: causes[at].take().unwrap_or_else(|| UNKNOWN.to_owned()),
+        container: containers[at].take().or_else(|| pods[at].take()),
+        port: ports[at],
+        host: hosts[at].take().unwrap_or_default(),
+        n: counts[at],
+    };
+    Ok((0..batch.num_rows()).map(row).collect())
 }
 
 /// One count.
 #[derive(Clone, Copy, Debug)]
-struct Counted {
+struct CountedRow {
     at_us: i64,
-    key: Key,
+    key: CubeKey,
     n: u64,
 }
 
@@ -91,13 +88,13 @@ struct Counted {
 #[derive(Debug)]
 pub(super) struct Counts {
     scale: Scale,
-    rows: Vec<Counted>,
+    rows: Vec<CountedRow>,
     pub(super) keys: Keys,
 }
 
 impl Counts {
-    pub(super) async fn of(source: &Source<'_>, scale: Scale) -> Result<Self, Error> {
-        // Plain columns and whole intervals: a rollup can answer it.
+    pub(super) async fn load(source: &Source<'_>, scale: Scale) -> Result<Self, Error> {
+        // Plain columns and whole intervals, so that a rollup can answer the query.
         let bucket = format!("date_bin({}, time)", scale.interval());
         let sql = source::count_by(&bucket, "bucket", &source.within());
         let mut counts = Self { scale, rows: Vec::new(), keys: Keys::default() };
@@ -111,7 +108,7 @@ impl Counts {
                     counts.keys.ports.number(row.port, n),
                     counts.keys.hosts.number(row.host, n),
                 ];
-                counts.rows.push(Counted { at_us: time.unwrap_or_default(), key, n });
+                counts.rows.push(CountedRow { at_us: time.unwrap_or_default(), key, n });
             }
         }
         Ok(counts)
@@ -121,9 +118,9 @@ impl Counts {
         self.rows.iter().map(|row| row.n).sum()
     }
 
-    /// The cube, as fine as a page bears.
+    /// The finest cube that fits into a page.
     pub(super) fn fit(&self) -> (Cube, FoldedKeys, Scale) {
-        self.fit_within(MOST_COMBINATIONS, MOST_COUNTS)
+        self.fit_within(MAX_COMBINATIONS, MAX_COUNTS)
     }
 
     fn fit_within(
@@ -131,7 +128,7 @@ impl Counts {
         most_combinations: usize,
         most_counts: usize,
     ) -> (Cube, FoldedKeys, Scale) {
-        let mut limits = [MOST_VALUES; 3];
+        let mut limits = [MAX_VALUES; 3];
         let mut scale = self.scale;
         loop {
             let keys = self.keys.fold(limits);
@@ -140,24 +137,24 @@ impl Counts {
             let sizes =
                 [keys.containers.entries.len(), keys.ports.entries.len(), keys.hosts.entries.len()];
             let is_small = cells.len() <= most_combinations && counts <= most_counts;
-            if is_small || limits == [0; 3] && scale.count <= LEAST_INTERVALS {
+            if is_small || limits == [0; 3] && scale.count <= MIN_INTERVALS {
                 return (Cube::new(&cells), keys, scale);
             }
-            let has_intervals = scale.count / 2 >= LEAST_INTERVALS;
+            let has_intervals = scale.count / 2 >= MIN_INTERVALS;
             if limits == [0; 3] || cells.len() <= most_combinations && has_intervals {
                 scale = scale.coarser();
             } else {
-                // The dimension with the most values loses half of them.
+                // Halve the dimension with the most values.
                 let largest = (0..3).max_by_key(|at| (limits[*at] > 0, sizes[*at])).unwrap_or(0);
                 limits[largest] = limits[largest].min(sizes[largest]) / 2;
             }
         }
     }
 
-    fn cells(&self, keys: &FoldedKeys, scale: Scale) -> HashMap<Key, BTreeMap<u32, u64>> {
-        let mut cells: HashMap<Key, BTreeMap<u32, u64>> = HashMap::new();
+    fn cells(&self, keys: &FoldedKeys, scale: Scale) -> HashMap<CubeKey, BTreeMap<u32, u64>> {
+        let mut cells: HashMap<CubeKey, BTreeMap<u32, u64>> = HashMap::new();
         for row in &self.rows {
-            let times = cells.entry(keys.of(row.key)).or_default();
+            let times = cells.entry(keys.fold(row.key)).or_default();
             *times.entry(scale.at(row.at_us)).or_default() += row.n;
         }
         cells
@@ -167,7 +164,7 @@ impl Counts {
 impl Keys {
     fn fold(&self, [containers, ports, hosts]: [usize; 3]) -> FoldedKeys {
         FoldedKeys {
-            // There are only as many as the taxonomy has.
+            // Never folded: the taxonomy bounds the number of causes.
             causes: self.causes.fold(usize::MAX - 1),
             containers: self.containers.fold(containers),
             ports: self.ports.fold(ports),
@@ -175,8 +172,8 @@ impl Keys {
         }
     }
 
-    /// The page's key of a row; `None` where a value came only after the cube was counted.
-    pub(super) fn find(&self, folded: &FoldedKeys, row: &KeyRow) -> Option<Key> {
+    /// The page's key of a row; `None` if a value appeared only after the cube was counted.
+    pub(super) fn find(&self, folded: &FoldedKeys, row: &KeyRow) -> Option<CubeKey> {
         Some([
             self.causes.entry(&folded.causes, &row.cause)?,
             self.containers.entry(&folded.containers, &row.container)?,
@@ -187,7 +184,7 @@ impl Keys {
 }
 
 impl FoldedKeys {
-    fn of(&self, [cause, container, port, host]: Key) -> Key {
+    fn fold(&self, [cause, container, port, host]: CubeKey) -> CubeKey {
         [
             self.causes.to_entry[cause as usize],
             self.containers.to_entry[container as usize],
@@ -199,7 +196,7 @@ impl FoldedKeys {
 
 /// Counts by key, column by column.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Cells {
+pub(super) struct CubeCells {
     cause: Vec<u32>,
     container: Vec<u32>,
     port: Vec<u32>,
@@ -207,8 +204,8 @@ pub(super) struct Cells {
     n: Vec<u64>,
 }
 
-impl Cells {
-    pub(super) fn push(&mut self, [cause, container, port, host]: Key, n: u64) {
+impl CubeCells {
+    pub(super) fn push(&mut self, [cause, container, port, host]: CubeKey, n: u64) {
         self.cause.push(cause);
         self.container.push(container);
         self.port.push(port);
@@ -217,21 +214,21 @@ impl Cells {
     }
 }
 
-/// The cube as the page has it.
+/// The cube for the page.
 #[derive(Debug, Serialize)]
 pub(super) struct Cube {
     #[serde(flatten)]
-    cells: Cells,
-    /// For each cell, how many intervals further and how many resets there, in turn.
+    cells: CubeCells,
+    /// For each cell, alternately the number of intervals to skip and the resets there.
     times: Vec<Vec<u64>>,
 }
 
 impl Cube {
-    fn new(cells: &HashMap<Key, BTreeMap<u32, u64>>) -> Self {
-        // In a fixed order, so that the same recording gives the same file.
+    fn new(cells: &HashMap<CubeKey, BTreeMap<u32, u64>>) -> Self {
+        // A fixed order, so that the same recording gives the same file.
         let mut order: Vec<_> = cells.iter().collect();
         order.sort_unstable_by_key(|(key, _)| **key);
-        let mut cube = Self { cells: Cells::default(), times: Vec::with_capacity(order.len()) };
+        let mut cube = Self { cells: CubeCells::default(), times: Vec::with_capacity(order.len()) };
         for (key, times) in order {
             cube.cells.push(*key, times.values().sum());
             let mut before = 0;
@@ -264,7 +261,7 @@ mod tests {
                 keys.hosts.number(format!("h{}", at % 5), n),
             ];
             let at_us = i64::try_from(at % 250).unwrap_or(0) * 1_000_000;
-            counts.rows.push(Counted { at_us, key, n });
+            counts.rows.push(CountedRow { at_us, key, n });
         }
         counts
     }
@@ -293,7 +290,7 @@ mod tests {
             } else {
                 // Causes are never folded.
                 assert_eq!((cube.cells.n.len(), keys.ports.entries.len()), (11, 1));
-                assert!(scale.count <= LEAST_INTERVALS);
+                assert!(scale.count <= MIN_INTERVALS);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What the page's script gets, as JSON.
+//! The data of the page's script, as JSON.
 
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub(super) struct Data {
     notes: Vec<String>,
 }
 
-/// Milliseconds, as the script's clock has them.
+/// A span of time in milliseconds, the unit of the script's clock.
 #[derive(Debug, Serialize)]
 struct Span {
     from: i64,
@@ -54,10 +54,10 @@ struct Bucket {
 }
 
 pub(super) async fn gather(source: &Source<'_>, title: &str) -> Result<Data, Error> {
-    let segments = Segments::of(source).await?;
+    let segments = Segments::load(source).await?;
     let (from, to) = window(source, &segments).await?;
-    let mut counts = Counts::of(source, Scale::covering(from, to)).await?;
-    // A host that recorded and had no reset is one to look at, too.
+    let mut counts = Counts::load(source, Scale::covering(from, to)).await?;
+    // A host that recorded without a reset belongs on the page, too.
     for host in segments.hosts.keys() {
         counts.keys.hosts.number(host.clone(), 0);
     }
@@ -72,8 +72,8 @@ pub(super) async fn gather(source: &Source<'_>, title: &str) -> Result<Data, Err
             count: scale.count,
         },
         total: counts.total(),
-        stacks: stacks::of(source, keys, &folded).await?,
-        peers: peers::of(source, keys, &folded).await?,
+        stacks: stacks::load(source, keys, &folded).await?,
+        peers: peers::load(source, keys, &folded).await?,
         losses: coverage::losses(source, keys, &folded).await?,
         lost_time: coverage::lost_time(source, scale, keys, &folded).await?,
         coverage: segments.coverage((from, to), keys, &folded),
@@ -108,7 +108,7 @@ fn shown<T>(entries: Vec<Entry<T>>, show: impl Fn(&T) -> T) -> Vec<Entry<T>> {
         .collect()
 }
 
-/// The window that was asked for; an end that was not is the recording's.
+/// The requested window; a missing end is that of the recording.
 async fn window(source: &Source<'_>, segments: &Segments) -> Result<(i64, i64), Error> {
     let sql =
         format!("select min(time) as first, max(time) as last from resets{}", source.within());
@@ -129,7 +129,7 @@ async fn window(source: &Source<'_>, segments: &Segments) -> Result<(i64, i64), 
     Ok((from, to.unwrap_or(from).max(from)))
 }
 
-/// What usually listens on the ports.
+/// The services that usually listen on the ports.
 async fn services(
     source: &Source<'_>,
     ports: &[Entry<Option<i64>>],
@@ -155,20 +155,19 @@ async fn services(
     Ok(services)
 }
 
-const PORTS_AND_CONTAINERS: &str = "A port is the service's, on whichever side it was. A container \
-    is the one that the reset belongs to, by its name, else by its pod's.";
+const PORTS_AND_CONTAINERS: &str = "A port is the service's port, on either side. A container is \
+    the owner of the reset, under its name or, without one, under the name of its pod.";
 
-const EXACT: &str =
-    "Filters count anew from the recorded numbers: nothing is sampled or estimated.";
+const EXACT: &str = "Filters recount the recorded numbers: nothing is sampled or estimated.";
 
 const WHOLE_SEGMENTS: &str =
-    "Seen, written and lost are those of the segments that touch the window, whole.";
+    "Seen, written and lost are totals of the segments that touch the window, not clipped to it.";
 
-/// What a reader should know of how these numbers were made.
+/// Notes for the reader on how these numbers were made.
 fn notes(source: &Source<'_>, segments: &Segments, keys: &FoldedKeys) -> Vec<String> {
     let mut notes = vec![
         format!(
-            "Made by tcprst-analyze {} from {} segments. This file holds all of it and loads nothing.",
+            "Made by tcprst-analyze {} from {} segments. This file is complete and loads nothing.",
             env!("CARGO_PKG_VERSION"),
             segments.sealed + segments.live
         ),
@@ -184,7 +183,7 @@ fn notes(source: &Source<'_>, segments: &Segments, keys: &FoldedKeys) -> Vec<Str
         if let Some(other) = other {
             notes.push(format!(
                 "The {other} rarest {what} are counted together, because the page would be too \
-                 large: SQL has each."
+                 large otherwise: use SQL to see each."
             ));
         }
     }
@@ -194,7 +193,7 @@ fn notes(source: &Source<'_>, segments: &Segments, keys: &FoldedKeys) -> Vec<Str
     if segments.live > 0 {
         notes.push(format!(
             "Segments that are still being written: {}. They count as recording until the end of \
-             the window, and what they lost is known when they are sealed.",
+             the window, and their losses are known when they are sealed.",
             segments.live
         ));
     }

@@ -1,11 +1,11 @@
-//! Values of one dimension as numbers, and which of them the page can show one by one.
+//! Values of one dimension as numbers, and the choice of values to show one by one.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use serde::Serialize;
 
-/// Numbers for values, in the order in which they come, and how often each was counted.
+/// Numbers for values, in order of first appearance, and the count of each.
 #[derive(Debug)]
 pub(super) struct Dictionary<T> {
     values: Vec<T>,
@@ -19,7 +19,7 @@ impl<T> Default for Dictionary<T> {
     }
 }
 
-/// A value as the page has it: itself, null, or how many were put together.
+/// A value for the page: itself, null, or the number of values counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(super) enum Entry<T> {
@@ -27,17 +27,17 @@ pub(super) enum Entry<T> {
     Other { other: usize },
 }
 
-/// What the page keeps of a dictionary.
+/// The part of a dictionary that the page keeps.
 #[derive(Debug)]
 pub(super) struct Folded<T> {
-    /// Most frequent first; the last may stand for all others.
+    /// The most frequent first; the last may represent all others.
     pub(super) entries: Vec<Entry<T>>,
-    /// From the dictionary's number to that of the entry.
+    /// Maps the dictionary's number to that of the entry.
     pub(super) to_entry: Vec<u32>,
 }
 
 impl<T: Clone + Eq + Hash> Dictionary<T> {
-    /// The number of a value, which was counted so often more.
+    /// The number of a value; adds `count` to its total.
     pub(super) fn number(&mut self, value: T, count: u64) -> u32 {
         let number = *self.numbers.entry(value).or_insert_with_key(|value| {
             self.values.push(value.clone());
@@ -48,12 +48,12 @@ impl<T: Clone + Eq + Hash> Dictionary<T> {
         number
     }
 
-    /// The entry of a value that may not be there.
+    /// The entry of a value, if the dictionary has it.
     pub(super) fn entry(&self, folded: &Folded<T>, value: &T) -> Option<u32> {
         self.numbers.get(value).map(|number| folded.to_entry[*number as usize])
     }
 
-    /// Keeps `most` values and puts the rarest together.
+    /// Keeps `most` values and folds the rarest into one entry.
     pub(super) fn fold(&self, most: usize) -> Folded<T> {
         let mut order: Vec<usize> = (0..self.values.len()).collect();
         order.sort_by_key(|number| (std::cmp::Reverse(self.totals[*number]), *number));

@@ -11,7 +11,7 @@ const TEMPLATE: &str = include_str!("page.html");
 
 const STYLE: &str = include_str!("style.css");
 
-/// The script, in the order in which its parts use each other, in a scope of its own.
+/// The script, with parts in the order of their dependencies, in a block scope.
 const SCRIPT: &str = concat!(
     "\"use strict\";\n{\n",
     include_str!("js/dom.js"),
@@ -30,9 +30,9 @@ fn digest(text: &str) -> String {
     BASE64_STANDARD.encode(Sha256::digest(text))
 }
 
-/// The page.
-pub fn render<D: Serialize>(title: &str, data: &D) -> Result<String, Error> {
-    // Nothing is loaded and nothing acts but this style and this script.
+/// The page as HTML, with the data embedded.
+pub(crate) fn render<D: Serialize>(title: &str, data: &D) -> Result<String, Error> {
+    // Nothing is loaded, and only this style and this script take effect.
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
          form-action 'none'",
@@ -41,7 +41,7 @@ pub fn render<D: Serialize>(title: &str, data: &D) -> Result<String, Error> {
     );
     let data = inert(&serde_json::to_string(data).map_err(Error::Page)?);
     let mut page = String::with_capacity(TEMPLATE.len() + STYLE.len() + SCRIPT.len() + data.len());
-    // What is put in is never searched for places again.
+    // Inserted text is never searched for placeholders.
     for part in TEMPLATE.split("{{") {
         let Some((place, rest)) = part.split_once("}}") else {
             page.push_str(part);
@@ -60,8 +60,8 @@ pub fn render<D: Serialize>(title: &str, data: &D) -> Result<String, Error> {
     Ok(page)
 }
 
-/// JSON without the letters that could end its element or begin markup. All of them can only
-/// stand inside strings, where the escape means the same.
+/// JSON without the letters that could end its element or begin markup. They occur only inside
+/// strings, where an escape has the same meaning.
 fn inert(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for letter in json.chars() {
@@ -75,7 +75,7 @@ fn inert(json: &str) -> String {
     text
 }
 
-/// Text as markup.
+/// Text escaped for HTML.
 fn markup(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -6,26 +6,26 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::batches;
-use super::cube::{Cells, FoldedKeys, Key, Keys, key_rows};
+use super::cube::{CubeCells, CubeKey, FoldedKeys, Keys, key_rows};
 use super::source::{Source, all_of, count_by};
 use crate::error::Error;
 
-/// Of all resets.
-const MOST_OVERALL: usize = 100;
+/// Peers listed for all resets.
+const MAX_OVERALL: usize = 100;
 
-/// Of each cause and of each container, so that a filter by one finds its own.
-const MOST_OF_EACH: usize = 10;
+/// Peers listed for each cause and each container, so that a filter by one finds its peers.
+const MAX_OF_EACH: usize = 10;
 
-/// What these may add.
-const MOST_OF_ALL_EACH: usize = 300;
+/// Maximum number of peers that all causes, or all containers, add.
+const MAX_OF_ALL_EACH: usize = 300;
 
-const MOST_CELLS: usize = 150_000;
+const MAX_CELLS: usize = 150_000;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Peers {
-    /// Those that are the most frequent of all come first.
+    /// The most frequent overall come first.
     names: Vec<String>,
-    /// How many there are.
+    /// The number of peers in the window.
     distinct: u64,
     cells: PeerCells,
 }
@@ -34,24 +34,24 @@ pub(super) struct Peers {
 struct PeerCells {
     peer: Vec<u32>,
     #[serde(flatten)]
-    cells: Cells,
+    cells: CubeCells,
 }
 
-/// The addresses to list, and how many there are.
+/// The addresses to list, and the number of all addresses.
 async fn most_frequent(source: &Source<'_>, within: &str) -> Result<(Vec<String>, u64), Error> {
     let peer = source.peer();
     let overall = format!(
         "select peer, count(*) over () as peers from \
          (select {peer} as peer, count(*) as n from resets{within} group by {peer}) \
-         order by n desc, peer limit {MOST_OVERALL}"
+         order by n desc, peer limit {MAX_OVERALL}"
     );
     let of_each = |part: &str| {
         format!(
             "select peer from (select peer, n, row_number() over \
              (partition by part order by n desc, peer) as place from \
              (select {peer} as peer, {part} as part, count(*) as n from resets{within} \
-             group by {peer}, {part})) where place <= {MOST_OF_EACH} \
-             order by n desc, peer limit {MOST_OF_ALL_EACH}"
+             group by {peer}, {part})) where place <= {MAX_OF_EACH} \
+             order by n desc, peer limit {MAX_OF_ALL_EACH}"
         )
     };
     let mut names = Vec::new();
@@ -63,7 +63,7 @@ async fn most_frequent(source: &Source<'_>, within: &str) -> Result<(Vec<String>
                 distinct = batches::counts(&batch, "peers")?.first().copied().unwrap_or(distinct);
             }
             for name in batches::texts(&batch, "peer")?.into_iter().flatten() {
-                // What was recorded goes back into SQL below: only as a canonical address.
+                // Recorded text goes into SQL below, but only as a canonical address.
                 let is_address = name.parse().is_ok_and(|ip: IpAddr| ip.to_string() == name);
                 if is_address && known.insert(name.clone()) {
                     names.push(name);
@@ -74,7 +74,7 @@ async fn most_frequent(source: &Source<'_>, within: &str) -> Result<(Vec<String>
     Ok((names, distinct))
 }
 
-pub(super) async fn of(
+pub(super) async fn load(
     source: &Source<'_>,
     keys: &Keys,
     folded: &FoldedKeys,
@@ -90,7 +90,7 @@ pub(super) async fn of(
     }
     let listed = names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>();
     conditions.push(source.of_peer(&format!(" in ({})", listed.join(", "))));
-    let mut counted: Vec<BTreeMap<Key, u64>> = vec![BTreeMap::new(); names.len()];
+    let mut counted: Vec<BTreeMap<CubeKey, u64>> = vec![BTreeMap::new(); names.len()];
     for batch in source.collect(&count_by(&peer, "peer", &all_of(&conditions))).await? {
         let peers = batches::texts(&batch, "peer")?;
         for (row, peer) in key_rows(&batch)?.into_iter().zip(peers) {
@@ -103,8 +103,8 @@ pub(super) async fn of(
 
     let mut peers = Peers { distinct, ..Peers::default() };
     for (name, cells) in names.into_iter().zip(counted) {
-        // Whole peers only: a peer's numbers are exact or it is not listed.
-        if peers.cells.peer.len() + cells.len() > MOST_CELLS {
+        // Complete peers only: a peer is listed with exact numbers or not at all.
+        if peers.cells.peer.len() + cells.len() > MAX_CELLS {
             break;
         }
         let peer = u32::try_from(peers.names.len()).unwrap_or(u32::MAX);

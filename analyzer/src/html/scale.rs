@@ -1,13 +1,13 @@
 //! The timeline's intervals.
 
-/// Widths that people read, in seconds.
+/// Round interval widths, in seconds.
 const WIDTHS: [i64; 22] = [
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400,
     172_800, 604_800, 1_209_600, 2_419_200,
 ];
 
-/// So many bars can still be told apart.
-const MOST: i64 = 300;
+/// Maximum number of bars that a reader can distinguish.
+const MAX_INTERVALS: i64 = 300;
 
 const SECOND_US: i64 = 1_000_000;
 
@@ -21,12 +21,12 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The finest that covers the window with at most 300 intervals.
+    /// The finest scale that covers the window with at most 300 intervals.
     pub(super) fn covering(from_us: i64, to_us: i64) -> Self {
         let seconds = (to_us.saturating_sub(from_us) / SECOND_US).max(1);
-        let finest = (seconds - 1) / (MOST - 1) + 1;
+        let finest = (seconds - 1) / (MAX_INTERVALS - 1) + 1;
         let width = WIDTHS.into_iter().find(|width| *width >= finest).unwrap_or_else(|| {
-            // Clocks that were wrong by decades: whole years of 365 days.
+            // A clock was wrong by decades: use whole years of 365 days.
             let year = 31_536_000;
             (finest / year + 1) * year
         });
@@ -35,24 +35,24 @@ impl Scale {
 
     fn with_width(width_us: i64, from_us: i64, to_us: i64) -> Self {
         let first = from_us.div_euclid(width_us);
-        // The window's end is not in it.
+        // The end of the window is exclusive.
         let last = to_us.saturating_sub(1).max(from_us).div_euclid(width_us);
         Self { width_us, first, count: last - first + 1 }
     }
 
-    /// The number of a time's interval on this scale.
+    /// The number of the interval that contains a time.
     pub(super) fn at(&self, time_us: i64) -> u32 {
         let at = (time_us.div_euclid(self.width_us) - self.first).clamp(0, self.count - 1);
         u32::try_from(at).unwrap_or(0)
     }
 
-    /// The same time in intervals twice as wide.
+    /// The same window in intervals twice as wide.
     pub(super) fn coarser(&self) -> Self {
         let from = self.first * self.width_us;
         Self::with_width(self.width_us * 2, from, from + self.count * self.width_us)
     }
 
-    /// As SQL.
+    /// The interval width as SQL.
     pub(super) fn interval(&self) -> String {
         format!("interval '{} seconds'", self.width_us / SECOND_US)
     }
@@ -75,7 +75,7 @@ mod tests {
             for offset in [0, 1, 12_345_678_901] {
                 let from = 19_000 * day + offset;
                 let scale = Scale::covering(from, from + length * SECOND_US);
-                assert!((1..=MOST + 1).contains(&scale.count), "{length} {scale:?}");
+                assert!((1..=MAX_INTERVALS + 1).contains(&scale.count), "{length} {scale:?}");
             }
         }
     }

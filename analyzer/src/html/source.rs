@@ -1,31 +1,30 @@
-//! What the page's queries have in common: the session, the window and the columns they group by.
+//! Common parts of the page's queries: the session, the window and the grouping columns.
 
 use arrow::array::RecordBatch;
 
 use super::batches;
 use crate::error::Error;
-use crate::session::Session;
+use crate::query::session::Session;
 use crate::window::Window;
 
-/// The service's port.
+/// The column of the service's port.
 const PORT: &str = "port";
 
-/// What every table of the page is filtered by, `port` aside.
+/// The columns that filter every table of the page, except `port`.
 const KEYS: &str = "cause, container_name, k8s_pod, host";
 
-/// Where the page's numbers come from.
-#[expect(missing_debug_implementations, reason = "DataFusion's context has none")]
-pub struct Source<'a> {
+/// The source of the page's numbers.
+pub(crate) struct Source<'a> {
     session: &'a Session,
     pub(super) window: Window,
-    /// Whether some resets are ones that this host got: then the sender is the peer.
+    /// Whether some resets were received by this host: then the sender is the peer.
     has_received: bool,
 }
 
 impl<'a> Source<'a> {
-    pub async fn new(session: &'a Session, window: Window) -> Result<Self, Error> {
+    pub(crate) async fn new(session: &'a Session, window: Window) -> Result<Self, Error> {
         let mut source = Self { session, window, has_received: false };
-        // Statistics answer this where there are none, and then the other column needs no reading.
+        // If there are none, statistics answer this, and the other column is not read.
         let mut conditions = source.conditions();
         conditions.push("direction = 'received'".to_owned());
         let sql = format!("select count(*) as n from resets{}", all_of(&conditions));
@@ -39,8 +38,8 @@ impl<'a> Source<'a> {
         self.of_peer("")
     }
 
-    /// What is asked of that address (`is not null`). Of the columns and not of the choice: that
-    /// would first make a column of all chosen addresses.
+    /// A condition on that address (`is not null`). It tests the columns and not the choice, which
+    /// would first build a column of all chosen addresses.
     pub(super) fn of_peer(&self, what: &str) -> String {
         match self.has_received {
             true => format!(
@@ -58,7 +57,7 @@ impl<'a> Source<'a> {
         self.window.on("time")
     }
 
-    /// `where` of the window, or nothing.
+    /// The `where` clause of the window; empty for the whole recording.
     pub(super) fn within(&self) -> String {
         all_of(&self.conditions())
     }
@@ -73,7 +72,7 @@ pub(super) fn all_of(conditions: &[String]) -> String {
     }
 }
 
-/// A query that counts by `first` and the keys, of what `rest` leaves.
+/// A query that counts by `first` and the keys; `rest` is its `where` clause.
 pub(super) fn count_by(first: &str, name: &str, rest: &str) -> String {
     format!(
         "select {first} as {name}, {KEYS}, {PORT} as port, count(*) as n from resets{rest} \

@@ -5,23 +5,23 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::batches;
-use super::cube::{Cells, FoldedKeys, Key, Keys, key_rows};
+use super::cube::{CubeCells, CubeKey, FoldedKeys, Keys, key_rows};
 use super::source::{Source, all_of, count_by};
 use super::text::visible;
 use crate::error::Error;
 
-const MOST_STACKS: usize = 500;
+const MAX_STACKS: usize = 500;
 
-const MOST_CELLS: usize = 40_000;
+const MAX_CELLS: usize = 40_000;
 
-/// The kernel walks no deeper than this (`kernel.perf_event_max_stack`), a file may.
-const MOST_FRAMES: usize = 128;
+/// The kernel walks no deeper than this (`kernel.perf_event_max_stack`); a file may have more.
+const MAX_FRAMES: usize = 128;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Stacks {
     /// Names of functions.
     frames: Vec<String>,
-    /// Stacks as numbers of frames, root first.
+    /// Stacks as indices into `frames`, root first.
     paths: Vec<Vec<u32>>,
     cells: StackCells,
 }
@@ -30,17 +30,17 @@ pub(super) struct Stacks {
 struct StackCells {
     stack: Vec<u32>,
     #[serde(flatten)]
-    cells: Cells,
+    cells: CubeCells,
 }
 
-pub(super) async fn of(
+pub(super) async fn load(
     source: &Source<'_>,
     keys: &Keys,
     folded: &FoldedKeys,
 ) -> Result<Stacks, Error> {
     let mut conditions = source.conditions();
     conditions.push("stack is not null".to_owned());
-    let mut counted: HashMap<String, BTreeMap<Key, u64>> = HashMap::new();
+    let mut counted: HashMap<String, BTreeMap<CubeKey, u64>> = HashMap::new();
     for batch in source.collect(&count_by("stack", "stack", &all_of(&conditions))).await? {
         let stacks = batches::texts(&batch, "stack")?;
         for (row, stack) in key_rows(&batch)?.into_iter().zip(stacks) {
@@ -49,20 +49,20 @@ pub(super) async fn of(
             }
         }
     }
-    let mut ranked: Vec<(u64, String, BTreeMap<Key, u64>)> =
+    let mut ranked: Vec<(u64, String, BTreeMap<CubeKey, u64>)> =
         counted.into_iter().map(|(stack, cells)| (cells.values().sum(), stack, cells)).collect();
     ranked.sort_unstable_by(|a, b| (b.0, &a.1).cmp(&(a.0, &b.1)));
 
     let mut stacks = Stacks::default();
     let mut frames: HashMap<String, u32> = HashMap::new();
-    for (_, stack, cells) in ranked.into_iter().take(MOST_STACKS) {
-        // Whole stacks only, the most frequent first.
-        if stacks.cells.stack.len() + cells.len() > MOST_CELLS {
+    for (_, stack, cells) in ranked.into_iter().take(MAX_STACKS) {
+        // Complete stacks only, the most frequent first.
+        if stacks.cells.stack.len() + cells.len() > MAX_CELLS {
             break;
         }
         let path = stack
             .split(';')
-            .take(MOST_FRAMES)
+            .take(MAX_FRAMES)
             .map(|frame| {
                 *frames.entry(visible(frame)).or_insert_with_key(|name| {
                     stacks.frames.push(name.clone());

@@ -1,9 +1,9 @@
 -- Resets by {title}: window a against window b, the largest change first.
 --
--- `confidence` is 1 - p of an exact test that both windows have one rate (a Poisson process; the
--- test is binomial), after Holm's correction for the number of rows. Counts are first divided by
--- their index of dispersion per minute, because resets come in bursts and one burst of 1,000 is
--- no better proof than one reset. Where only the plain counts differ, the verdict is `burst`.
+-- `confidence` is 1 - p of an exact test that both windows have the same rate (Poisson processes;
+-- the test is binomial), after Holm's correction for the number of rows. Counts are first divided
+-- by their index of dispersion per minute, because resets come in bursts and one burst of 1,000 is
+-- not better proof than one reset. If only the plain counts differ, the verdict is `burst`.
 with a as (
     select
         {selected},
@@ -41,7 +41,7 @@ with a as (
         {names},
         sum(a) as a,
         sum(b) as b,
-        -- Sums of squares about the mean of each window, against what chance alone would make.
+        -- Sums of squares about the mean of each window, relative to those of pure chance.
         greatest(1, (
             sum(a * a) - sum(a) * sum(a) / {minutes_a} + sum(b * b) - sum(b) * sum(b) / {minutes_b}
         ) / {freedom} / ((sum(a) + sum(b)) / {minutes})) as dispersion

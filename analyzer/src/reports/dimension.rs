@@ -1,20 +1,21 @@
-//! What resets can be counted by: `--by container,port`.
+//! The dimensions by which reports count resets: `--by container,port`.
 
 use tcprst_schema::columns::COLUMNS;
 
-use super::{ReportError, near};
+use crate::error::ReportError;
+use crate::nearest::near;
 
-/// The address of the other side. Of a received reset it is the source.
+/// The address of the other side: the destination, or the source of a received reset.
 const PEER: &str = "case when direction = 'received' then src_addr else dst_addr end";
 
-/// One thing to count by.
+/// One dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dimension {
-    /// As people write it, and the name of the result's column.
+pub(crate) struct Dimension {
+    /// Its name in `--by`, and the name of the column in the result.
     pub name: &'static str,
-    /// What the scan groups by, mostly plain columns: the rollup can answer these.
+    /// The expressions that the scan groups by: mostly plain columns, which rollups can answer.
     inner: &'static [Inner],
-    /// Made of them after the counting, once for each group.
+    /// The value, computed from these after counting, once for each group.
     outer: Option<&'static str>,
     pub doc: &'static str,
 }
@@ -43,9 +44,9 @@ const fn dimension(
     Dimension { name, inner, outer, doc }
 }
 
-/// Those that are more than a column. Any column of `resets` can be given beside them.
+/// The dimensions that are more than one column. Every column of `resets` is one as well.
 #[rustfmt::skip]
-pub const DIMENSIONS: &[Dimension] = &[
+pub(crate) const DIMENSIONS: &[Dimension] = &[
     dimension("container", &[plain("container_name"), plain("k8s_namespace"), plain("k8s_pod")],
         Some("coalesce(container_name, k8s_namespace || '/' || k8s_pod, k8s_pod)"),
         "name of the container, else of the pod"),
@@ -67,8 +68,8 @@ pub const DIMENSIONS: &[Dimension] = &[
     dimension("state", &[plain("sk_state")], Some("sk_state"), "state of the socket before"),
 ];
 
-/// What stands under the options of a report, after `before`.
-pub fn help(before: &str) -> String {
+/// Help below the options of a report, after `before`.
+pub(crate) fn help(before: &str) -> String {
     let mut text = before.to_owned();
     if !text.is_empty() {
         text.push_str("\n\n");
@@ -84,8 +85,8 @@ pub fn help(before: &str) -> String {
 }
 
 impl Dimension {
-    /// By its name, or the name of a column.
-    pub fn of(name: &str) -> Result<Self, ReportError> {
+    /// The dimension with this name, or the column.
+    pub(crate) fn from_name(name: &str) -> Result<Self, ReportError> {
         let name = name.trim();
         if let Some(found) = DIMENSIONS.iter().find(|dimension| dimension.name == name) {
             return Ok(*found);
@@ -99,26 +100,26 @@ impl Dimension {
         Err(ReportError::Dimension { near: near(name, names), name: shown })
     }
 
-    /// A column has no parts but itself.
+    /// The expressions to group by; a column is its own.
     fn parts(&self) -> Vec<Inner> {
         if self.inner.is_empty() { vec![plain(self.name)] } else { self.inner.to_vec() }
     }
 }
 
-/// A mix of them, as the parts of SQL that a report is made of.
+/// A combination of dimensions, as the parts of SQL that a report needs.
 #[derive(Clone, Debug)]
-pub struct Mix {
+pub(crate) struct Mix {
     dimensions: Vec<Dimension>,
     parts: Vec<Inner>,
 }
 
 impl Mix {
-    /// Of the names that were given; one that comes twice counts once.
-    pub fn of<S: AsRef<str>>(names: &[S]) -> Result<Self, ReportError> {
+    /// The dimensions with these names; duplicates count once.
+    pub(crate) fn from_names<S: AsRef<str>>(names: &[S]) -> Result<Self, ReportError> {
         let mut dimensions: Vec<Dimension> = Vec::new();
         let mut parts: Vec<Inner> = Vec::new();
         for name in names {
-            let dimension = Dimension::of(name.as_ref())?;
+            let dimension = Dimension::from_name(name.as_ref())?;
             if dimensions.contains(&dimension) {
                 continue;
             }
@@ -132,8 +133,8 @@ impl Mix {
         Ok(Self { dimensions, parts })
     }
 
-    /// Of the inner query's `select`, one a line: `cause`, `container_name`.
-    pub fn selected(&self) -> String {
+    /// For `select` of the inner query, one per line: `cause`, `container_name`.
+    pub(crate) fn selected(&self) -> String {
         let select = |part: &Inner| match part.expression {
             Some(expression) => format!("{expression} as {}", part.name),
             None => part.name.to_owned(),
@@ -141,14 +142,14 @@ impl Mix {
         self.parts.iter().map(select).collect::<Vec<_>>().join(",\n")
     }
 
-    /// Of the inner query's `group by`.
-    pub fn grouped(&self) -> String {
+    /// For `group by` of the inner query.
+    pub(crate) fn grouped(&self) -> String {
         let group = |part: &Inner| part.expression.unwrap_or(part.name);
         self.parts.iter().map(group).collect::<Vec<_>>().join(", ")
     }
 
-    /// Of the outer query's `select`: the names that people asked for.
-    pub fn named(&self) -> String {
+    /// For `select` of the outer query: the names that the user gave.
+    pub(crate) fn named(&self) -> String {
         let name = |dimension: &Dimension| match dimension.outer {
             Some(expression) if expression != dimension.name => {
                 format!("{expression} as {}", dimension.name)
@@ -158,17 +159,17 @@ impl Mix {
         self.dimensions.iter().map(name).collect::<Vec<_>>().join(",\n")
     }
 
-    /// The names alone.
-    pub fn names(&self) -> String {
+    /// The names only.
+    pub(crate) fn names(&self) -> String {
         self.name_list().join(", ")
     }
 
-    pub fn name_list(&self) -> Vec<&'static str> {
+    pub(crate) fn name_list(&self) -> Vec<&'static str> {
         self.dimensions.iter().map(|dimension| dimension.name).collect()
     }
 
-    /// The names as one text, for lists of several kinds.
-    pub fn joined(&self) -> String {
+    /// The names joined into one text, for a result with several lists.
+    pub(crate) fn joined(&self) -> String {
         let text =
             |dimension: &Dimension| format!("coalesce(cast({} as varchar), '-')", dimension.name);
         self.dimensions.iter().map(text).collect::<Vec<_>>().join(" || ' ' || ")
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_mix_groups_by_plain_columns_and_names_afterwards() {
-        let mix = Mix::of(&["cause", "container", "pod", "cause", "peer_network"]).unwrap();
+        let mix = Mix::from_names(&["cause", "container", "pod", "cause", "peer_network"]).unwrap();
         assert_eq!(
             mix.selected(),
             format!("cause,\ncontainer_name,\nk8s_namespace,\nk8s_pod,\n{PEER} as peer")
@@ -205,8 +206,8 @@ mod tests {
 
     #[test]
     fn a_wrong_name_is_told_the_nearest() {
-        let error = Mix::of(&["cotainer"]).unwrap_err().to_string();
+        let error = Mix::from_names(&["cotainer"]).unwrap_err().to_string();
         assert_eq!(error, "cannot count by 'cotainer': is it container?");
-        assert!(Mix::of(&["cause; drop"]).is_err());
+        assert!(Mix::from_names(&["cause; drop"]).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! One recorded reset: its key as people write it, and what its row says, in sentences.
+//! One recorded reset: the key that a user gives, and its row in sentences.
 
 use std::collections::HashMap;
 
@@ -11,12 +11,12 @@ use tcprst_schema::classify::is_key_frame;
 use super::prose::Prose;
 use super::{explanation, literal};
 use crate::error::Error;
-use crate::functions::Recorded;
+use crate::functions::Evidence;
 use crate::window;
 
-/// What is read of an event.
+/// The columns that the explanation of an event reads.
 #[rustfmt::skip]
-pub const COLUMNS: &[&str] = &[
+pub(crate) const COLUMNS: &[&str] = &[
     "time", "boot_ns", "host", "cpu", "seq", "direction", "cause", "blame", "callee", "caller",
     "stack", "reason", "sk_state", "sk_flags", "answered_flags", "context", "src_addr", "src_port",
     "dst_addr", "dst_port", "pid", "comm", "uid", "socket_pid", "socket_comm", "socket_act",
@@ -24,9 +24,9 @@ pub const COLUMNS: &[&str] = &[
     "attribution", "dst_container_name", "netns_id",
 ];
 
-/// Conditions for what was written: `HOST:CPU:SEQ`, `CPU:SEQ`, nanoseconds since boot, or the
-/// time to the microsecond. `None` where it is none of these.
-pub fn conditions(key: &str) -> Option<Vec<String>> {
+/// Conditions for a key: `HOST:CPU:SEQ`, `CPU:SEQ`, nanoseconds since boot, or the time to the
+/// second or microsecond. `None` for anything else.
+pub(crate) fn conditions(key: &str) -> Option<Vec<String>> {
     let parts: Vec<&str> = key.split(':').collect();
     let whole = |text: &str| text.parse::<u64>().ok().filter(|_| !text.starts_with('+'));
     if let Some(boot_ns) = whole(key) {
@@ -44,7 +44,7 @@ pub fn conditions(key: &str) -> Option<Vec<String>> {
     Some(host.into_iter().chain([format!("cpu = {cpu}"), format!("seq = {seq}")]).collect())
 }
 
-/// The microsecond that was written, or the whole second.
+/// The microsecond that the key names, or the whole second.
 fn at(time: DateTime<Utc>) -> Vec<String> {
     let length = match time.timestamp_subsec_nanos() {
         0 => Duration::seconds(1),
@@ -53,13 +53,13 @@ fn at(time: DateTime<Utc>) -> Vec<String> {
     window::Window { since: Some(time), until: Some(time + length) }.on("time")
 }
 
-/// A row by the names of its columns, as text; what is null is not there.
+/// A row as text by column name, without nulls.
 #[derive(Clone, Debug, Default)]
-pub struct Event(HashMap<String, String>);
+pub(crate) struct Event(HashMap<String, String>);
 
 impl Event {
     /// The rows of a result.
-    pub fn of(batches: &[RecordBatch]) -> Result<Vec<Self>, Error> {
+    pub(crate) fn from_batches(batches: &[RecordBatch]) -> Result<Vec<Self>, Error> {
         let options = FormatOptions::default();
         let mut events = Vec::new();
         for batch in batches {
@@ -88,13 +88,13 @@ impl Event {
         self.0.get(column).map(String::as_str)
     }
 
-    /// A count; 0 where there is none.
-    pub fn int(&self, column: &str) -> i64 {
+    /// A count; 0 if it is null.
+    pub(crate) fn int(&self, column: &str) -> i64 {
         self.get(column).and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
-    /// A value, `-` where it is null.
-    pub fn text(&self, column: &str) -> &str {
+    /// A value; `-` if it is null.
+    pub(crate) fn text(&self, column: &str) -> &str {
         self.or(column, "-")
     }
 
@@ -112,8 +112,8 @@ impl Event {
         }
     }
 
-    /// As it is told among several.
-    pub fn line(&self) -> String {
+    /// The event as one line of a list.
+    pub(crate) fn line(&self) -> String {
         format!(
             "{} {}:{}:{}  {}  {} -> {}",
             self.or("time", "-"),
@@ -126,10 +126,9 @@ impl Event {
         )
     }
 
-    /// All of it.
-    pub fn explain(&self) -> Prose {
-        let recorded = self.recorded();
-        let proven = recorded.prove();
+    /// The whole explanation.
+    pub(crate) fn explain(&self) -> Prose {
+        let proven = self.evidence().prove();
         let name = self.or("cause", UNKNOWN);
         let cause = explanation::check_cause(name).ok().flatten();
         let mut prose = Prose::default();
@@ -154,7 +153,7 @@ impl Event {
         let mut evidence = Vec::new();
         if let Some(stack) = self.get("stack") {
             evidence.push(
-                "The kernel's stack, the last frame sent the RST; > marks what the proof rests on:"
+                "The kernel's stack; the last frame sent the RST, > marks the frames of the proof:"
                     .to_owned(),
             );
             for frame in stack.split(';') {
@@ -162,14 +161,14 @@ impl Event {
                 evidence.push(format!("{} {frame}", if is_key { ">" } else { " " }));
             }
         }
-        for (column, said) in [
+        for (column, title) in [
             ("reason", "The kernel's reason"),
             ("sk_state", "State of the socket before"),
             ("sk_flags", "Flags of the socket"),
             ("answered_flags", "Flags of the answered segment"),
         ] {
             if let Some(value) = self.get(column).filter(|value| !value.is_empty()) {
-                evidence.push(format!("{said}: {value}."));
+                evidence.push(format!("{title}: {value}."));
             }
         }
         evidence.extend(self.get("context").map(context));
@@ -179,8 +178,8 @@ impl Event {
         prose
     }
 
-    fn recorded(&self) -> Recorded<'_> {
-        Recorded {
+    fn evidence(&self) -> Evidence<'_> {
+        Evidence {
             stack: self.get("stack"),
             reason: self.get("reason"),
             sk_state: self.get("sk_state"),
@@ -194,7 +193,9 @@ impl Event {
         let mut text = match self.get("direction") {
             Some("received") => format!("This host received a RST from {from} to {to}"),
             Some("icmp") => {
-                format!("No RST: an ICMP error refused, in the name of {from}, what {to} had sent")
+                format!(
+                    "No RST: an ICMP error in the name of {from} refused the segment that {to} sent"
+                )
             }
             _ => format!("The RST went from {from} to {to}"),
         };
@@ -206,13 +207,13 @@ impl Event {
     }
 
     fn who(&self, blame: Option<tcprst_schema::cause::Blame>) -> Vec<String> {
-        let mut said = vec![explanation::who(blame)];
+        let mut sentences = vec![explanation::who(blame)];
         let process = |pid: &str, comm: &str| Some((self.get(pid)?, self.or(comm, "?")));
         if let Some((pid, comm)) = process("pid", "comm") {
             let uid = self.get("uid").map_or(String::new(), |uid| format!(", user {uid}"));
-            said.push(format!("The process that acted: {comm} (pid {pid}{uid})."));
+            sentences.push(format!("The process that acted: {comm} (pid {pid}{uid})."));
         } else {
-            said.push("No process acted: the kernel did by itself.".to_owned());
+            sentences.push("No process acted: the kernel acted by itself.".to_owned());
         }
         if let Some((pid, comm)) = process("socket_pid", "socket_comm") {
             let act = match self.get("socket_act") {
@@ -221,7 +222,7 @@ impl Event {
                 Some("listen") => ", which listens on the port",
                 _ => "",
             };
-            said.push(format!("The socket belongs to {comm} (pid {pid}{act})."));
+            sentences.push(format!("The socket belongs to {comm} (pid {pid}{act})."));
         }
         if let Some(container) = self.get("container_name").or(self.get("container_id")) {
             let image = self.get("container_image").map(|image| format!(", image {image}"));
@@ -230,25 +231,25 @@ impl Event {
                 Some("timewait") => "by the socket before TIME_WAIT",
                 _ => "by the network namespace",
             };
-            said.push(format!("Container {container}{}, {found}.", image.unwrap_or_default()));
+            sentences.push(format!("Container {container}{}, {found}.", image.unwrap_or_default()));
         }
         if let Some(pod) = self.get("k8s_pod") {
-            said.push(match self.get("k8s_namespace") {
+            sentences.push(match self.get("k8s_namespace") {
                 Some(namespace) => format!("Pod {namespace}/{pod}."),
                 None => format!("Pod {pod}."),
             });
         }
-        said
+        sentences
     }
 }
 
-/// What made the kernel act.
+/// The context in which the kernel acted.
 fn context(name: &str) -> String {
     match name {
-        "task" => "The kernel acted in a system call, or as a process ended.".to_owned(),
-        "packet" => "The kernel acted on a segment that came in.".to_owned(),
-        "timer" => "The kernel acted because a timer ran out.".to_owned(),
-        "worker" => "A thread of the kernel acted for somebody else.".to_owned(),
+        "task" => "The kernel acted in a system call, or when a process ended.".to_owned(),
+        "packet" => "The kernel acted on an incoming segment.".to_owned(),
+        "timer" => "The kernel acted because a timer expired.".to_owned(),
+        "worker" => "A kernel thread acted on behalf of another task.".to_owned(),
         other => format!("The kernel acted in the context {other}."),
     }
 }

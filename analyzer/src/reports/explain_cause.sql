@@ -1,4 +1,4 @@
--- How often resets of one cause are in this recording, and since when, to the minute.
+-- The number of resets of one cause in this recording, and their first and last minute.
 with minutes as (
     select date_trunc('minute', time) as minute, count(*) as resets
     from resets

@@ -1,12 +1,13 @@
-//! What a cause is, as somebody on call wants to read it.
+//! Causes in sentences, for somebody on call.
 
 use tcprst_schema::cause::{Blame, CAUSES, Cause, Proof, UNKNOWN, UNKNOWN_CHECK, UNKNOWN_MEANING};
 use tcprst_schema::words::{proof_sentence, sentence};
 
-use super::{ReportError, near};
+use crate::error::ReportError;
+use crate::nearest::near;
 
-/// A cause by its name; `None` is `unknown`.
-pub fn check_cause(name: &str) -> Result<Option<&'static Cause>, ReportError> {
+/// The cause with this name; `None` is `unknown`.
+pub(crate) fn check_cause(name: &str) -> Result<Option<&'static Cause>, ReportError> {
     if name == UNKNOWN {
         return Ok(None);
     }
@@ -19,29 +20,29 @@ pub fn check_cause(name: &str) -> Result<Option<&'static Cause>, ReportError> {
 }
 
 /// What happened.
-pub fn meaning(cause: Option<&Cause>) -> &'static str {
+pub(crate) fn meaning(cause: Option<&Cause>) -> &'static str {
     cause.map_or(UNKNOWN_MEANING, |cause| cause.meaning)
 }
 
 /// What to check next.
-pub fn check(cause: Option<&Cause>) -> &'static str {
+pub(crate) fn check(cause: Option<&Cause>) -> &'static str {
     cause.map_or(UNKNOWN_CHECK, |cause| cause.check)
 }
 
 /// Who acted.
-pub fn who(blame: Option<Blame>) -> String {
+pub(crate) fn who(blame: Option<Blame>) -> String {
     blame.map_or_else(|| "Nobody can be named.".to_owned(), |blame| sentence(blame.meaning()))
 }
 
-/// What proves a cause, a paragraph for each way.
-pub fn evidence(cause: Option<&Cause>) -> Vec<String> {
+/// The proofs of a cause, one paragraph each.
+pub(crate) fn evidence(cause: Option<&Cause>) -> Vec<String> {
     let Some(cause) = cause else {
         return vec!["None: the recorded stack, reason and state fit no rule.".to_owned()];
     };
     if cause.proofs.is_empty() {
         return vec![
             "No function of this kernel: the audit (`tcprst-record --audit`) saw the packet leave. \
-             These are in the table ledger."
+             Such packets are in the table ledger."
                 .to_owned(),
         ];
     }

@@ -1,5 +1,5 @@
--- Recorded segments, oldest first. The newest may still be growing: `sealed` is false,
--- and what it saw and lost is known when it is sealed.
+-- Recorded segments, oldest first. The newest may still be growing: then `sealed` is false,
+-- and `seen` and `lost` are known only after it is sealed.
 select path, host, recorded_from, recorded_to, seen, written, lost, rows, bytes, sealed, recovered
 from files
 {where}

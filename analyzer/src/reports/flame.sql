@@ -1,4 +1,4 @@
--- Kernel stacks and how often each sent a reset, most first.
+-- Kernel stacks and the number of resets of each, most first.
 select coalesce(stack, '(no stack)') as stack, resets
 from (
     select stack, count(*) as resets

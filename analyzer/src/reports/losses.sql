@@ -1,4 +1,4 @@
--- Resets that were seen but not recorded, by what they had in common, most first.
+-- Resets that were seen but not recorded, by their common properties, most first.
 select
     host,
     stage,

@@ -1,4 +1,4 @@
-//! Sentences for people: topics with paragraphs, wrapped; or as rows for programs.
+//! Sentences: topics with wrapped paragraphs for people, or rows for programs.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -7,37 +7,37 @@ use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::cli::Format;
 use crate::error::Error;
-use crate::print;
+use crate::output;
+use crate::output::format::Format;
 
-/// As wide as --help.
+/// The width of --help.
 const WIDTH: usize = 98;
 const INDENT: &str = "  ";
 
-/// One answer in sentences.
+/// An answer in sentences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prose {
+pub(crate) struct Prose {
     topics: Vec<(&'static str, Vec<String>)>,
 }
 
 impl Prose {
-    /// Adds a topic; one without a paragraph is left out.
-    pub fn add(&mut self, topic: &'static str, paragraphs: Vec<String>) {
+    /// Adds a topic, unless it has no paragraph.
+    pub(crate) fn add(&mut self, topic: &'static str, paragraphs: Vec<String>) {
         if !paragraphs.is_empty() {
             self.topics.push((topic, paragraphs));
         }
     }
 
-    /// Prints them. Names of processes and containers are in them: they are escaped as in tables.
-    pub fn print(&self, format: Format, out: &mut dyn Write) -> Result<(), Error> {
+    /// Prints the answer. It quotes names of processes and containers, escaped as in tables.
+    pub(crate) fn print(&self, format: Format, out: &mut dyn Write) -> Result<(), Error> {
         if format != Format::Table {
-            return print::batch(format, &self.batch()?, out);
+            return output::batch(format, &self.batch()?, out);
         }
         for (place, (topic, paragraphs)) in self.topics.iter().enumerate() {
             let mut text = format!("{}{topic}\n", if place == 0 { "" } else { "\n" });
             for paragraph in paragraphs {
-                let line = print::escape(paragraph, print::Cells::OneLine);
+                let line = output::escape(paragraph, output::Cells::OneLine);
                 wrap(&line, &mut text);
             }
             out.write_all(text.as_bytes()).map_err(Error::Output)?;
@@ -45,7 +45,7 @@ impl Prose {
         out.flush().map_err(Error::Output)
     }
 
-    /// One row a paragraph.
+    /// One row for each paragraph.
     fn batch(&self) -> Result<RecordBatch, Error> {
         let rows = || self.topics.iter().flat_map(|(t, ps)| ps.iter().map(move |p| (*t, p)));
         let field = |name: &str| Field::new(name, DataType::Utf8, false);
@@ -56,7 +56,7 @@ impl Prose {
     }
 }
 
-/// Breaks a paragraph between words; its own indent is that of all its lines.
+/// Wraps a paragraph between words. Its own indent applies to all its lines.
 fn wrap(paragraph: &str, text: &mut String) {
     let own = paragraph.len() - paragraph.trim_start().len();
     let indent = format!("{INDENT}{}", " ".repeat(own));
@@ -79,48 +79,10 @@ fn wrap(paragraph: &str, text: &mut String) {
     text.push('\n');
 }
 
-/// `1,234,567`.
-pub fn thousands(count: i64) -> String {
-    let digits = count.unsigned_abs().to_string();
-    let mut text = String::from(if count < 0 { "-" } else { "" });
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 reset`, `2 resets`.
-pub fn counted(count: i64, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
-}
-
-/// `12.3 %`; what is not nothing is not shown as 0.
-pub fn share(part: i64, whole: i64) -> String {
-    if whole == 0 {
-        return "0 %".to_owned();
-    }
-    let percent = 100.0 * part as f64 / whole as f64;
-    if part > 0 && percent < 0.1 { "less than 0.1 %".to_owned() } else { format!("{percent:.1} %") }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_as_people_read_them() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(1_000), "1,000");
-        assert_eq!(thousands(-1_234_567), "-1,234,567");
-        assert_eq!(counted(1, "reset"), "1 reset");
-        assert_eq!(share(1, 3), "33.3 %");
-        assert_eq!(share(1, 100_000), "less than 0.1 %");
-    }
 
     #[test]
     fn paragraphs_are_wrapped_and_harmless() {

@@ -1,6 +1,6 @@
 -- Resets by {title}.
 with counted as (
-    -- Counts by plain columns: the rollup per minute can answer them.
+    -- Counts by plain columns, so that the rollup per minute can answer the query.
     select
         {selected},
         count(*) as resets

@@ -1,4 +1,4 @@
--- Resets in steps of {step}; a step without any is a row with 0.
+-- Resets in steps of {step}; a step without resets is a row with 0.
 with counted as (
     select
         {selected},

@@ -1,4 +1,4 @@
--- The most resets by {title}, and the cause that each has most often.
+-- The most resets by {title}, and the most frequent cause of each.
 with counted as (
     select
         {selected},

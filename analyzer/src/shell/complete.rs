@@ -1,4 +1,4 @@
-//! What Tab offers, and whether Enter ends the input.
+//! Completion with Tab, and whether Enter ends the input.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,8 @@ use rustyline::{Context, Result};
 
 use super::dot;
 use super::input::{Place, is_whole, place};
-use crate::session::{CATALOG, Session};
+use crate::error::CATALOG;
+use crate::query::session::Session;
 
 const KEYWORDS: &[&str] = &[
     "all",
@@ -94,10 +95,10 @@ const KEYWORDS: &[&str] = &[
     "within",
 ];
 
-/// Words that a table follows.
+/// Keywords before a table name.
 const BEFORE_TABLE: [&str; 6] = ["from", "join", "describe", "into", "table", "update"];
 
-/// Names that a session knows.
+/// The names of a session.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     tables: Vec<(String, Vec<String>)>,
@@ -105,7 +106,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) async fn of(session: &Session) -> Self {
+    pub(super) async fn new(session: &Session) -> Self {
         let context = session.context();
         let state = context.state();
         let mut names = Self::default();
@@ -129,14 +130,14 @@ impl Names {
         self.tables.iter().map(|(name, _)| name.as_str())
     }
 
-    /// Columns of a table, or of all of them for a name that may be an alias.
+    /// Columns of a table, or of all tables for an unknown name, which may be an alias.
     fn columns<'a>(&'a self, of: Option<&'a str>) -> impl Iterator<Item = &'a str> {
         let of = of.filter(|of| self.tables().any(|name| name == *of));
         let tables = self.tables.iter().filter(move |(name, _)| of.is_none_or(|of| of == name));
         tables.flat_map(|(_, columns)| columns.iter().map(String::as_str))
     }
 
-    /// What may stand at the end of a piece of SQL, and where it starts.
+    /// Completions for the word at the end of some SQL, and the start of the word.
     fn complete(&self, sql: &str) -> (usize, Vec<Pair>) {
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         let start = sql.trim_end_matches(is_word).len();
@@ -151,7 +152,7 @@ impl Names {
             let schemas = ["information_schema"].into_iter();
             return (start, matching(word, self.tables().chain(schemas)));
         }
-        // Everything is no help.
+        // A list of all names does not help.
         if word.is_empty() {
             return (start, Vec::new());
         }
@@ -166,7 +167,7 @@ impl Names {
     }
 }
 
-/// Those that begin with the word, each once, in its case.
+/// The names that begin with the word, each once, in the case of the word.
 fn matching<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<Pair> {
     let is_upper = word.chars().next().is_some_and(char::is_uppercase);
     let begins =
@@ -181,7 +182,7 @@ fn matching<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<Pair> {
         .collect()
 }
 
-/// The editor's helper.
+/// The completer and validator of the editor.
 pub(super) struct Helper {
     names: Names,
     files: FilenameCompleter,

@@ -1,23 +1,23 @@
-//! Commands of the shell itself: they start with a dot, as in sqlite and duckdb.
+//! Commands of the shell: they start with a dot, as in sqlite and duckdb.
 
 use std::path::PathBuf;
 
 use clap::ValueEnum as _;
 
-use crate::cli::Format;
+use crate::output::format::Format;
 
 pub(super) const HELP: &str = "\
-.mode FORMAT      how results are printed: table, csv, tsv, json, ndjson, markdown
-.tables           the tables
-.schema [TABLE]   columns, with their type and meaning
-.timing on|off    whether the time is told after each result
-.read FILE        runs the SQL of a file
-.refresh          looks at the recording again (each statement does so by itself)
-.help             this
-.quit             ends, as Ctrl-D does
+.mode FORMAT      print results as table, csv, tsv, json, ndjson or markdown
+.tables           list the tables
+.schema [TABLE]   list the columns, with type and meaning
+.timing on|off    print the time after each result, or not
+.read FILE        run the SQL in a file
+.refresh          read the recording again (each statement does this by itself)
+.help             show this help
+.quit             end the shell; Ctrl-D does the same
 
-A statement ends with `;` and may have several lines. Tab completes names; Ctrl-R searches what
-was typed before. Ctrl-C cancels a query, or clears the line.
+A statement ends with `;` and may have several lines. Tab completes names; Ctrl-R searches the
+history. Ctrl-C cancels a query, or clears the line.
 ";
 
 /// Every command, for completion.
@@ -45,17 +45,17 @@ pub(super) fn formats() -> impl Iterator<Item = (String, Format)> {
 }
 
 impl Dot {
-    /// A command, or what is wrong with it.
+    /// Parses a command; the error is the message for the user.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim_end().trim_end_matches(';').trim_end();
         let (name, argument) = match text.split_once(char::is_whitespace) {
             Some((name, argument)) => (name, argument.trim()),
             None => (text, ""),
         };
-        // An argument that means nothing is a mistake.
+        // An argument without a meaning is a mistake.
         let alone = |command| match argument {
             "" => Ok(command),
-            _ => Err(format!("{name} takes nothing")),
+            _ => Err(format!("{name} takes no argument")),
         };
         match name {
             ".tables" => alone(Dot::Tables),
@@ -68,7 +68,7 @@ impl Dot {
             ".timing" | ".timer" => match argument {
                 "on" => Ok(Dot::Timing(true)),
                 "off" => Ok(Dot::Timing(false)),
-                _ => Err(format!("{name} is on or off")),
+                _ => Err(format!("{name} takes on or off")),
             },
             ".mode" => formats().find(|(format, _)| format == argument).map_or_else(
                 || {
@@ -77,7 +77,7 @@ impl Dot {
                 },
                 |(_, format)| Ok(Dot::Mode(format)),
             ),
-            _ => Err(format!("no command {name}: .help lists them")),
+            _ => Err(format!("unknown command {name}: .help lists all commands")),
         }
     }
 }
@@ -108,7 +108,7 @@ mod tests {
             (".mode", ".mode is one of"),
             (".nosuch", ".help"),
             (".read", "needs a file"),
-            (".quit now", "takes nothing"),
+            (".quit now", "takes no argument"),
         ] {
             let problem = Dot::parse(wrong).expect_err(wrong);
             assert!(problem.contains(told), "{wrong}: {problem}");

@@ -1,13 +1,13 @@
-//! Where a statement ends, while it is typed.
+//! Finds the end of a statement while it is typed.
 
-/// What stands at the end of an unfinished input.
+/// The syntax at the end of the input so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Plain SQL; whether a `;` came last.
+    /// Plain SQL; `is_complete` if it ends with `;`.
     Sql {
         is_complete: bool,
     },
-    /// Within `'...'` or `"..."` that starts there.
+    /// Within `'...'` or `"..."`; its text starts at `from`.
     Quoted {
         quote: char,
         from: usize,
@@ -15,14 +15,14 @@ pub(super) enum Place {
     Comment,
 }
 
-/// Goes through SQL as far as it was typed.
+/// Scans the SQL typed so far.
 pub(super) fn place(text: &str) -> Place {
     let mut is_complete = false;
     let mut rest = text.char_indices().peekable();
     while let Some((at, c)) = rest.next() {
         let next = rest.peek().map(|(_, next)| *next);
         match c {
-            // A doubled quote ends one text and starts the next, which comes to the same.
+            // A doubled quote ends one text and starts the next, with the same result.
             '\'' | '"' => {
                 is_complete = false;
                 if !rest.by_ref().any(|(_, end)| end == c) {
@@ -31,7 +31,7 @@ pub(super) fn place(text: &str) -> Place {
             }
             '-' if next == Some('-') => {
                 if !rest.by_ref().any(|(_, end)| end == '\n') {
-                    // To the end of the line, which may be the end of the input.
+                    // The comment extends to the end of the input.
                     return Place::Sql { is_complete };
                 }
             }

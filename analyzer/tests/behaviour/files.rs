@@ -1,4 +1,4 @@
-//! `--allow-files`: SQL that reads and writes beside the recording, and never into it.
+//! `--allow-files`: SQL reads and writes files outside the recording, and never writes into it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -63,7 +63,7 @@ fn copy_writes_what_is_read_back() {
     assert_eq!(allowed(&recording, &sql), "m\n6\n");
 }
 
-/// Everything below, with its content.
+/// All files below a folder, with their content.
 fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -109,7 +109,7 @@ fn the_recording_is_never_written_to() {
         assert!(line.len() < 300, "{sql}: {line}");
         assert!(content(recording.path()) == before, "{sql}: {line}");
     }
-    // Reading it by its path is fine.
+    // Reading a file of the recording by its path is allowed.
     let sum = format!("select sum(seq) as s from '{sealed}'");
     assert_eq!(allowed(&recording, &sum), "s\n21\n");
 }

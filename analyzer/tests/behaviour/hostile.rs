@@ -1,5 +1,5 @@
-//! Values that want to be more than text, through every format: nothing executes, nothing breaks
-//! a table, and whoever reads the data gets what was recorded.
+//! Hostile values through every format: nothing executes, nothing breaks a table, and a program
+//! that reads the data gets the recorded text.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -17,7 +17,7 @@ use crate::common::{Recording, batch, row_by, stderr};
 
 const EVENTS: usize = 100;
 
-/// What was thought of, again and again with something before it.
+/// Hostile texts; the recording repeats them with different prefixes.
 const HOSTILE: [&str; 34] = [
     "<script>alert(1)</script>",
     "</script><script>alert(1)//",
@@ -55,7 +55,7 @@ const HOSTILE: [&str; 34] = [
     "null",
 ];
 
-/// A recording in which every text that may be missing is hostile, and each is different.
+/// A recording with a different hostile value in every nullable text.
 fn recording() -> (Recording, RecordBatch) {
     let rows: Vec<_> = (0..EVENTS as u64).map(|seq| row_by(seq + 1, "x")).collect();
     let plain = batch(COLUMNS, &rows);
@@ -113,7 +113,7 @@ fn texts(batch: &RecordBatch) -> Vec<Vec<Option<String>>> {
         .collect()
 }
 
-/// Characters that do something to a terminal, or only to its layout.
+/// Characters that affect a terminal or its layout.
 fn acts(c: char) -> bool {
     c.is_control() || "\u{61c}\u{200b}\u{200d}\u{200f}\u{2028}\u{2029}\u{202e}\u{2060}\u{2066}\u{feff}\u{e0041}".contains(c)
 }
@@ -133,7 +133,7 @@ fn markdown_is_rows_without_markup() {
     assert_eq!(shown.split('\n').count(), EVENTS + 3);
     assert_eq!(shown.chars().find(|c| *c != '\n' && (acts(*c) || "<>".contains(*c))), None);
     for line in shown.lines() {
-        // What is behind a backslash is text.
+        // A character after a backslash is text.
         let mut bare = String::new();
         let mut rest = line.chars();
         while let Some(c) = rest.next() {

@@ -1,4 +1,4 @@
-"""Runs a program in a terminal: what comes on stdin is typed, what it shows goes to stdout."""
+"""Runs a program in a terminal: types stdin into it and copies its output to stdout."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ import termios
 
 child, terminal = pty.fork()
 if child == 0:
-    # Under nohup it would be ignored, and nobody could hang up.
+    # nohup ignores SIGHUP, and the terminal could then not be closed.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 160, 0, 0))
     os.execvp(sys.argv[1], sys.argv[1:])
@@ -32,7 +32,7 @@ while True:
         if typed:
             os.write(terminal, typed)
         else:
-            os.kill(child, signal.SIGHUP)  # Nobody sits at it any more.
+            os.kill(child, signal.SIGHUP)  # The terminal is closed.
             sources = [terminal]
 
 _, status = os.waitpid(child, 0)

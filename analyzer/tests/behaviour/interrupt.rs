@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::common::{Recording, rows};
 
-/// What a shell makes of a process that SIGINT has ended.
+/// The exit code that a shell reports for a process ended by SIGINT.
 const INTERRUPTED: Option<i32> = Some(130);
 
 fn start(arguments: &[&str]) -> (Recording, Child) {
@@ -38,7 +38,7 @@ fn files_in(folder: &Path) -> Vec<String> {
     names.map(|name| name.to_string_lossy().into_owned()).collect()
 }
 
-/// Waits until there is a file below, of some size.
+/// Waits for a non-empty file below the folder.
 fn wait_for_file(child: &mut Child, folder: &Path) {
     let has_bytes = |folder: &Path| {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -59,7 +59,7 @@ fn a_query_ends() {
     let mut out = child.stdout.take().unwrap();
     out.read_exact(&mut [0; 10]).unwrap();
     press_ctrl_c(&child);
-    // Whoever reads on is not left hanging either.
+    // A reader of the output is not left hanging either.
     let mut rest = Vec::new();
     out.read_to_end(&mut rest).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -70,7 +70,7 @@ fn a_query_ends() {
 fn a_query_ends_that_prints_nothing_yet() {
     let sql = format!("select count(*) from ({}) where value % 7 = 8", crate::ENDLESS);
     let (_recording, child) = start(&["--format", "csv", &sql]);
-    // It has a handler for Ctrl-C from when it starts to run.
+    // The program installs its handler for Ctrl-C when it starts to run.
     let status = format!("/proc/{}/status", child.id());
     let catches = |status: String| {
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?.trim();

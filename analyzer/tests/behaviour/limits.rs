@@ -1,4 +1,4 @@
-//! Memory, the disk behind it, and threads.
+//! Limits on memory, spill space and threads.
 
 use std::fs;
 use std::process::Command;

@@ -1,5 +1,5 @@
-//! How the program behaves at the edges, as people know it from psql and duckdb: mistakes, Ctrl-C,
-//! too little memory, output that nobody reads, values that want to be more than text.
+//! Edge cases, with the behaviour that people know from psql and duckdb: mistakes, Ctrl-C, too
+//! little memory, output without a reader, hostile values.
 //!
 //! Needs `python3` for a terminal, and root for the test with a full disk.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -16,5 +16,5 @@ mod mistakes;
 mod shell;
 mod verify;
 
-/// A query that never ends by itself, whatever the machine.
+/// A query that never ends by itself, on any machine.
 const ENDLESS: &str = "select value from generate_series(1, 1000000000000000)";

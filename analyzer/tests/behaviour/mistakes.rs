@@ -1,4 +1,4 @@
-//! Wrong questions and damaged recordings.
+//! Invalid queries and damaged recordings.
 
 use std::fs;
 use std::io::Read as _;
@@ -29,7 +29,7 @@ fn what_comes_before_a_mistake_is_answered() {
     recording.seal(1, &rows(1, 3));
     let output = recording.analyze(&["--format", "csv", "select 1 as a; select nosuch; select 2"]);
     assert_eq!((stdout(&output).as_str(), output.status.code()), ("a\n1\n", Some(1)));
-    // A mistake in the grammar is seen before anything runs.
+    // A syntax error is found before anything runs.
     let output = recording.analyze(&["--format", "csv", "select 1 as a; selec 2"]);
     assert_eq!((stdout(&output).as_str(), output.status.code()), ("", Some(1)));
 }

@@ -105,7 +105,7 @@ fn dot_commands_do_what_help_says() {
     ] {
         shell.line(&format!(".mode {mode}"));
         let answer = shell.line("select 1 as a, 'x' as b;");
-        // A terminal shows tabs as they are or as spaces, as it likes.
+        // A terminal may show a tab as a tab or as spaces.
         assert!(answer.contains(expected), "{mode}: {answer:?}");
     }
     for mode in ["parquet", "nosuch"] {
@@ -124,7 +124,7 @@ fn dot_commands_do_what_help_says() {
     let answer = shell.line(&format!(".read {}", script.display()));
     assert!(answer.contains("21") && answer.contains("22"), "{answer}");
     assert!(shell.line(".read /nonexistent.sql").contains("Error: cannot read the SQL"));
-    assert!(shell.line(".nosuch").contains("Error: no command .nosuch"));
+    assert!(shell.line(".nosuch").contains("Error: unknown command .nosuch"));
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn ctrl_c_clears_the_line() {
     for unfinished in ["select nonsense", "select nonsense\rfrom 'nowhere\r"] {
         shell.type_in(unfinished);
         shell.type_in(CTRL_C);
-        // What the editor says at the end of a line, to the terminal.
+        // The editor's escape sequence at the end of a line.
         shell.wait_for("\u{1b}[?2004l");
         shell.prompt();
         let answer = shell.line("select 7 as n;");
@@ -158,14 +158,14 @@ fn ctrl_c_cancels_the_query_and_not_the_shell() {
     let mut shell = Terminal::shell(&recording, &["--format", "csv"]);
     for _ in 0..2 {
         shell.type_in(&format!("select count(*) from ({}) where value % 7 = 8;\r", crate::ENDLESS));
-        // The line that tells how far it is: the query runs.
+        // The progress line shows that the query runs.
         shell.wait_for("rows read, ");
         shell.type_in(CTRL_C);
         shell.wait_for("cancelled");
         let rest = shell.prompt();
         assert!(!rest.contains("Error"), "{rest}");
     }
-    // One that prints all the time.
+    // A query that prints continuously.
     shell.type_in(&format!("{};\r", crate::ENDLESS));
     shell.wait_for("\n8000\r\n");
     shell.type_in(CTRL_C);

@@ -1,4 +1,4 @@
-//! The program in a terminal, as somebody sees and types it.
+//! The program in a terminal, with typed input and visible output.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::common::Recording;
 
-/// A program that has shown nothing new for so long hangs.
+/// A program without new output for this long hangs.
 const HANGS: Duration = Duration::from_secs(60);
 
 pub(crate) struct Terminal {
@@ -20,9 +20,9 @@ pub(crate) struct Terminal {
     keyboard: Option<ChildStdin>,
     screen: Receiver<Vec<u8>>,
     shown: String,
-    /// As far as it was looked at.
+    /// Position up to which the output was checked.
     seen: usize,
-    /// Where the shell keeps its history.
+    /// The folder of the shell's history.
     pub(crate) state: Arc<TempDir>,
 }
 
@@ -79,7 +79,7 @@ impl Terminal {
         keyboard.flush().unwrap();
     }
 
-    /// Waits until this is shown; returns all that was shown since the last time.
+    /// Waits until the text is shown; returns all output since the last call.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         loop {
             if let Some(at) = self.shown[self.seen..].find(text) {
@@ -94,22 +94,22 @@ impl Terminal {
         }
     }
 
-    /// Waits for the next prompt, with an empty line behind it.
+    /// Waits for the next prompt, with an empty line after it.
     pub(crate) fn prompt(&mut self) -> String {
         self.wait_for("tcprst> ")
     }
 
-    /// Types a line and waits for the prompt after its answer. The answer starts behind the line
-    /// itself.
+    /// Types a line and waits for the prompt after its answer. The answer starts after the echoed
+    /// line.
     pub(crate) fn line(&mut self, line: &str) -> String {
         self.type_in(line);
         self.type_in("\r");
-        // The editor ends the line that it has drawn before anything runs.
+        // The editor ends the drawn line before anything runs.
         self.wait_for("\n");
         self.prompt()
     }
 
-    /// Waits until the program has ended: its exit code, and what it has shown last.
+    /// Waits until the program has ended; returns its exit code and its last output.
     pub(crate) fn end(mut self) -> (i32, String, Arc<TempDir>) {
         while let Ok(bytes) = self.screen.recv_timeout(HANGS) {
             self.shown.push_str(&String::from_utf8_lossy(&bytes));
@@ -120,7 +120,7 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// After a test that has failed the program still waits at its prompt.
+    /// Ends the program, which still waits at its prompt after a failed test.
     fn drop(&mut self) {
         drop(self.keyboard.take());
         let _ = self.child.wait();

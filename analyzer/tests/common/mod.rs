@@ -1,4 +1,4 @@
-//! Small recordings, made through the schema crate as the recorder makes them.
+//! Small recordings, written with the schema crate as by the recorder.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::fs::{self, File};
@@ -20,9 +20,10 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use tcprst_schema::arrow::{spool_schema, table_schema};
 use tcprst_schema::columns::{COLUMNS, Column, Kind, LOSS_COLUMNS, Value};
 use tcprst_schema::footer::{CpuAccount, Footer, Origin, SiteStatus};
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
 use tcprst_schema::rollup::Rollup;
 use tcprst_schema::row::{LossRow, Row, SocketOwner, Stack, Task};
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
 
 /// 2026-11-21T20:18:19Z.
@@ -54,7 +55,7 @@ impl Recording {
         self.seal_columns(seq, &batch)
     }
 
-    /// The same from a batch, which may have other columns.
+    /// A sealed segment from a batch, which may have other columns.
     pub(crate) fn seal_columns(&self, seq: u32, batch: &RecordBatch) -> PathBuf {
         let path = name(seq).sealed(self.path(), Table::Resets);
         write_parquet(&path, batch, Table::Resets, Some(&footer(batch.num_rows())));
@@ -83,7 +84,7 @@ impl Recording {
             let batch = RecordBatch::try_new(Arc::clone(&schema), columns).expect("a batch");
             writer.write(&batch).expect("written");
         }
-        // The recorder is still there: no end-of-stream message.
+        // The recorder is still running: no end-of-stream message.
         writer.flush().expect("flushed");
         drop(writer);
         bytes.truncate(bytes.len() - cut);
@@ -115,7 +116,7 @@ pub(crate) fn analyze(arguments: &[&str], stdin: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // It may have ended without reading.
+    // The program may have ended without reading stdin.
     let _ = child.stdin.take().expect("a pipe").write_all(stdin.as_bytes());
     child.wait_with_output().expect("the program ends")
 }
@@ -128,7 +129,7 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
-/// Exactly one line on stderr, ours, nothing on stdout, and this exit code; returns the line.
+/// Expects one line of the program on stderr, an empty stdout and this exit code; returns the line.
 pub(crate) fn one_line(output: &Output, code: i32) -> String {
     let text = stderr(output);
     assert_eq!(text.lines().count(), 1, "{text}");
@@ -258,7 +259,7 @@ fn array<R>(column: &Column<R>, rows: &[R]) -> ArrayRef {
     }
 }
 
-/// A Parquet file as the recorder writes it; without a footer, as anybody else does.
+/// A Parquet file as the recorder writes it, or without a footer as other programs write it.
 pub(crate) fn write_parquet(
     path: &Path,
     batch: &RecordBatch,

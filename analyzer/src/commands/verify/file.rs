@@ -1,4 +1,4 @@
-//! One file, read wholly.
+//! Checks one file by reading it completely.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -9,40 +9,30 @@ use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tcprst_schema::SCHEMA_VERSION;
-use tcprst_schema::columns::{
-    COLUMNS, CONTAINER_COLUMNS, Column, LEDGER_COLUMNS, LOSS_COLUMNS, ROLLUP_COLUMNS,
-};
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
+use tcprst_schema::tables::{Content, Table};
 
 use super::numbers::Numbers;
-use crate::spool;
-use crate::table::reader_schema;
+use crate::recording::spool;
+use crate::recording::types::reader_schema;
 
-pub(super) const RESETS: &str = Table::Resets.name();
-pub(super) const LOSSES: &str = Table::Losses.name();
-pub(super) const ROLLUP: &str = Table::ResetsPerMinute.name();
-
-/// The folders of a recording.
-pub(super) const TABLES: [&str; 5] =
-    [RESETS, LOSSES, Table::Ledger.name(), Table::Containers.name(), ROLLUP];
-
-/// Problems of one file that are told; a damaged one has thousands.
-const MOST_TOLD: usize = 5;
+/// Maximum number of problems reported for one file; a damaged one has thousands.
+const MAX_REPORTED: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Sealed(&'static str),
+    Sealed(Table),
     Spool,
     /// A spool that a recorder could not read.
     SetAside,
 }
 
 impl Kind {
-    pub(super) fn table(self) -> &'static str {
+    pub(super) fn table(self) -> Table {
         match self {
             Kind::Sealed(table) => table,
-            Kind::Spool | Kind::SetAside => RESETS,
+            Kind::Spool | Kind::SetAside => Table::Resets,
         }
     }
 }
@@ -50,11 +40,11 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
     Ok,
-    /// A recorder writes to it, or left it when it was killed.
+    /// A recorder writes to the file, or left it when it was killed.
     Live,
-    /// It can be read, and what it says does not add up.
+    /// The file is readable, but its content is inconsistent.
     Wrong,
-    /// It cannot be read, or not wholly.
+    /// The file cannot be read, or not completely.
     Broken,
 }
 
@@ -69,7 +59,7 @@ impl Status {
     }
 }
 
-/// What is known of a file.
+/// The result for one file.
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) kind: Kind,
@@ -92,19 +82,19 @@ impl Checked {
         if self.status != Status::Broken {
             self.status = Status::Wrong;
         }
-        self.tell(&problem);
+        self.report(&problem);
     }
 
     fn broken(mut self, problem: impl Display) -> Self {
         self.status = Status::Broken;
-        self.tell(&problem);
+        self.report(&problem);
         self
     }
 
-    fn tell(&mut self, problem: &dyn Display) {
-        // Errors of libraries can have several lines.
+    fn report(&mut self, problem: &dyn Display) {
+        // Library errors can have several lines.
         let text = problem.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-        if self.problems.len() < MOST_TOLD && !self.problems.contains(&text) {
+        if self.problems.len() < MAX_REPORTED && !self.problems.contains(&text) {
             self.problems.push(text);
         }
     }
@@ -118,17 +108,17 @@ impl Checked {
     }
 }
 
-/// Reads a file to its end; `None` where it is gone.
+/// Reads a file to its end; `None` if it was removed.
 pub(super) fn check(kind: Kind, path: &Path) -> Option<Checked> {
     let checked = Checked::new(kind, path);
     match kind {
         Kind::SetAside => {
-            Some(checked.broken("set aside by the recorder: it could not be recovered"))
+            Some(checked.broken("set aside by the recorder, which could not recover it"))
         }
         Kind::Spool => check_spool(checked),
         Kind::Sealed(_) => match File::open(path) {
             Ok(file) => Some(check_sealed(checked, file)),
-            // Removed by the recorder's retention since it was listed.
+            // The recorder's retention removed the file after the listing.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => Some(checked.broken(error)),
         },
@@ -136,25 +126,27 @@ pub(super) fn check(kind: Kind, path: &Path) -> Option<Checked> {
 }
 
 fn check_spool(mut checked: Checked) -> Option<Checked> {
-    match spool::read(&checked.path, &reader_schema(COLUMNS)) {
+    match spool::read(&checked.path, &reader_schema(Table::Resets)) {
         Ok(Some(live)) => {
             checked.rows = Some(i64::try_from(live.rows()).unwrap_or(i64::MAX));
             checked.status = Status::Live;
-            let mut rows = Rows::new(RESETS, checked.name());
+            let mut rows = Rows::new(Table::Resets, checked.name());
             live.batches.iter().for_each(|batch| rows.take(batch, &mut checked));
             checked.footer = Some(live.footer);
             match live.damage {
-                Some(damage) => Some(checked.broken(format_args!("damaged behind them: {damage}"))),
+                Some(damage) => {
+                    Some(checked.broken(format_args!("damaged after these rows: {damage}")))
+                }
                 None => Some(checked),
             }
         }
-        // Nothing was written to it yet.
+        // The file is still empty.
         Ok(None) => {
             checked.status = Status::Live;
             checked.rows = Some(0);
             Some(checked)
         }
-        Err(spool::Unusable::Open(error)) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(spool::SpoolError::Open(error)) if error.kind() == io::ErrorKind::NotFound => None,
         Err(problem) => Some(checked.broken(problem)),
     }
 }
@@ -162,7 +154,7 @@ fn check_spool(mut checked: Checked) -> Option<Checked> {
 fn check_sealed(mut checked: Checked, file: File) -> Checked {
     let builder = match ParquetRecordBatchReaderBuilder::try_new(file) {
         Ok(builder) => builder,
-        Err(error) => return checked.broken(format_args!("damaged or cut off: {error}")),
+        Err(error) => return checked.broken(format_args!("damaged or truncated: {error}")),
     };
     let metadata = builder.metadata().file_metadata().clone();
     let pairs = metadata.key_value_metadata().map_or(&[][..], Vec::as_slice);
@@ -174,18 +166,8 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
         Ok(reader) => reader,
         Err(error) => return checked.broken(error),
     };
-    let name = checked.name();
-    if name.is_none() {
-        checked.wrong("its name is not that of a segment");
-    }
-    if let Some(date) = name.as_ref().map(SegmentName::date) {
-        let folder = checked.path.parent().and_then(Path::file_name);
-        if folder.is_none_or(|folder| folder != format!("date={date}").as_str()) {
-            checked.wrong(format_args!("it belongs into the folder date={date}"));
-        }
-    }
-    let table = checked.kind.table();
-    let mut rows = Rows::new(table, name);
+    check_place(&mut checked);
+    let mut rows = Rows::new(checked.kind.table(), checked.name());
     for batch in reader {
         match batch {
             Ok(batch) => rows.take(&batch, &mut checked),
@@ -198,60 +180,88 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
     checked.rows = Some(rows.count);
     if rows.count != metadata.num_rows() {
         checked.wrong(format_args!(
-            "{} rows, its metadata says {}",
+            "{} rows, but its metadata says {}",
             rows.count,
             metadata.num_rows()
         ));
     }
-    // A rollup's footer says how many resets it counts.
-    let (told, what) =
-        if table == ROLLUP { (checked.sum, "counted resets") } else { (rows.count, "rows") };
-    if told.cast_unsigned() != footer.written {
-        checked.wrong(format_args!("{told} {what}, its footer says {}", footer.written));
+    check_counts(&mut rows, &footer, &mut checked);
+    check_nulls(&rows, &footer, &mut checked);
+    checked.footer = Some(footer);
+    checked
+}
+
+/// The name of a file and its folder must fit.
+fn check_place(checked: &mut Checked) {
+    let name = checked.name();
+    if name.is_none() {
+        checked.wrong("its name is not a segment name");
     }
-    if table == RESETS {
+    if let Some(date) = name.as_ref().map(SegmentName::date) {
+        let folder = checked.path.parent().and_then(Path::file_name);
+        if folder.is_none_or(|folder| folder != format!("date={date}").as_str()) {
+            checked.wrong(format_args!("it belongs in the folder date={date}"));
+        }
+    }
+}
+
+/// The footer must agree with the rows.
+fn check_counts(rows: &mut Rows, footer: &Footer, checked: &mut Checked) {
+    let table = checked.kind.table();
+    // The footer of a rollup has the number of counted resets.
+    let (count, what) = if table.row().content == Content::Rollup {
+        (checked.sum, "counted resets")
+    } else {
+        (rows.count, "rows")
+    };
+    if count.cast_unsigned() != footer.written {
+        checked.wrong(format_args!("{count} {what}, but its footer says {}", footer.written));
+    }
+    if table == Table::Resets {
         if footer.seen != footer.written + footer.lost {
             checked.wrong(format_args!(
                 "seen {} is not written {} + lost {}",
                 footer.seen, footer.written, footer.lost
             ));
         }
-        // Those of several recorders, where segments were merged.
+        // A merged segment may have the numbers of several recorders.
         if footer.merged.is_empty() {
-            rows.numbers.compare(&footer, &mut checked);
+            std::mem::take(&mut rows.numbers).compare(footer, checked);
         }
     }
+}
+
+/// Columns that must have a value in each row.
+fn check_nulls(rows: &Rows, footer: &Footer, checked: &mut Checked) {
     let is_current = footer.schema_version == SCHEMA_VERSION;
-    for (column, nulls) in rows.required.into_iter().zip(rows.nulls) {
+    for (column, nulls) in rows.required.iter().zip(&rows.nulls) {
         match nulls {
             Some(0) => {}
-            Some(nulls) => checked.wrong(format_args!("{nulls} nulls in the column {column}")),
+            Some(nulls) => checked.wrong(format_args!("{nulls} nulls in column {column}")),
             None if is_current && rows.count > 0 => {
-                checked.wrong(format_args!("no column {column}"));
+                checked.wrong(format_args!("column {column} is missing"));
             }
             None => {}
         }
     }
-    checked.footer = Some(footer);
-    checked
 }
 
-/// What is looked at while the rows go by.
+/// The values collected while the rows are read.
 struct Rows {
     name: Option<SegmentName>,
     is_resets: bool,
     count: i64,
     numbers: Numbers,
     required: Vec<&'static str>,
-    /// Nulls in each of them; `None` where it is missing.
+    /// Nulls in each required column; `None` if the column is missing.
     nulls: Vec<Option<usize>>,
 }
 
 impl Rows {
-    fn new(table: &'static str, name: Option<SegmentName>) -> Self {
+    fn new(table: Table, name: Option<SegmentName>) -> Self {
         let required = required(table);
         let nulls = vec![None; required.len()];
-        let (is_resets, numbers) = (table == RESETS, Numbers::default());
+        let (is_resets, numbers) = (table == Table::Resets, Numbers::default());
         Self { name, is_resets, count: 0, numbers, required, nulls }
     }
 
@@ -275,7 +285,7 @@ impl Rows {
             let others = times.iter().flatten().filter(|time| !name.can_hold(*time)).count();
             if others > 0 {
                 checked.wrong(format_args!(
-                    "rows of another day than {}, or before its first time",
+                    "rows of a day other than {}, or from before its first time",
                     name.date()
                 ));
             }
@@ -289,17 +299,8 @@ impl Rows {
     }
 }
 
-/// Columns that have a value in each row.
-fn required(table: &str) -> Vec<&'static str> {
-    fn names<R>(columns: &'static [Column<R>]) -> Vec<&'static str> {
-        columns.iter().filter(|column| !column.nullable).map(|column| column.name).collect()
-    }
-    match table {
-        RESETS => names(COLUMNS),
-        LOSSES => names(LOSS_COLUMNS),
-        "ledger" => names(LEDGER_COLUMNS),
-        "containers" => names(CONTAINER_COLUMNS),
-        ROLLUP => names(ROLLUP_COLUMNS),
-        _ => Vec::new(),
-    }
+/// The columns without nulls.
+fn required(table: Table) -> Vec<&'static str> {
+    let columns = table.columns().into_iter().filter(|column| !column.nullable);
+    columns.map(|column| column.name).collect()
 }

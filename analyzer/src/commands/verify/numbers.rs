@@ -1,7 +1,7 @@
-//! The numbers of the resets in a segment.
+//! Checks the sequence numbers of the resets in a segment.
 //!
-//! The kernel half numbers what it sees, CPU by CPU. In a segment each number stands once, above
-//! where the account of the segment starts; one that is missing is a reset that was lost.
+//! The kernel half numbers the resets of each CPU. In a segment each number appears once, above the
+//! start of the segment's account; a missing number is a lost reset.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Numbers {
         for (cpu, numbers) in &mut self.by_cpu {
             numbers.sort_unstable();
             if let Some(pair) = numbers.windows(2).find(|pair| pair[0] == pair[1]) {
-                checked.wrong(format_args!("number {} of CPU {cpu} twice", pair[0]));
+                checked.wrong(format_args!("duplicate number {} of CPU {cpu}", pair[0]));
                 numbers.dedup();
             }
             let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
@@ -34,17 +34,17 @@ impl Numbers {
             };
             let base = usize::try_from(*cpu).ok().and_then(|cpu| footer.account.get(cpu));
             let base = base.map_or(0, |base| base.seen.cast_signed());
-            // What was chosen by container waits for names, and may be written after younger ones.
+            // A row selected by container waits for names, so newer rows may be written before it.
             if *first <= base && !footer.filtered.by_container {
                 checked.wrong(format_args!(
-                    "number {first} of CPU {cpu}, but the segment starts behind {base}"
+                    "number {first} of CPU {cpu}, but the segment starts after {base}"
                 ));
                 continue;
             }
             let seen = u64::try_from(last - base).unwrap_or_default();
             missing += seen.saturating_sub(numbers.len() as u64);
         }
-        // Those that the filter passed over are missing for a reason.
+        // Numbers that the filter skipped are missing on purpose.
         if missing > footer.lost && !footer.filtered.by_container {
             checked.wrong(format_args!(
                 "{missing} numbers are missing, but only {} resets were lost",

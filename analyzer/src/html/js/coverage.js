@@ -1,11 +1,11 @@
-// What was recorded at all: a strip for each host, gaps in it, and what was seen but lost.
-// Losses know their host and port, but neither cause nor container.
+// Coverage of the recording: a strip for each host with its gaps, and resets seen but lost.
+// Losses have a host and a port, but neither cause nor container.
 
 const STRIPS = 24;
 
 const chosenHosts = () => data.coverage.filter((one) => !filters.host.size || filters.host.has(one.host));
 
-/// Losses by interval that fit the hosts that are looked at.
+/// Losses by interval, for the chosen hosts.
 function lostByBucket() {
   const { lost_time: lost } = data;
   const sums = new Map();
@@ -30,7 +30,7 @@ function nobodyRecorded() {
   return gaps;
 }
 
-/// Recorded time of the chosen hosts as a share of the time that there was.
+/// Recorded time of the chosen hosts, and the time of the window summed over them.
 function coverageShare() {
   const hosts = chosenHosts();
   const whole = hosts.length * (data.window.to - data.window.from);
@@ -42,7 +42,7 @@ function drawCoverage() {
   const { from, to } = data.window;
   const x = (ms) => ((Math.max(from, Math.min(to, ms)) - from) / Math.max(1, to - from)) * 1000;
   const hostName = (one) => nameOf({ text: one.name });
-  replace("coverage-hint", hosts.length ? "Green is recorded time; hatched is time in which nobody watched, so that an absence of resets there means nothing." : "No segments in this window.");
+  replace("coverage-hint", hosts.length ? "Green: recorded time. Hatched: no recorder ran, so an absence of resets there means nothing." : "No segments in this window.");
 
   const strips = hosts.slice(0, STRIPS).map((one) => {
     const strip = svg("svg", { viewBox: "0 0 1000 16", preserveAspectRatio: "none", role: "img", "aria-label": `${one.name}: ${percent(one.recorded_ms, to - from)} of the time recorded, ${plural(one.gaps, "gap")}` },
@@ -74,7 +74,7 @@ function drawLosses() {
   table("losses-table", "Lost resets by what they had in common", [["Host", ""], ["Where", "wide"], ["Caller", ""], ["Reason", "wide"], ["Port", "num"], ["Lost", "num"]], losses, (one) =>
     el("tr", {}, el("th", { scope: "row" }, nameOf({ text: one.name })), el("td", { class: "wide" }, one.stage), el("td", {}, recorded(one.caller, "mono")), el("td", { class: "wide" }, recorded(one.reason)),
       el("td", { class: "num" }, recorded(one.port === null ? null : String(one.port))), el("td", { class: "num" }, count(one.n))),
-  chosenHosts().length ? "Nothing was lost: every reset that was seen was recorded." : "Nobody watched, so nobody knows.");
+  chosenHosts().length ? "Nothing was lost: every reset that was seen was recorded." : "Nothing was recorded, so losses are unknown.");
   scrollable("losses-table", "Lost resets");
   if (losses.length && blind) byId("losses-table").append(el("p", { class: "rest-row" }, "Losses have neither cause nor container: those filters do not apply to them."));
   if (data.losses.left) byId("losses-table").append(el("p", { class: "rest-row" }, `${plural(data.losses.left, "lost reset")} of rarer kinds not listed.`));
@@ -82,7 +82,7 @@ function drawLosses() {
 
 const recorded = (text, more) => (text === null ? el("span", { class: "name none" }, "not known") : el("span", { class: `name ${more || ""}` }, text));
 
-/// A wide table moves in its own box and not the page.
+/// A wide table scrolls in its own box; the page does not.
 function scrollable(place, text) {
   const inner = byId(place).querySelector("table");
   if (!inner) return;

@@ -1,4 +1,4 @@
-// Elements and numbers. What was recorded reaches the page as text only: nothing here takes markup.
+// Elements and numbers. Recorded text reaches the page as text only: nothing here takes markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 const data = JSON.parse(document.getElementById("data").textContent);
@@ -24,7 +24,7 @@ function replace(id, ...children) {
 const count = (n) => n.toLocaleString("en-US");
 const plural = (n, one, many) => `${count(n)} ${n === 1 ? one : many || `${one}s`}`;
 
-/// 1,234,567 as 1.2M: for axes only.
+/// 1,234,567 as 1.23M, for axes only.
 function compact(n) {
   for (const [size, unit] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
     if (n >= size) return `${+(n / size).toPrecision(3)}${unit}`;
@@ -32,7 +32,7 @@ function compact(n) {
   return String(n);
 }
 
-/// A share that never claims "all" or "none" wrongly.
+/// A percentage; rounding never turns it into 0 or 100 %.
 function percent(part, whole) {
   if (!whole) return "–";
   const share = (part / whole) * 100;
@@ -54,13 +54,13 @@ function duration(ms) {
 
 const iso = (ms) => new Date(ms).toISOString();
 const day = (ms) => iso(ms).slice(0, 10);
-/// `2026-11-21 20:18:19` (UTC, said beside it once).
+/// `2026-11-21 20:18:19`; the caller adds that it is UTC.
 const stamp = (ms) => `${day(ms)} ${iso(ms).slice(11, 19)}`;
 
-/// Wide enough for the chart's box, whatever the window.
+/// The width of the chart's box, at least 240 px.
 const widthOf = (id) => Math.max(240, Math.floor(byId(id).clientWidth) || 800);
 
-/// A round step, at least `least`, out of 1, 2, 5 and their tens.
+/// A round step of at least `least`: 1, 2 or 5 times a power of ten.
 function roundStep(least) {
   const power = 10 ** Math.floor(Math.log10(Math.max(least, 1)));
   return [1, 2, 5, 10].map((n) => n * power).find((step) => step >= least);
@@ -68,7 +68,7 @@ function roundStep(least) {
 
 const TIME_STEPS = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10800, 21600, 43200, 86400, 172800, 604800, 1209600, 2592000, 7776000, 31536000].map((s) => s * 1000);
 
-/// Where to write times between two moments, and how.
+/// Positions and labels of the time axis between two moments.
 function timeTicks(from, to, most) {
   const least = (to - from) / Math.max(most, 1);
   const step = TIME_STEPS.find((size) => size >= least) || TIME_STEPS.at(-1);

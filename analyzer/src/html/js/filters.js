@@ -1,12 +1,12 @@
-// Filters: which values of which dimension are looked at. Every chart and table counts cells of
-// the cube that pass them, so every number is exact.
+// Filters: the chosen values of each dimension. Every chart and table counts the cells of the
+// cube that pass them, so every number is exact.
 
 const DIMENSIONS = ["cause", "container", "port", "host"];
 const VALUES = { cause: data.causes.map((cause) => cause.name), container: data.containers, port: data.ports, host: data.hosts };
 const PLURAL = { cause: "causes", container: "containers", port: "ports", host: "hosts" };
 const filters = Object.fromEntries(DIMENSIONS.map((dimension) => [dimension, new Set()]));
 
-/// A value of a dictionary as text, and whether it is our word and not a recorded one.
+/// A value of a dictionary as text; `ours` is set for a word of the page, not of the recording.
 function label(dimension, index) {
   const value = VALUES[dimension][index];
   if (value === null) return { text: dimension === "container" ? "no container" : "none", ours: true };
@@ -14,7 +14,7 @@ function label(dimension, index) {
   return value === "" ? { text: "an empty name", ours: true } : { text: String(value), ours: false };
 }
 
-/// Indices of the cells that pass the filters, without that of one dimension if given.
+/// Indices of the cells that pass the filters, ignoring the filter of `except` if given.
 function passing(cells, except) {
   const active = DIMENSIONS.filter((dimension) => dimension !== except && filters[dimension].size);
   const kept = [];
@@ -24,7 +24,7 @@ function passing(cells, except) {
   return kept;
 }
 
-/// Sums of the cells `kept`, by one of their columns; most first.
+/// Sums of the cells `kept` by one of their columns, largest first.
 function totals(cells, kept, column) {
   const sums = new Map();
   for (const at of kept) sums.set(cells[column][at], (sums.get(cells[column][at]) || 0) + cells.n[at]);
@@ -67,11 +67,11 @@ function drawFilters() {
 
 const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 
-/// The filters in the address, so that a view can be kept and sent: `#cause=timewait&port=443`.
+/// Puts the filters into the address, to bookmark or send a view: `#cause=timewait&port=443`.
 function rememberFilters() {
   const pairs = DIMENSIONS.flatMap((dimension) => [...filters[dimension]].map((index) => [dimension, key(dimension, index)]));
   const hash = new URLSearchParams(pairs).toString();
-  try { history.replaceState(null, "", `#${hash}`); } catch { /* not everywhere that a page can be shown */ }
+  try { history.replaceState(null, "", `#${hash}`); } catch { /* some viewers refuse it */ }
 }
 
 function recallFilters() {
@@ -82,7 +82,7 @@ function recallFilters() {
   }
 }
 
-/// Our own words start with `~`, and recorded ones that do with two.
+/// Words of the page start with `~`; a `~` at the start of a recorded one is doubled.
 function key(dimension, index) {
   const value = VALUES[dimension][index];
   if (value === null) return "~none";

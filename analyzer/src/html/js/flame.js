@@ -1,7 +1,7 @@
-// The flame graph: kernel stacks, root below, as wide as they are frequent. A click zooms in.
+// The flame graph: kernel stacks, root at the bottom, width by frequency. A click zooms in.
 
 const FRAME_HEIGHT = 21;
-let flameZoom = []; // frames from the root to the one that is zoomed into
+let flameZoom = []; // frames from the root to the zoomed one
 const ruler = document.createElement("canvas").getContext("2d");
 
 /// The tree of frames of the stacks that pass the filters.
@@ -22,7 +22,7 @@ function flameTree() {
 
 const pathOf = (node) => (node.parent ? [...pathOf(node.parent), node.frame] : []);
 
-/// The text that a frame of this width has room for.
+/// The text, shortened to the width of the frame.
 function fitted(text, room) {
   ruler.font = `12px ${getComputedStyle(document.documentElement).getPropertyValue("--mono")}`;
   if (room < 22) return "";
@@ -45,7 +45,7 @@ function shadeOf(name) {
 function drawFlame(whole) {
   const root = flameTree();
   const missing = whole - root.n;
-  const hint = [root.n ? "Width is the number of resets; what called is below what it called. Click a frame to zoom, the bottom one to see all." : "No stacks in this view."];
+  const hint = [root.n ? "Width is the number of resets; callers are below callees. Click a frame to zoom in, the bottom one to see all." : "No stacks in this view."];
   if (missing > 0) hint.push(` ${plural(missing, "reset")} without a stack or of rarer stacks ${missing === 1 ? "is" : "are"} not drawn.`);
   replace("flame-hint", hint);
   byId("flame-status").textContent = "";
@@ -78,7 +78,7 @@ function drawFlame(whole) {
   for (const { node, x, w, above } of placed) {
     const text = fitted(node.name, w - 8);
     const y = height - (node.depth + 1) * FRAME_HEIGHT;
-    // An svg of its own cuts what is taller or wider than its letters claim.
+    // A nested svg clips text that is taller or wider than its measured size.
     const item = svg("g", { class: `${shadeOf(node.name)}${above ? " above" : ""}`, role: "button", tabindex: node === zoomed ? "0" : "-1", "aria-label": say(node) },
       svg("rect", { x: x.toFixed(2), y, width: Math.max(0.5, w).toFixed(2), height: FRAME_HEIGHT - 1, rx: 2 }),
       text ? svg("svg", { x: x.toFixed(2), y, width: Math.max(0.5, w - 2).toFixed(2), height: FRAME_HEIGHT - 1 }, svg("text", { x: 5, y: 14 }, text)) : null);

@@ -1,4 +1,4 @@
-// Puts the parts together: draws all of it anew whenever a filter changes.
+// Assembles the parts and redraws the page whenever a filter changes.
 
 function draw() {
   const kept = passing(data.cube);
@@ -22,8 +22,8 @@ function changed() {
   redraw();
 }
 
-/// Drawing makes every control anew: who uses the keyboard stays at the same one, or, where it
-/// is gone, at the list that brings it back.
+/// Drawing recreates every control: the focus stays on the same one or, if it is gone, moves to
+/// the list that brings it back.
 function redraw() {
   const key = document.activeElement?.dataset?.key;
   draw();
@@ -42,8 +42,8 @@ function drawHead(kept, whole) {
   const unknown = causes.filter(([index]) => data.causes[index].name === "unknown").reduce((n, [, m]) => n + m, 0);
   const [recordedMs, wholeMs] = coverageShare();
 
-  if (!data.total) replace("headline", hosts.length ? "No reset was recorded in this window." : "Nothing was recorded in this window: there is no segment that covers it.");
-  else if (!whole) replace("headline", "No reset fits all of these filters.");
+  if (!data.total) replace("headline", hosts.length ? "No reset was recorded in this window." : "Nothing was recorded in this window: no segment covers it.");
+  else if (!whole) replace("headline", "No reset matches all of these filters.");
   else {
     const [first, n] = causes[0];
     const sentence = [el("strong", {}, plural(whole, "reset")), ". "];
@@ -64,9 +64,9 @@ function drawHead(kept, whole) {
     figure("Lost", count(add("lost")), `${count(add("seen"))} seen = ${count(add("written"))} written + ${count(add("lost"))} lost`, add("lost") ? "bad" : ""));
 
   const warnings = [];
-  if (add("lost")) warnings.push(`${plural(add("lost"), "reset was", "resets were")} seen but not recorded: counts here are too low by as many. See “Coverage and losses”.`);
+  if (add("lost")) warnings.push(`${plural(add("lost"), "reset was", "resets were")} seen but not recorded: the counts here are too low by that number. See “Coverage and losses”.`);
   if (wholeMs && add("gaps")) warnings.push(`Recording has ${plural(add("gaps"), "gap")}: ${percent(wholeMs - recordedMs, wholeMs)} of the hosts' time is not covered.`);
-  if (unknown * 20 > whole) warnings.push(`The cause of ${plural(unknown, "reset")} is unknown: their stacks below say more.`);
+  if (unknown * 20 > whole) warnings.push(`The cause of ${plural(unknown, "reset")} is unknown: see the kernel stacks below.`);
   replace("warnings", warnings.map((text) => el("li", {}, text)));
 }
 
@@ -78,7 +78,7 @@ function drawOnce() {
   const hosts = names.length > 4 ? `${names.slice(0, 3).map((name) => short(name, 40)).join(", ")} and ${count(names.length - 3)} more hosts` : names.map((name) => short(name, 60)).join(", ");
   const parts = [hosts, frame.to > frame.from ? `${stamp(frame.from)} to ${stamp(frame.to)} UTC (${duration(frame.to - frame.from)})` : "", data.kernels.length ? `kernel ${data.kernels.slice(0, 4).join(", ")}${data.kernels.length > 4 ? " …" : ""}` : ""];
   byId("subtitle").textContent = parts.filter(Boolean).join(" · ");
-  byId("timeline-hint").textContent = `Each bar is ${duration(data.bucket.width)}. Times are UTC. Click a cause to look at it alone.`;
+  byId("timeline-hint").textContent = `Each bar is ${duration(data.bucket.width)}. Times are UTC. Click a cause to show only that cause.`;
   byId("hosts").hidden = data.hosts.length < 2;
   replace("notes-list", data.notes.map((text) => el("li", {}, text.replace(/\d{4,}/g, (digits) => count(Number(digits))))));
 }

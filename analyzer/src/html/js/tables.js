@@ -1,9 +1,9 @@
-// Tables: the most frequent first, a dozen until more is asked for.
+// Tables: the most frequent rows first, a dozen until the reader asks for all.
 
 const ROWS = 12;
 const unfolded = new Set();
 
-/// A name as it was recorded, or a word of ours.
+/// A recorded name, or a word of the page.
 const nameOf = ({ text, ours }, more) => el("span", { class: `name${ours ? " none" : ""}${more || ""}`, dir: ours ? undefined : "auto", title: text.length > 60 ? text : undefined }, text);
 
 /// Puts rows into a table with the id `place`; `row(entry)` gives the cells.
@@ -27,14 +27,14 @@ function table(place, caption, head, entries, row, empty) {
   replace(place, parts);
 }
 
-/// A bar for the eye; the number stands beside it.
+/// A bar for the share; the cell before it has the number.
 function shareBar(n, most, shade) {
   const bar = el("span", { class: `share-bar ${shade || "s0"}` });
   bar.style.width = `${(n / most) * 100}%`;
   return el("td", { class: "share", "aria-hidden": "true" }, bar);
 }
 
-/// A row that filters where it is clicked, by mouse or by its button.
+/// A row that filters when clicked, by mouse or by its button.
 function pickRow(dimension, index, ...cells) {
   const row = el("tr", { class: `pickable${filters[dimension].has(index) ? " chosen" : ""}`, "data-dimension": dimension, "data-index": index }, cells);
   row.addEventListener("click", () => { if (!String(getSelection())) toggle(dimension, index); });
@@ -82,7 +82,7 @@ function drawCauses(kept, whole) {
   drawBlame(entries, whole);
 }
 
-/// One bar: how the resets divide among those who acted.
+/// One bar: the share of the resets of each party that acted.
 function drawBlame(entries, whole) {
   const sums = new Map();
   for (const [index, n] of entries) {
@@ -120,7 +120,7 @@ function drawPeers(whole) {
   });
   const rest = whole - sum(peers.cells, kept);
   if (rest > 0) {
-    const listed = `This page has ${count(peers.names.length)} of ${count(peers.distinct)}: the most frequent of all, of each cause and of each container.`;
+    const listed = `This page lists ${count(peers.names.length)} of ${count(peers.distinct)}: the most frequent overall, for each cause and for each container.`;
     byId("peers-table").append(el("p", { class: "rest-row" }, `${plural(rest, "reset")} of other peers. ${listed}`));
   }
 }

@@ -1,5 +1,5 @@
 // The timeline: a bar for each interval, stacked by cause. Colours belong to causes, not to ranks,
-// so that they stay when filters change.
+// so that they do not change with the filters.
 
 const COLOURS = 9;
 const causeClass = (() => {
@@ -15,7 +15,7 @@ const causeClass = (() => {
 let timelineSeries = [];
 let timelineAt = -1;
 
-/// Sums by interval of each cause with a colour of its own, and of the rest together.
+/// Sums by interval for each cause that has a colour, and for the rest together.
 function seriesOf(kept) {
   const { cube, bucket } = data;
   const series = new Map();
@@ -142,5 +142,5 @@ function drawLegend() {
   replace("timeline-legend", items);
 }
 
-/// The pattern of what was not recorded.
+/// The pattern for time without a recorder.
 const hatch = () => svg("defs", {}, svg("pattern", { id: "hatch", width: 6, height: 6, patternUnits: "userSpaceOnUse", patternTransform: "rotate(45)" }, svg("line", { class: "hatch", x1: 0, y1: 0, x2: 0, y2: 6 })));
