@@ -57,7 +57,7 @@ const LAYERED: &[Layered] = &[
             &["query"],
             &["recording", "output"],
             &["functions"],
-            &["error", "outcome", "stderr", "window", "nearest"],
+            &["error", "outcome", "window", "nearest"],
         ],
     },
     Layered {
