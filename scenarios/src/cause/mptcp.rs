@@ -74,7 +74,7 @@ impl MptcpPair {
     fn close_and_await_reset(self, scene: &Scene) -> Result<Caused> {
         drop(self.server);
         await_reset(scene, &self.client)?;
-        Ok(scene.caused(self.at, self.here).by(Actor::this_thread()?))
+        Ok(scene.caused(self.at, self.here).with_actor(Actor::this_thread()?))
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn disconnect(scene: &Scene) -> Result<Caused> {
     let pair = MptcpPair::open(scene)?;
     connect_to_nowhere(&pair.server)?;
     await_reset(scene, &pair.client)?;
-    Ok(scene.caused(pair.at, pair.here).by(Actor::this_thread()?))
+    Ok(scene.caused(pair.at, pair.here).with_actor(Actor::this_thread()?))
 }
 
 pub(crate) fn fastclose_received(scene: &Scene) -> Result<Caused> {
