@@ -131,7 +131,7 @@ impl Ledger {
     }
 
     /// Checks that these are all counts that are not zero.
-    fn is(&self, counts: &[(&str, u64)]) {
+    fn assert_counts(&self, counts: &[(&str, u64)]) {
         let found: Vec<(&str, u64)> =
             self.counts.iter().filter(|(_, n)| **n > 0).map(|(e, n)| (e.as_str(), *n)).collect();
         assert_eq!(found, counts, "{:?} {:?}", self.flows, self.ended.said);
@@ -148,7 +148,7 @@ fn shell(ns: &Namespace, script: &str) {
 struct Holder(Child);
 
 impl Holder {
-    fn of(ns: &Namespace) -> Self {
+    fn new(ns: &Namespace) -> Self {
         let sleep = || Ok(Command::new("sleep").arg("600").stdin(Stdio::null()).spawn()?);
         Self(ns.run(sleep).expect("sleep"))
     }
@@ -168,7 +168,7 @@ impl Drop for Holder {
 /// A namespace with one device `eth0`, whose other end is `outer` in `host`.
 fn child_of(host: &Namespace, outer: &str, address: &str, gateway: &str) -> Namespace {
     let child = Namespace::new().expect("a network namespace");
-    let holder = Holder::of(&child);
+    let holder = Holder::new(&child);
     shell(
         host,
         &format!(
@@ -306,7 +306,7 @@ fn a_reset_that_passes_through_is_forwarded() {
     let ledger = audited.stop();
     drop(server);
     // The server's namespace recorded the reset; this one only forwarded it.
-    ledger.is(&[("forwarded", 1), ("seen", 1)]);
+    ledger.assert_counts(&[("forwarded", 1), ("seen", 1)]);
     let forwarded = ledger.flow("forwarded");
     for (column, value) in [
         ("cause", json!("forwarded")),
@@ -344,7 +344,7 @@ fn translated_addresses_make_nothing_crafted() {
     assert_eq!(knock(&client, "10.84.0.9:5556"), ErrorKind::ConnectionRefused);
     let ledger = audited.stop();
     drop(server);
-    ledger.is(&[("forwarded", 2), ("seen", 2)]);
+    ledger.assert_counts(&[("forwarded", 2), ("seen", 2)]);
     for (at_client, port) in [("10.85.0.2", 5555), ("10.84.0.9", 5556)] {
         let of_port = |flow: &&Json| flow["src_port"] == port;
         let flow = ledger.flows.iter().find(of_port).expect("a flow");
@@ -367,7 +367,7 @@ fn a_reset_that_a_rule_drops_is_unsent() {
     assert_eq!(knock(&ns, "127.0.0.1:5555"), ErrorKind::TimedOut);
     assert_eq!(knock(&ns, "127.0.0.1:5556"), ErrorKind::ConnectionRefused);
     let ledger = audited.stop();
-    ledger.is(&[("recorded", 2), ("seen", 1), ("unsent", 1)]);
+    ledger.assert_counts(&[("recorded", 2), ("seen", 1), ("unsent", 1)]);
     let unsent = ledger.flow("unsent");
     assert_eq!((&unsent["src_port"], &unsent["cause"]), (&json!(5555), &Json::Null));
     assert_eq!(unsent["device"], Json::Null);
@@ -388,7 +388,7 @@ fn a_reset_through_a_bridge_and_its_port_is_one() {
     for _ in 0..3 {
         assert_eq!(knock(&client, "10.83.0.1:5555"), ErrorKind::ConnectionRefused);
     }
-    audited.stop().is(&[("recorded", 3), ("seen", 3)]);
+    audited.stop().assert_counts(&[("recorded", 3), ("seen", 3)]);
 }
 
 /// Peak memory of a process, in KiB.

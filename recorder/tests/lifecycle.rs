@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use scenarios::{Namespace, flood};
-use tcprst_schema::paths::{SegmentName, Table};
+use tcprst_schema::paths::SegmentName;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
 
 mod common;

@@ -33,7 +33,7 @@ pub(crate) enum Lead {
 
 /// One kind of reset.
 #[derive(Debug)]
-pub(crate) struct Kind {
+pub(crate) struct ResetKind {
     /// For weights and tests; the cause in the row comes from `classify`.
     pub(crate) name: &'static str,
     /// Callee first, as on IPv4.
@@ -53,7 +53,7 @@ pub(crate) struct Kind {
 }
 
 /// A server's socket sends the reset on its own.
-const ACTIVE: Kind = Kind {
+const ACTIVE: ResetKind = ResetKind {
     name: "",
     frames: &[],
     below: Below::Close,
@@ -69,7 +69,7 @@ const ACTIVE: Kind = Kind {
 };
 
 /// A server's socket answers a segment.
-const PASSIVE: Kind = Kind {
+const PASSIVE: ResetKind = ResetKind {
     frames: &["tcp_v4_send_reset", "tcp_v4_do_rcv", "tcp_v4_rcv"],
     below: Below::Packet,
     answered: Some(ACK),
@@ -77,7 +77,7 @@ const PASSIVE: Kind = Kind {
 };
 
 /// A segment that belongs to no socket.
-const STRAY: Kind = Kind {
+const STRAY: ResetKind = ResetKind {
     frames: &["tcp_v4_send_reset", "tcp_v4_rcv"],
     below: Below::PacketShort,
     reason: Some("NO_SOCKET"),
@@ -88,7 +88,7 @@ const STRAY: Kind = Kind {
     ..PASSIVE
 };
 
-const REJECT: Kind = Kind {
+const REJECT: ResetKind = ResetKind {
     below: Below::Packet,
     reason: None,
     has_socket: false,
@@ -101,12 +101,12 @@ const REJECT: Kind = Kind {
 
 const ORPHAN: Option<u8> = Some(SK_KNOWN | SK_ORPHAN);
 
-pub(crate) const KINDS: &[Kind] = &[
-    Kind { name: "closed_port", answered: Some(SYN), weight: 26.0, ..STRAY },
-    Kind { name: "stale_flow", answered: Some(ACK), weight: 9.0, ..STRAY },
-    Kind { name: "stale_flow", answered: Some(PSH | ACK), weight: 6.0, ..STRAY },
-    Kind { name: "stale_flow", answered: Some(FIN | ACK), weight: 3.0, ..STRAY },
-    Kind {
+pub(crate) const KINDS: &[ResetKind] = &[
+    ResetKind { name: "closed_port", answered: Some(SYN), weight: 26.0, ..STRAY },
+    ResetKind { name: "stale_flow", answered: Some(ACK), weight: 9.0, ..STRAY },
+    ResetKind { name: "stale_flow", answered: Some(PSH | ACK), weight: 6.0, ..STRAY },
+    ResetKind { name: "stale_flow", answered: Some(FIN | ACK), weight: 3.0, ..STRAY },
+    ResetKind {
         name: "timewait",
         frames: &["tcp_v4_send_reset", "tcp_v4_rcv"],
         below: Below::Packet,
@@ -118,14 +118,14 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 6.0,
         ..PASSIVE
     },
-    Kind {
+    ResetKind {
         name: "app_close_unread",
         frames: &["tcp_send_active_reset", "__tcp_close", "tcp_close"],
         reason: Some("TCP_ABORT_ON_CLOSE"),
         weight: 12.0,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "app_close_unread",
         frames: &["tcp_send_active_reset", "__tcp_close", "tcp_close"],
         reason: Some("TCP_ABORT_ON_CLOSE"),
@@ -134,7 +134,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 5.0,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "app_linger0",
         frames: &["tcp_send_active_reset", "tcp_disconnect", "__tcp_close", "tcp_close"],
         reason: Some("TCP_STATE"),
@@ -142,7 +142,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 8.0,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "app_recv_shutdown",
         reason: Some("TCP_ABORT_ON_DATA"),
         sk_state: Some("FIN_WAIT2"),
@@ -151,7 +151,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 7.0,
         ..PASSIVE
     },
-    Kind {
+    ResetKind {
         name: "recv_reset",
         frames: &["tcp_reset", "tcp_validate_incoming", "tcp_rcv_established", "tcp_v4_do_rcv"],
         answered: Some(RST | ACK),
@@ -159,7 +159,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 7.0,
         ..PASSIVE
     },
-    Kind {
+    ResetKind {
         name: "app_killed_unread",
         frames: &["tcp_send_active_reset", "__tcp_close", "tcp_close"],
         below: Below::Exit,
@@ -167,7 +167,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 1.5,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "app_disconnect",
         frames: &["tcp_send_active_reset", "tcp_disconnect", "__inet_stream_connect"],
         below: Below::Syscall,
@@ -176,7 +176,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 0.4,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "app_linger2",
         frames: &["tcp_send_active_reset", "__tcp_close", "tcp_close"],
         reason: Some("TCP_ABORT_ON_LINGER"),
@@ -185,7 +185,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 0.3,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "app_listener_closed",
         frames: &[
             "tcp_send_active_reset",
@@ -199,7 +199,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 0.4,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "keepalive_dead",
         frames: &["tcp_send_active_reset", "tcp_keepalive_timer"],
         below: Below::Timer,
@@ -207,7 +207,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 2.5,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "orphan_fin2",
         frames: &["tcp_send_active_reset", "tcp_keepalive_timer"],
         below: Below::Timer,
@@ -217,7 +217,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 1.2,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "res_orphan_mem",
         frames: &["tcp_send_active_reset", "__tcp_close", "tcp_close"],
         reason: Some("TCP_ABORT_ON_MEMORY"),
@@ -226,7 +226,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 0.3,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "accept_overflow",
         frames: &["tcp_v4_send_reset", "tcp_check_req", "tcp_v4_rcv"],
         reason: Some("INVALID_SYN"),
@@ -235,7 +235,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 1.4,
         ..PASSIVE
     },
-    Kind {
+    ResetKind {
         name: "embryonic_reset",
         frames: &["tcp_v4_send_reset", "tcp_check_req", "tcp_v4_rcv"],
         reason: Some("INVALID_SYN"),
@@ -245,14 +245,14 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 0.3,
         ..PASSIVE
     },
-    Kind {
+    ResetKind {
         name: "listener_bad_ack",
         reason: Some("TCP_FLAGS"),
         sk_state: Some("LISTEN"),
         weight: 1.6,
         ..PASSIVE
     },
-    Kind {
+    ResetKind {
         name: "synsent_bad_synack",
         reason: Some("TCP_INVALID_ACK_SEQUENCE"),
         sk_state: Some("SYN_SENT"),
@@ -261,7 +261,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 0.3,
         ..PASSIVE
     },
-    Kind {
+    ResetKind {
         name: "fw_nft",
         frames: &[
             "nf_send_reset",
@@ -273,13 +273,13 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 2.2,
         ..REJECT
     },
-    Kind {
+    ResetKind {
         name: "fw_iptables",
         frames: &["nf_send_reset", "reject_tg", "ipt_do_table", "nf_hook_slow"],
         weight: 0.8,
         ..REJECT
     },
-    Kind {
+    ResetKind {
         name: "op_sock_diag",
         frames: &[
             "tcp_send_active_reset",
@@ -293,7 +293,7 @@ pub(crate) const KINDS: &[Kind] = &[
         weight: 0.02,
         ..ACTIVE
     },
-    Kind {
+    ResetKind {
         name: "op_bpf_destroy",
         frames: &[
             "tcp_send_active_reset",
@@ -308,7 +308,7 @@ pub(crate) const KINDS: &[Kind] = &[
         ..ACTIVE
     },
     // What this version's rules do not know: such rows are in every real recording.
-    Kind {
+    ResetKind {
         name: "unknown",
         frames: &[
             "tcp_send_active_reset",
@@ -322,7 +322,7 @@ pub(crate) const KINDS: &[Kind] = &[
     },
 ];
 
-impl Kind {
+impl ResetKind {
     /// Its stack; `way` chooses how the segment arrived.
     pub(crate) fn stack(&self, is_v6: bool, way: usize) -> Stack {
         let frames: Vec<Arc<str>> = self

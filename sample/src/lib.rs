@@ -44,7 +44,7 @@ pub const SPOOL_ROW_BYTES: u64 = 330;
 
 /// What to make.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SampleOptions {
     /// Folder of the recording.
     pub out: PathBuf,
     pub events: u64,
@@ -78,7 +78,7 @@ pub struct Summary {
 const UP_BEFORE_US: i64 = 41 * 86_400_000_000;
 
 /// Writes a recording. The folder must not contain one.
-pub fn run(options: &Options) -> Result<Summary> {
+pub fn run(options: &SampleOptions) -> Result<Summary> {
     let resets = options.out.join(Table::Resets.name());
     if resets.exists() {
         let message =
@@ -123,7 +123,12 @@ pub fn run(options: &Options) -> Result<Summary> {
 /// A host and its templates, which a thread keeps from one shift to the next.
 type Bench = Option<(usize, Node, Vec<Template>)>;
 
-fn work(options: &Options, peers: &Peers, shift: &Shift, bench: &mut Bench) -> Result<Written> {
+fn work(
+    options: &SampleOptions,
+    peers: &Peers,
+    shift: &Shift,
+    bench: &mut Bench,
+) -> Result<Written> {
     if bench.as_ref().is_none_or(|(number, ..)| *number != shift.node) {
         let node = world::node(options.seed, shift.node, options.hosts);
         let mut rng = Rng::with_seed(options.seed ^ shift.node as u64);

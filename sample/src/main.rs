@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytesize::ByteSize;
 use chrono::{DateTime, NaiveDate, NaiveTime};
 use clap::Parser;
-use tcprst_sample::{Options, SPOOL_ROW_BYTES};
+use tcprst_sample::{SPOOL_ROW_BYTES, SampleOptions};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -84,7 +84,7 @@ fn say(text: fmt::Arguments<'_>) {
 }
 
 impl Cli {
-    fn options(&self) -> Options {
+    fn options(&self) -> SampleOptions {
         let span = DAY * self.days;
         let (segment, size) = match self.files {
             // There is at least one file for each host and day: files end at midnight.
@@ -92,7 +92,7 @@ impl Cli {
             None => (self.segment, self.segment_size.as_u64()),
         };
         let micros = |time: Duration| time.as_micros() as i64;
-        Options {
+        SampleOptions {
             out: self.out.clone(),
             events: self.events,
             seed: self.seed,

@@ -10,7 +10,7 @@ use tcprst_schema::hook::Direction;
 use tcprst_schema::row::{Named, Row, SocketOwner};
 
 use crate::frames::REASONS;
-use crate::kinds::{KINDS, Kind, Lead, Side};
+use crate::kinds::{KINDS, Lead, ResetKind, Side};
 use crate::world::{Node, Workload};
 
 /// Share of the world's clients that use IPv6.
@@ -32,7 +32,7 @@ pub(crate) enum Far {
 #[derive(Debug)]
 pub(crate) struct Template {
     pub(crate) row: Row,
-    pub(crate) kind: &'static Kind,
+    pub(crate) kind: &'static ResetKind,
     /// Index of the host's workload.
     pub(crate) place: usize,
     pub(crate) near: IpAddr,
@@ -61,7 +61,7 @@ pub(crate) fn all(node: &Node, rng: &mut Rng) -> Vec<Template> {
     templates
 }
 
-fn happens(kind: &Kind, place: &Workload) -> bool {
+fn happens(kind: &ResetKind, place: &Workload) -> bool {
     match kind.name {
         // The cluster uses nftables; only the hosts still have iptables rules.
         "fw_iptables" => place.container.is_none(),
@@ -71,7 +71,7 @@ fn happens(kind: &Kind, place: &Workload) -> bool {
 }
 
 /// Number of stacks or threads by which rows of one kind differ.
-fn variants(kind: &Kind) -> usize {
+fn variants(kind: &ResetKind) -> usize {
     match kind.context() {
         "packet" => kind.ways(),
         "task" => 2,
@@ -79,7 +79,7 @@ fn variants(kind: &Kind) -> usize {
     }
 }
 
-fn ends(kind: &Kind, place: &Workload, node: &Node, rng: &mut Rng) -> Vec<(Far, f64)> {
+fn ends(kind: &ResetKind, place: &Workload, node: &Node, rng: &mut Rng) -> Vec<(Far, f64)> {
     if place.is_public() && kind.side == Side::Server {
         let v6 = if kind.is_on_ipv6() { V6_SHARE } else { 0.0 };
         return vec![(Far::WorldV4, 1.0 - v6), (Far::WorldV6, v6)]
@@ -98,7 +98,7 @@ fn ends(kind: &Kind, place: &Workload, node: &Node, rng: &mut Rng) -> Vec<(Far, 
 fn template(
     node: &Node,
     at: usize,
-    kind: &'static Kind,
+    kind: &'static ResetKind,
     far: Far,
     variant: usize,
     weight: f64,

@@ -14,8 +14,8 @@ use super::*;
 const DAY_US: i64 = 86_400_000_000;
 const FROM_US: i64 = 20_000 * DAY_US;
 
-fn options(out: &Path, jobs: usize) -> Options {
-    Options {
+fn options(out: &Path, jobs: usize) -> SampleOptions {
+    SampleOptions {
         out: out.to_owned(),
         events: 20_000,
         seed: 5,
@@ -129,7 +129,7 @@ fn the_same_seed_gives_the_same_rows_however_many_threads_make_them() {
         assert_eq!(one.rows, three.rows);
     }
     let other = tempfile::tempdir().expect("a folder");
-    run(&Options { seed: 6, ..options(other.path(), 1) }).expect("a sample");
+    run(&SampleOptions { seed: 6, ..options(other.path(), 1) }).expect("a sample");
     assert_ne!(sealed(other.path(), Table::Resets)[0].rows, one[0].rows);
     let text = |name: &str| -> HashSet<String> {
         let of = |rows: &RecordBatch| {

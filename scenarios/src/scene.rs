@@ -93,7 +93,7 @@ pub struct Caused {
 
 impl Caused {
     /// The same reset, as the act of `actor`.
-    pub(crate) fn by(mut self, actor: Actor) -> Self {
+    pub(crate) fn with_actor(mut self, actor: Actor) -> Self {
         self.pid = Some(actor.pid);
         self.tid = Some(actor.tid);
         self.comm = Some(actor.comm);

@@ -351,7 +351,7 @@ mod tests {
         }
     }
 
-    fn by(act: &'static str, row: Row) -> Row {
+    fn with_act(act: &'static str, row: Row) -> Row {
         let process =
             SocketProcess { pid: 1, tid: 1, gid: 0, comm: "c".into(), mntns_id: None, act };
         let socket = SocketOwner { process: Some(process), ..SocketOwner::default() };
@@ -364,10 +364,10 @@ mod tests {
         let answering = |flags, row: Row| Row { answered_flags: Some(flags), ..row };
         let received = |row: Row| Row { direction: "received", ..row };
         for (row, port) in [
-            (by("connect", between(40_000, 50_051)), 50_051),
-            (by("accept", between(50_051, 40_000)), 50_051),
-            (by("listen", between(50_051, 40_000)), 50_051),
-            (by("connect", received(between(50_051, 40_000))), 50_051),
+            (with_act("connect", between(40_000, 50_051)), 50_051),
+            (with_act("accept", between(50_051, 40_000)), 50_051),
+            (with_act("listen", between(50_051, 40_000)), 50_051),
+            (with_act("connect", received(between(50_051, 40_000))), 50_051),
             (state("SYN_SENT", between(33_000, 60_000)), 60_000),
             (state("SYN_RECV", between(60_000, 33_000)), 60_000),
             (answering(0x02, between(60_000, 33_000)), 60_000),

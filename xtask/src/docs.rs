@@ -56,7 +56,7 @@ pub(crate) fn causes() -> String {
     );
     let _ = writeln!(text, "| cause | blame | what happened | scenarios |\n|---|---|---|---|");
     for cause in CAUSES {
-        let names: Vec<&str> = of(cause).map(|scenario| scenario.name).collect();
+        let names: Vec<&str> = scenarios_for(cause).map(|scenario| scenario.name).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let _ = writeln!(
             text,
@@ -71,7 +71,7 @@ pub(crate) fn causes() -> String {
     text
 }
 
-fn of(cause: &Cause) -> impl Iterator<Item = &'static Scenario> {
+fn scenarios_for(cause: &Cause) -> impl Iterator<Item = &'static Scenario> {
     scenarios().filter(move |scenario| scenario.expect.cause == cause.name)
 }
 
@@ -115,7 +115,7 @@ fn section(text: &mut String, cause: &Cause) {
     for proof in cause.proofs {
         let _ = writeln!(text, "- {}", proof_sentence(proof, "`"));
     }
-    for scenario in of(cause) {
+    for scenario in scenarios_for(cause) {
         let silent = scenario.expect.seen == Seen::Nothing;
         let note = if silent { " (nothing is sent)" } else { "" };
         let _ = writeln!(text, "- Scenario `{}`: {}{note}", scenario.name, scenario.about);

@@ -39,7 +39,7 @@ fn names() -> PossibleValuesParser {
 
 /// The output of `--json`.
 #[derive(Debug, Serialize)]
-struct Report {
+struct SimulationReport {
     netns_id: u64,
     netns_cookie: u64,
     /// The resets sent in the namespace, by the kernel's own count.
@@ -75,7 +75,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         .map(|(scenario, outcome)| Played { scenario: scenario.name, outcome })
         .collect();
     let flood = args.flood.map(|count| flood(&ns, count, args.threads.get())).transpose()?;
-    let report = Report {
+    let report = SimulationReport {
         netns_id: ns.inode(),
         netns_cookie: ns.cookie(),
         out_rsts: ns.out_rsts()?,
@@ -110,7 +110,7 @@ fn list(as_json: bool) -> Result<()> {
     Ok(())
 }
 
-fn print_table(report: &Report) -> Result<()> {
+fn print_table(report: &SimulationReport) -> Result<()> {
     print::line(&format!(
         "network namespace {} (cookie {}): {} resets sent",
         report.netns_id, report.netns_cookie, report.out_rsts

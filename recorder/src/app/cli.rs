@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
 use nix::sys::statfs::{NSFS_MAGIC, statfs};
 use tcprst_schema::hook::Direction;
-use tcprst_schema::layout::MOST_FILTERS;
+use tcprst_schema::layout::MAX_FILTERS;
 use tcprst_schema::wire::MAX_FRAMES;
 
 use crate::app::print::PrintFormat;
@@ -129,9 +129,9 @@ impl Record {
     /// Checks what clap cannot, and describes the mistake.
     pub(crate) fn check(&self) -> Result<(), String> {
         for (option, count) in [("--port", self.port.len()), ("--netns", self.netns.len())] {
-            if count > MOST_FILTERS {
+            if count > MAX_FILTERS {
                 return Err(format!(
-                    "{option} can be given at most {MOST_FILTERS} times, not {count}"
+                    "{option} can be given at most {MAX_FILTERS} times, not {count}"
                 ));
             }
         }

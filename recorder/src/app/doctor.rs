@@ -18,20 +18,20 @@ use crate::owner::scan::Hierarchy;
 
 /// The findings.
 #[derive(Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct DoctorReport {
     host: String,
     kernel: String,
     /// Number of reset reasons in the kernel's BTF; 0 before 6.10.
     reasons: usize,
     /// Whether /proc/kallsyms shows addresses; without them no cause can be found.
     symbols: bool,
-    sites: Vec<Site>,
-    owners: Owners,
+    sites: Vec<SiteReport>,
+    owners: OwnersReport,
 }
 
 /// What can be known about owners.
 #[derive(Debug, Serialize)]
-pub(crate) struct Owners {
+pub(crate) struct OwnersReport {
     /// `v2`, `hybrid` or `v1`.
     cgroups: &'static str,
     /// What that cgroup version means for containers.
@@ -44,7 +44,7 @@ pub(crate) struct Owners {
     missing: Vec<String>,
 }
 
-impl Owners {
+impl OwnersReport {
     fn new(hierarchy: &Hierarchy, hooks: OwnerHooks) -> Self {
         let (cgroups, cgroups_note) = match hierarchy {
             Hierarchy::Unified(_) => ("v2", "the cgroup of a socket identifies its container"),
@@ -89,7 +89,7 @@ impl Owners {
 
 /// A site and the hook that sees it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Site {
+pub(crate) struct SiteReport {
     #[serde(flatten)]
     status: SiteStatus,
     /// The option that it needs to be recorded.
@@ -102,7 +102,7 @@ fn option(status: &SiteStatus) -> Option<&'static str> {
 }
 
 /// Examines this host.
-pub(crate) fn examine() -> Result<Report> {
+pub(crate) fn examine() -> Result<DoctorReport> {
     let host = Host::read()?;
     let kernel = Kernel::read(BTF.as_ref())?;
     let names = kernel.names();
@@ -116,18 +116,18 @@ pub(crate) fn examine() -> Result<Report> {
     let layout = kernel.layout(&names, &settings)?;
     let all = [Direction::Sent, Direction::Received, Direction::Icmp];
     let loaded = probe::load(&layout, 64 * 1024, &all, &host.kernel)?;
-    let site = |status: &SiteStatus| Site { option: option(status), status: status.clone() };
-    Ok(Report {
+    let site = |status: &SiteStatus| SiteReport { option: option(status), status: status.clone() };
+    Ok(DoctorReport {
         host: host.name,
         kernel: host.kernel,
         reasons: names.reasons.len(),
         symbols: !Symbols::read().is_empty(),
         sites: loaded.probe.sites().iter().map(site).collect(),
-        owners: Owners::new(&Hierarchy::find(), loaded.owner_hooks),
+        owners: OwnersReport::new(&Hierarchy::find(), loaded.owner_hooks),
     })
 }
 
-impl Report {
+impl DoctorReport {
     /// Prints the findings on stdout.
     pub(crate) fn print(&self, json: bool) -> Result<()> {
         let text = if json {
@@ -162,7 +162,7 @@ impl Report {
     }
 }
 
-impl Site {
+impl SiteReport {
     fn text(&self) -> String {
         let SiteStatus { site, hook, detail, why, waiting, .. } = &self.status;
         let option = self.option.map(|option| format!(" (with {option})")).unwrap_or_default();

@@ -70,14 +70,14 @@ pub(crate) struct Audit {
     to_ns: u64,
     reported_at_us: i64,
     reported: Instant,
-    losses: Losses,
+    losses: AuditLosses,
     totals: Totals,
     examples: Vec<String>,
 }
 
 /// Losses of events so far, by the namespace that they belong to.
 #[derive(Debug, Default)]
-struct Losses {
+struct AuditLosses {
     elsewhere: u64,
     own: u64,
     unkeyed: u64,
@@ -110,7 +110,7 @@ impl Audit {
             to_ns: u64::MAX,
             reported_at_us: clock.now_us(),
             reported: Instant::now(),
-            losses: Losses::default(),
+            losses: AuditLosses::default(),
             totals: Totals::default(),
             examples: Vec::new(),
         })
@@ -182,7 +182,7 @@ impl Audit {
                 _ => ledger.lost(None, row.count),
             }
         }
-        let Losses { elsewhere, own, unkeyed } = self.losses;
+        let AuditLosses { elsewhere, own, unkeyed } = self.losses;
         let new = in_rings.saturating_sub(elsewhere + own + unkeyed);
         self.losses.unkeyed += new;
         ledger.lost(None, new);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use btf_rs::{Btf, BtfType, Type};
-use tcprst_schema::layout::{KernelLayout, MEMBERS, MOST_FILTERS, NO_SUCH_REASON, Offsets};
+use tcprst_schema::layout::{KernelLayout, MAX_FILTERS, MEMBERS, NO_SUCH_REASON, Offsets};
 
 use crate::error::{Error, Result};
 
@@ -30,7 +30,7 @@ pub(crate) struct Settings {
     pub(crate) socket_owner: bool,
     /// Inode of the host's network namespace; 0 if unknown.
     pub(crate) host_netns: u32,
-    /// Only these network namespaces (inodes) and ports, [`MOST_FILTERS`] of each; none is all.
+    /// Only these network namespaces (inodes) and ports, [`MAX_FILTERS`] of each; none is all.
     pub(crate) only_netns: Vec<u32>,
     pub(crate) only_ports: Vec<u16>,
 }
@@ -224,8 +224,8 @@ impl Kernel {
     }
 }
 
-fn filters(values: impl Iterator<Item = u32>) -> [u32; MOST_FILTERS] {
-    let mut filters = [0; MOST_FILTERS];
+fn filters(values: impl Iterator<Item = u32>) -> [u32; MAX_FILTERS] {
+    let mut filters = [0; MAX_FILTERS];
     for (filter, value) in filters.iter_mut().zip(values) {
         *filter = value;
     }

@@ -7,7 +7,7 @@ use tcprst_schema::container::Pod;
 use tcprst_schema::row::Named;
 
 use super::netns::NetnsId;
-use super::table::{Life, Table, Whose};
+use super::table::{Life, LifeTable, Whose};
 
 /// The root of the v2 hierarchy: it holds the kernel's sockets and, on a host with cgroup v1 alone,
 /// every socket. It identifies no owner.
@@ -15,7 +15,7 @@ pub(crate) const ROOT: u64 = 1;
 
 /// What is known about the owner of a reset.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Evidence {
+pub(crate) struct OwnerEvidence {
     pub(crate) boot_ns: u64,
     /// The socket's cgroup, and the source of that fact.
     pub(crate) cgroup: Option<(u64, &'static str)>,
@@ -35,7 +35,7 @@ pub(crate) enum Found {
 }
 
 /// Finds the owner of a reset.
-pub(crate) fn owner(table: &Table, host: NetnsId, evidence: &Evidence) -> Found {
+pub(crate) fn owner(table: &LifeTable, host: NetnsId, evidence: &OwnerEvidence) -> Found {
     if let Some((cgroup, from)) = evidence.cgroup.filter(|(cgroup, _)| *cgroup != ROOT) {
         return match table.whose(cgroup) {
             Whose::Container(life) => {
@@ -57,7 +57,7 @@ pub(crate) fn owner(table: &Table, host: NetnsId, evidence: &Evidence) -> Found 
 
 /// The container or pod on this host that an address belongs to, seen from a namespace.
 pub(crate) fn peer(
-    table: &Table,
+    table: &LifeTable,
     host: NetnsId,
     netns: NetnsId,
     address: IpAddr,
@@ -75,7 +75,7 @@ pub(crate) fn peer(
 struct Unsure;
 
 /// The inhabitant of a network namespace: one container, or one pod.
-fn inhabitant(table: &Table, netns: NetnsId, boot_ns: u64) -> Option<Result<Named, Unsure>> {
+fn inhabitant(table: &LifeTable, netns: NetnsId, boot_ns: u64) -> Option<Result<Named, Unsure>> {
     let lives = table.inhabitants(netns, boot_ns);
     let is_sandbox =
         |life: &Life| life.container.details().is_some_and(|details| details.is_sandbox);
@@ -118,8 +118,8 @@ mod tests {
 
     const HOST: NetnsId = NetnsId { cookie: 1, inode: 1 };
 
-    fn table(containers: &[(char, u64, Option<Details>)]) -> Table {
-        let mut table = Table::default();
+    fn table(containers: &[(char, u64, Option<Details>)]) -> LifeTable {
+        let mut table = LifeTable::default();
         for (digit, cgroup, details) in containers {
             table.made(*cgroup, &format!("/kubepods/pod1/{}", id(*digit)), 100);
             table.began(*cgroup, inside(NETNS));
@@ -139,8 +139,8 @@ mod tests {
         Details { is_sandbox: true, ..of_pod(name) }
     }
 
-    fn evidence(cgroup: Option<u64>) -> Evidence {
-        Evidence { boot_ns: 150, cgroup: cgroup.map(|id| (id, "socket")), netns: NETNS }
+    fn evidence(cgroup: Option<u64>) -> OwnerEvidence {
+        OwnerEvidence { boot_ns: 150, cgroup: cgroup.map(|id| (id, "socket")), netns: NETNS }
     }
 
     /// Returns id of the container, name of the pod and attribution.
@@ -174,9 +174,9 @@ mod tests {
         assert_eq!(told(owner(&with_pause, HOST, &evidence(None))), expected);
         let pause = table(&[('b', 11, Some(sandbox("p")))]);
         assert_eq!(told(owner(&pause, HOST, &evidence(None))), (None, Some("p".into()), "netns"));
-        let late = Evidence { boot_ns: 99, ..evidence(None) };
+        let late = OwnerEvidence { boot_ns: 99, ..evidence(None) };
         assert!(matches!(owner(&alone, HOST, &late), Found::Nothing), "before it lived");
-        let on_host = Evidence { netns: HOST, ..evidence(None) };
+        let on_host = OwnerEvidence { netns: HOST, ..evidence(None) };
         assert!(matches!(owner(&alone, HOST, &on_host), Found::Nothing));
     }
 

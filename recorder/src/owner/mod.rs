@@ -32,9 +32,9 @@ use tcprst_schema::row::{ContainerRow, Named, Owner, Row};
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::kernel::probe::Lives;
-use attribution::{Evidence, Found};
+use attribution::{Found, OwnerEvidence};
 use netns::NetnsId;
-use table::{Life, Table};
+use table::{Life, LifeTable};
 use watch::Watch;
 
 /// Options of the search for owners.
@@ -48,7 +48,7 @@ pub(crate) struct OwnerOptions {
 /// The owners of resets, as far as they are known.
 #[derive(Debug)]
 pub(crate) struct Owners {
-    table: Arc<Mutex<Table>>,
+    table: Arc<Mutex<LifeTable>>,
     host: NetnsId,
     host_name: Arc<str>,
     node: Arc<str>,
@@ -68,7 +68,7 @@ impl Owners {
         host_name: &str,
         clock: &Clock,
     ) -> Result<Self> {
-        let table = Arc::new(Mutex::new(Table::default()));
+        let table = Arc::new(Mutex::new(LifeTable::default()));
         let is_stale = Arc::new(AtomicBool::new(false));
         let watch = Watch::start(
             lives,
@@ -101,9 +101,9 @@ impl Owners {
         }
     }
 
-    fn owner(&self, table: &Table, row: &Row) -> Option<Owner> {
+    fn owner(&self, table: &LifeTable, row: &Row) -> Option<Owner> {
         let cgroup = row.socket.cgroup_id.zip(row.owner_from);
-        let evidence = Evidence { boot_ns: row.boot_ns, cgroup, netns: namespace(row) };
+        let evidence = OwnerEvidence { boot_ns: row.boot_ns, cgroup, netns: namespace(row) };
         match attribution::owner(table, self.host, &evidence) {
             Found::Owner(named, attribution) => {
                 Some(Owner { named, attribution, node: Arc::clone(&self.node) })
@@ -116,7 +116,7 @@ impl Owners {
         }
     }
 
-    fn peer(&self, table: &Table, row: &Row) -> Option<Named> {
+    fn peer(&self, table: &LifeTable, row: &Row) -> Option<Named> {
         let (address, _) = row.dst?;
         attribution::peer(table, self.host, namespace(row), address, row.boot_ns)
     }
@@ -168,7 +168,7 @@ fn namespace(row: &Row) -> NetnsId {
     NetnsId { cookie: row.netns_cookie.unwrap_or(0), inode: row.netns_id.unwrap_or(0) }
 }
 
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+fn lock(table: &Mutex<LifeTable>) -> MutexGuard<'_, LifeTable> {
     // A panic leaves a table that is still usable.
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }

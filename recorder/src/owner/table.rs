@@ -56,7 +56,7 @@ struct Cgroup {
 
 /// All known containers, cgroups, namespaces and addresses.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct LifeTable {
     cgroups: HashMap<u64, Cgroup>,
     lives: HashMap<Arc<str>, Life>,
     namespaces: HashMap<(u64, u32), Vec<Arc<str>>>,
@@ -75,7 +75,7 @@ pub(crate) enum Whose<'a> {
     Unknown,
 }
 
-impl Table {
+impl LifeTable {
     /// Applies an event from the kernel.
     pub(crate) fn take(&mut self, event: ContainerEvent) {
         match event.what {
@@ -375,7 +375,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_runtimes_own_process_is_not_the_container() {
-        let mut table = Table::default();
+        let mut table = LifeTable::default();
         table.made(10, &format!("/docker/{}", id('a')), 100);
         let outside =
             life::ProcessPlace { is_inside: false, ..inside(NetnsId { cookie: 9, inode: 9 }) };
@@ -391,7 +391,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_container_lives_from_mkdir_to_rmdir() {
-        let mut table = Table::default();
+        let mut table = LifeTable::default();
         table.made(10, &format!("/docker/{}", id('a')), 100);
         table.made(11, &format!("/docker/{}/below", id('a')), 110);
         table.began(11, inside(NETNS));
@@ -411,7 +411,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_container_that_starts_again_has_a_new_life() {
-        let mut table = Table::default();
+        let mut table = LifeTable::default();
         let path = format!("/docker/{}", id('a'));
         let address = IpAddr::from([10, 1, 0, 2]);
         table.made(10, &path, 100);
@@ -429,7 +429,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_address_that_two_namespaces_have_is_nobodys() {
-        let mut table = Table::default();
+        let mut table = LifeTable::default();
         let address = IpAddr::from([10, 1, 0, 2]);
         for (cgroup, digit, cookie) in [(10, 'a', 5), (11, 'b', 6)] {
             table.made(cgroup, &format!("/docker/{}", id(digit)), 100);
@@ -443,7 +443,7 @@ pub(crate) mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut table = Table::default();
+        let mut table = LifeTable::default();
         for cgroup in 0..4 * MAX_LIVES as u64 {
             table.made(cgroup, &format!("/docker/{cgroup:064x}"), cgroup);
             table.began(cgroup, inside(NetnsId { cookie: cgroup + 1, inode: 1 }));

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::life::{self, ContainerEvent, ProcessPlace, What};
 use super::resolver::{self, Answer, Query, Resolver};
 use super::scan::{self, Hierarchy};
-use super::table::Table;
+use super::table::LifeTable;
 use super::{lock, netns};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ struct Watcher {
     lives: Lives,
     resolver: Resolver,
     answers: Receiver<Answer>,
-    table: Arc<Mutex<Table>>,
+    table: Arc<Mutex<LifeTable>>,
     hierarchy: Hierarchy,
     is_stale: Arc<AtomicBool>,
     /// Time of the last scan; `lost` is the kernel half's count of lost events at that time.
@@ -54,7 +54,7 @@ impl Watch {
     pub(super) fn start(
         lives: Lives,
         options: resolver::ResolverOptions,
-        table: Arc<Mutex<Table>>,
+        table: Arc<Mutex<LifeTable>>,
         is_stale: Arc<AtomicBool>,
         boot_ns: u64,
     ) -> Result<Self> {
@@ -256,7 +256,7 @@ fn container_addresses(pid: u32, netns: netns::NetnsId) -> Vec<IpAddr> {
 }
 
 /// Adds addresses to a container, unless it is in the host's network namespace.
-fn add_addresses(table: &mut Table, id: &str, addresses: Vec<IpAddr>) {
+fn add_addresses(table: &mut LifeTable, id: &str, addresses: Vec<IpAddr>) {
     let on_host = |netns: netns::NetnsId| netns.inode == netns::host();
     if table.get(id).and_then(|life| life.netns).is_some_and(|netns| !on_host(netns)) {
         table.add_addresses(id, addresses);

@@ -13,8 +13,9 @@ use serde_json::Value as Json;
 use tcprst_schema::arrow::{by_name, table_schema};
 use tcprst_schema::columns::ROLLUP_COLUMNS;
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SEALED, SPOOL, SegmentName, Table, spool_dir};
+use tcprst_schema::paths::{SEALED, SPOOL, SegmentName, spool_dir};
 use tcprst_schema::rollup::Rollup;
+use tcprst_schema::tables::Table;
 
 /// A row by column name; times are microseconds.
 pub(crate) type Row = BTreeMap<String, Json>;

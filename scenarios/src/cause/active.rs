@@ -57,7 +57,7 @@ fn close_unread(scene: &Scene, ip: IpAddr) -> Result<Caused> {
 fn closed_here(scene: &Scene, pair: Pair) -> Result<Caused> {
     drop(pair.server);
     await_reset(scene, &pair.client)?;
-    Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor::this_thread()?))
+    Ok(scene.caused(pair.server_addr, pair.client_addr).with_actor(Actor::this_thread()?))
 }
 
 pub(crate) fn killed_unread(scene: &Scene) -> Result<Caused> {
@@ -68,14 +68,14 @@ pub(crate) fn killed_unread(scene: &Scene) -> Result<Caused> {
     let actor = Actor::process(victim.pid())?;
     victim.kill()?;
     await_reset(scene, &pair.client)?;
-    Ok(scene.caused(pair.server_addr, pair.client_addr).by(actor))
+    Ok(scene.caused(pair.server_addr, pair.client_addr).with_actor(actor))
 }
 
 pub(crate) fn disconnect(scene: &Scene) -> Result<Caused> {
     let pair = Pair::open(scene, V4)?;
     connect_to_nowhere(&pair.server)?;
     await_reset(scene, &pair.client)?;
-    Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor::this_thread()?))
+    Ok(scene.caused(pair.server_addr, pair.client_addr).with_actor(Actor::this_thread()?))
 }
 
 pub(crate) fn listener_closed(scene: &Scene) -> Result<Caused> {
@@ -85,7 +85,7 @@ pub(crate) fn listener_closed(scene: &Scene) -> Result<Caused> {
     await_backlog(scene, &listener)?;
     drop(listener);
     await_reset(scene, &client)?;
-    Ok(scene.caused(server_addr, client.local_addr()?).by(Actor::this_thread()?))
+    Ok(scene.caused(server_addr, client.local_addr()?).with_actor(Actor::this_thread()?))
 }
 
 pub(crate) fn listener_shutdown(scene: &Scene) -> Result<Caused> {
@@ -95,7 +95,7 @@ pub(crate) fn listener_shutdown(scene: &Scene) -> Result<Caused> {
     await_backlog(scene, &listener)?;
     SockRef::from(&listener).shutdown(Shutdown::Both)?;
     await_reset(scene, &client)?;
-    Ok(scene.caused(server_addr, client.local_addr()?).by(Actor::this_thread()?))
+    Ok(scene.caused(server_addr, client.local_addr()?).with_actor(Actor::this_thread()?))
 }
 
 pub(crate) fn disconnect_with_data(scene: &Scene) -> Result<Caused> {
@@ -115,7 +115,7 @@ pub(crate) fn disconnect_with_data(scene: &Scene) -> Result<Caused> {
     pair.server.shutdown(Shutdown::Write)?;
     connect_to_nowhere(&pair.server)?;
     await_reset(scene, &pair.client)?;
-    Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor::this_thread()?))
+    Ok(scene.caused(pair.server_addr, pair.client_addr).with_actor(Actor::this_thread()?))
 }
 
 fn await_state(scene: &Scene, pair: &Pair, state: State) -> Result<()> {
@@ -175,7 +175,7 @@ pub(crate) fn ss_kill(scene: &Scene) -> Result<Caused> {
     let pair = Pair::open(scene, V4)?;
     let operator = kill_by_ss(scene, &[])?;
     await_reset(scene, &pair.client)?;
-    Ok(scene.caused(pair.server_addr, pair.client_addr).by(operator))
+    Ok(scene.caused(pair.server_addr, pair.client_addr).with_actor(operator))
 }
 
 pub(crate) fn ss_kill_listener(scene: &Scene) -> Result<Caused> {
@@ -188,7 +188,7 @@ pub(crate) fn ss_kill_listener(scene: &Scene) -> Result<Caused> {
     // Only the listener: its waiting connection has the same port.
     let operator = kill_by_ss(scene, &["--listening"])?;
     await_reset(scene, &client)?;
-    Ok(scene.caused(server_addr, client.local_addr()?).by(operator))
+    Ok(scene.caused(server_addr, client.local_addr()?).with_actor(operator))
 }
 
 /// `ss -K` for the sockets on the scenario's port; returns the process that it was.

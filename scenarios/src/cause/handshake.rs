@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use crate::scene::{Caused, Impossible, Scene};
 use crate::stage::ghost::{FIRST, Ghost};
 use crate::stage::options::{FastOpen, Md5Key};
-use crate::stage::packet::{Segment, flags};
+use crate::stage::packet::{TcpSegment, flags};
 use crate::stage::pair::{await_backlog, close_silently, connect, listen, listen_with};
 use crate::stage::proc_net;
 use crate::stage::sysctl::Sysctl;
@@ -34,7 +34,7 @@ pub(crate) fn abort_on_overflow(scene: &Scene) -> Result<Caused> {
         clients.push(connect(scene, &listener)?);
     }
     proc_net::await_accept_queue(scene, at.port(), BACKLOG as u32 + 1)?;
-    let last = Segment {
+    let last = TcpSegment {
         seq: FIRST + 1,
         ack: answer.seq.wrapping_add(1),
         ..ghost.segment(at, flags::ACK)
@@ -54,7 +54,7 @@ pub(crate) fn embryonic_syn(scene: &Scene) -> Result<Caused> {
     let mut ghost = Ghost::new(V4)?;
     ghost.knock(scene, at)?;
     // Not the number of the first SYN, or it would only be that one again.
-    ghost.provoke(scene, &Segment { seq: FIRST + 10, ..ghost.segment(at, flags::SYN) })?;
+    ghost.provoke(scene, &TcpSegment { seq: FIRST + 10, ..ghost.segment(at, flags::SYN) })?;
     Ok(scene.caused(at, ghost.addr()))
 }
 
@@ -74,8 +74,11 @@ fn provoke_by_wrong_ack(
     at: SocketAddr,
     theirs: u32,
 ) -> Result<()> {
-    let wrong =
-        Segment { seq: FIRST + 1, ack: theirs.wrapping_add(1000), ..ghost.segment(at, flags::ACK) };
+    let wrong = TcpSegment {
+        seq: FIRST + 1,
+        ack: theirs.wrapping_add(1000),
+        ..ghost.segment(at, flags::ACK)
+    };
     ghost.provoke(scene, &wrong)
 }
 
@@ -101,7 +104,7 @@ pub(crate) fn synsent_bad_synack(scene: &Scene) -> Result<Caused> {
     let (client, here) = client_at(scene)?;
     connect_in_vain(&client, ghost.addr())?;
     let syn = ghost.hear(scene, here, flags::SYN).context("the SYN")?;
-    let wrong = Segment {
+    let wrong = TcpSegment {
         seq: FIRST,
         ack: syn.seq.wrapping_add(1000),
         ..ghost.segment(here, flags::SYN | flags::ACK)
@@ -137,12 +140,12 @@ pub(crate) fn synrecv_bad_ack(scene: &Scene) -> Result<Caused> {
     let at = listener.local_addr()?;
     let mut ghost = Ghost::new(V4)?;
     // A SYN with data: the server has a whole socket at once, before the handshake is done.
-    ghost.send(&Segment { seq: FIRST, data: b"x", ..ghost.segment(at, flags::SYN) })?;
+    ghost.send(&TcpSegment { seq: FIRST, data: b"x", ..ghost.segment(at, flags::SYN) })?;
     let answer = ghost.hear(scene, at, flags::SYN | flags::ACK).context("the SYN-ACK")?;
     ensure!(answer.ack == FIRST + 2, "the server did not take the data of the SYN");
     await_backlog(scene, &listener)?;
     let (server, _) = listener.accept().context("accept")?;
-    let wrong = Segment {
+    let wrong = TcpSegment {
         seq: FIRST + 2,
         ack: answer.seq.wrapping_add(1000),
         ..ghost.segment(at, flags::ACK)

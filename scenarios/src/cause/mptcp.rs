@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::scene::{Caused, Impossible, Scene};
 use crate::stage::ghost::{FIRST, Ghost};
-use crate::stage::packet::{Segment, flags};
+use crate::stage::packet::{TcpSegment, flags};
 use crate::stage::pair::{await_reset, connect_to_nowhere};
 use crate::stage::proc_net;
 use crate::task::Actor;
@@ -74,7 +74,7 @@ impl MptcpPair {
     fn close_and_await_reset(self, scene: &Scene) -> Result<Caused> {
         drop(self.server);
         await_reset(scene, &self.client)?;
-        Ok(scene.caused(self.at, self.here).by(Actor::this_thread()?))
+        Ok(scene.caused(self.at, self.here).with_actor(Actor::this_thread()?))
     }
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn disconnect(scene: &Scene) -> Result<Caused> {
     let pair = MptcpPair::open(scene)?;
     connect_to_nowhere(&pair.server)?;
     await_reset(scene, &pair.client)?;
-    Ok(scene.caused(pair.at, pair.here).by(Actor::this_thread()?))
+    Ok(scene.caused(pair.at, pair.here).with_actor(Actor::this_thread()?))
 }
 
 pub(crate) fn fastclose_received(scene: &Scene) -> Result<Caused> {
@@ -106,16 +106,16 @@ pub(crate) fn fastclose_received(scene: &Scene) -> Result<Caused> {
     let mut ghost = Ghost::new(V4)?;
     let answer = ghost.knock_with(scene, at, &capable(&[]))?;
     let key = key_in(&answer.options).context("the listener speaks no Multipath TCP")?;
-    let ack = Segment {
+    let ack = TcpSegment {
         seq: FIRST + 1,
         ack: answer.seq.wrapping_add(1),
         ..ghost.segment(at, flags::ACK)
     };
-    ghost.send(&Segment { options: &capable(&[GHOSTS_KEY, key]), ..ack })?;
+    ghost.send(&TcpSegment { options: &capable(&[GHOSTS_KEY, key]), ..ack })?;
     let _server = accept(&listener)?;
     // Without an acknowledgement of data the first segment would make it plain TCP.
     let fastclose = [&DATA_ACK[..], &[KIND, 12, 0x70, 0], &key].concat();
-    ghost.provoke(scene, &Segment { options: &fastclose, ..ack })?;
+    ghost.provoke(scene, &TcpSegment { options: &fastclose, ..ack })?;
     Ok(scene.caused(at, ghost.addr()))
 }
 
@@ -145,7 +145,7 @@ pub(crate) fn join_refused(scene: &Scene) -> Result<Caused> {
     const JOIN: [u8; 12] = [KIND, 12, 0x10, 1, 0, 0, 0, 0, 1, 2, 3, 4];
     let (_listener, at) = listener(scene)?;
     let mut ghost = Ghost::new(V4)?;
-    let join = Segment { seq: FIRST, options: &JOIN, ..ghost.segment(at, flags::SYN) };
+    let join = TcpSegment { seq: FIRST, options: &JOIN, ..ghost.segment(at, flags::SYN) };
     ghost.provoke(scene, &join)?;
     Ok(scene.caused(at, ghost.addr()))
 }

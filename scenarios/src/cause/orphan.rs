@@ -51,7 +51,7 @@ pub(crate) fn orphan_limit(scene: &Scene) -> Result<Caused> {
     let actor = Actor::this_thread()?;
     wire.hear(pair.server_addr, pair.client_addr, flags::RST, scene.deadline)?;
     close_silently(pair.client)?;
-    Ok(scene.caused(pair.server_addr, pair.client_addr).by(actor))
+    Ok(scene.caused(pair.server_addr, pair.client_addr).with_actor(actor))
 }
 
 pub(crate) fn orphan_limit_timer(scene: &Scene) -> Result<Caused> {

@@ -8,7 +8,7 @@ use nix::sys::socket::setsockopt;
 
 use crate::scene::{Caused, Scene};
 use crate::stage::options::Linger2;
-use crate::stage::packet::{Segment, flags, send_and_await_reset};
+use crate::stage::packet::{TcpSegment, flags, send_and_await_reset};
 use crate::stage::pair::{Pair, await_reset, listen, refused};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -43,7 +43,7 @@ fn stray(scene: &Scene, ip: IpAddr, flags: u8, data: &'static [u8]) -> Result<Ca
     // No socket has this port: the reset must not meet one.
     const FROM: u16 = 20999;
     let (from, to) = (SocketAddr::new(ip, FROM), SocketAddr::new(ip, scene.port));
-    let stray = Segment { seq: 1000, ack: 2000, data, ..Segment::new(from, to, flags) };
+    let stray = TcpSegment { seq: 1000, ack: 2000, data, ..TcpSegment::new(from, to, flags) };
     send_and_await_reset(&stray, scene.deadline)?;
     Ok(scene.caused(to, from))
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use anyhow::Result;
 
 use crate::scene::{Caused, Scene};
-use crate::stage::packet::{Segment, flags, send, send_spoofed};
+use crate::stage::packet::{TcpSegment, flags, send, send_spoofed};
 use crate::stage::pair::{Pair, await_reset, freeze, linger_zero, refused};
 use crate::stage::topology::{Family, Topology};
 
@@ -22,11 +22,11 @@ pub(crate) fn crafted_spoofed(scene: &Scene) -> Result<Caused> {
 }
 
 /// Somebody resets the client by hand, and the server knows nothing of it.
-fn crafted(scene: &Scene, pair: Pair, send: fn(&Segment<'_>) -> Result<()>) -> Result<Caused> {
+fn crafted(scene: &Scene, pair: Pair, send: fn(&TcpSegment<'_>) -> Result<()>) -> Result<Caused> {
     // The client takes a reset only at the very number that it awaits (RFC 5961).
     let seq = freeze(&pair.server)?;
     let (src, dst) = (pair.server_addr, pair.client_addr);
-    send(&Segment { seq, window: 0, ..Segment::new(src, dst, flags::RST) })?;
+    send(&TcpSegment { seq, window: 0, ..TcpSegment::new(src, dst, flags::RST) })?;
     await_reset(scene, &pair.client)?;
     Ok(scene.caused(pair.server_addr, pair.client_addr))
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::judge::Row;
-use crate::runtimes::{Container, Pod, RuntimeKind};
+use crate::runtimes::{Pod, RunningContainer, RuntimeKind};
 
 /// The row of one reset.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ impl Expected {
         port: u16,
         cause: &'static str,
         kind: RuntimeKind,
-        owner: &Container,
+        owner: &RunningContainer,
         attribution: &str,
     ) -> Self {
         let mut expected = Self::nobody(port, cause);
@@ -71,7 +71,7 @@ impl Expected {
     }
 
     /// The other side is this container.
-    pub(super) fn towards(mut self, peer: &Container) -> Self {
+    pub(super) fn towards(mut self, peer: &RunningContainer) -> Self {
         self.set("dst_container_name", json!(peer.name));
         if let Some(pod) = &peer.pod {
             self.set("dst_k8s_pod", json!(pod.name));

@@ -18,7 +18,7 @@ use anyhow::Result;
 use crate::runtimes::{Runtime, RuntimeKind};
 use crate::stage::netns::Namespace;
 pub use actor::run_actor;
-use session::Session;
+use session::RuntimeSession;
 pub use verdict::ContainersVerdict;
 
 /// Containers that live for an instant, in the test of each runtime.
@@ -61,7 +61,7 @@ pub fn play_in_containers(plan: &ContainersPlan) -> Result<ContainersVerdict> {
         // In the namespace of the daemon, so that the host of this test is not the machine's.
         let runtime = Runtime::start(*kind, &ns, &plan.actor)?;
         let work = plan.work.join(kind.name());
-        let mut session = Session::start(&plan.recorder, &work, &ns, &runtime)?;
+        let mut session = RuntimeSession::start(&plan.recorder, &work, &ns, &runtime)?;
         let chosen = scenes::SCENES
             .iter()
             .filter(|scene| plan.scenes.is_empty() || plan.scenes.iter().any(|s| s == scene.name));

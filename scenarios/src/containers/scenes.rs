@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::expect::Expected;
 use crate::deadline::Deadline;
-use crate::runtimes::{Container, Network, Runtime, RuntimeKind};
+use crate::runtimes::{Network, RunningContainer, Runtime, RuntimeKind};
 use crate::stage::busy::Busy;
 use crate::stage::hidden::unhidden;
 use crate::stage::netns::Namespace;
@@ -55,7 +55,7 @@ impl ContainerStage<'_> {
         format!("{what}-{}", self.port)
     }
 
-    fn run(&self, what: &str, network: &Network, actor: &[&str]) -> Result<Container> {
+    fn run(&self, what: &str, network: &Network, actor: &[&str]) -> Result<RunningContainer> {
         self.runtime.run(&self.name(what), network, actor)
     }
 
@@ -68,21 +68,21 @@ impl ContainerStage<'_> {
         &self,
         port: u16,
         cause: &'static str,
-        owner: &Container,
+        owner: &RunningContainer,
         attribution: &str,
     ) -> Expected {
         Expected::for_container(port, cause, self.kind(), owner, attribution)
     }
 }
 
-fn at(container: &Container, port: u16) -> Result<SocketAddr> {
+fn at(container: &RunningContainer, port: u16) -> Result<SocketAddr> {
     Ok((container.address.with_context(|| format!("{} has no address", container.name))?, port)
         .into())
 }
 
 /// Waits until something listens on a port of the container's namespace: a connection before
 /// would be refused, which is another reset.
-fn await_listener(container: &Container, port: u16) -> Result<()> {
+fn await_listener(container: &RunningContainer, port: u16) -> Result<()> {
     const LISTEN: &str = "0A";
     let table = format!("/proc/{}/net/tcp", container.pid);
     Deadline::after(LIMIT).until("a listener", || {
@@ -139,7 +139,7 @@ fn closed_port(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
 }
 
 /// Waits until the program of the container sleeps for good.
-fn await_sleep(container: &Container) -> Result<()> {
+fn await_sleep(container: &RunningContainer) -> Result<()> {
     let path = format!("/proc/{}/wchan", container.pid);
     let stat = format!("/proc/{}/stat", container.pid);
     Deadline::after(LIMIT).until("the container to wait", || {

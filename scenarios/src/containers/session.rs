@@ -20,7 +20,7 @@ const BRIEF_PORT: u16 = 22990;
 /// After the last reset: what runtimes say of it is still to come.
 const SETTLING: Duration = Duration::from_secs(3);
 
-pub(super) struct Session<'a> {
+pub(super) struct RuntimeSession<'a> {
     recording: Recording,
     doctor: Doctor,
     ns: &'a Namespace,
@@ -30,7 +30,7 @@ pub(super) struct Session<'a> {
     briefs: Vec<String>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> RuntimeSession<'a> {
     pub(super) fn start(
         recorder: &Path,
         work: &Path,

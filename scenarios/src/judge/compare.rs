@@ -6,7 +6,7 @@ use tcprst_schema::classify::{Facts, classify};
 use tcprst_schema::wire::{SK_FLAG_NAMES, TCP_FLAG_NAMES, bits_of_text};
 
 use super::cell::{Cell, UNKNOWN, Verdict};
-use super::ledger::{Entry, EntryKind};
+use super::ledger::{EntryKind, LedgerEntry};
 use super::recording::{Abilities, Doctor, Row};
 use crate::scene::{Caused, Expect, Outcome, Scenario, Seen};
 
@@ -28,7 +28,7 @@ pub(crate) struct Evidence<'a> {
     pub abilities: Abilities,
     /// The rows of every namespace.
     pub rows: &'a [Row],
-    pub ledger: Option<&'a [Entry]>,
+    pub ledger: Option<&'a [LedgerEntry]>,
 }
 
 /// The verdict on one scenario. `outcome` is an error where it went wrong itself.

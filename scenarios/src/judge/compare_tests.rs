@@ -103,7 +103,7 @@ fn doctor(reasons: usize, hook: Option<&str>) -> Doctor {
 
 const ALL: Abilities = Abilities { received: true, icmp: true, audit: true };
 
-fn verdict(scenario: &Scenario, doctor: &Doctor, rows: &[Row], ledger: &[Entry]) -> Verdict {
+fn verdict(scenario: &Scenario, doctor: &Doctor, rows: &[Row], ledger: &[LedgerEntry]) -> Verdict {
     let evidence = Evidence {
         netns_id: NETNS,
         netns_cookie: COOKIE,
@@ -124,8 +124,8 @@ fn differences(verdict: Verdict) -> String {
     }
 }
 
-fn entry(kind: EntryKind, caused: &Caused) -> Entry {
-    Entry {
+fn entry(kind: EntryKind, caused: &Caused) -> LedgerEntry {
+    LedgerEntry {
         entry: kind,
         count: 1,
         src_addr: Some(caused.src_addr),
@@ -135,8 +135,15 @@ fn entry(kind: EntryKind, caused: &Caused) -> Entry {
     }
 }
 
-fn total(kind: EntryKind, count: u64) -> Entry {
-    Entry { entry: kind, count, src_addr: None, src_port: None, dst_addr: None, dst_port: None }
+fn total(kind: EntryKind, count: u64) -> LedgerEntry {
+    LedgerEntry {
+        entry: kind,
+        count,
+        src_addr: None,
+        src_port: None,
+        dst_addr: None,
+        dst_port: None,
+    }
 }
 
 #[test]
@@ -295,7 +302,7 @@ fn the_ledger_balances_or_says_why_not() {
     };
     assert_eq!(balance(Some(&even()), &expected), Balance::Even);
     assert_eq!(balance(None, &[]), Balance::Absent);
-    let why = |ledger: Vec<Entry>, expected: &[_]| match balance(Some(&ledger), expected) {
+    let why = |ledger: Vec<LedgerEntry>, expected: &[_]| match balance(Some(&ledger), expected) {
         Balance::Uneven(why) => why.join("; "),
         other => panic!("{other:?}"),
     };

@@ -9,7 +9,7 @@ use crate::scene::Caused;
 
 /// One entry. Packets seen, recorded, lost or dropped are only counted, and have no flow.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Entry {
+pub struct LedgerEntry {
     pub entry: EntryKind,
     pub count: u64,
     #[serde(default)]
@@ -64,7 +64,7 @@ impl EntryKind {
     }
 }
 
-impl Entry {
+impl LedgerEntry {
     pub(super) fn is_of(&self, caused: &Caused) -> bool {
         self.src_addr == Some(caused.src_addr)
             && self.src_port == Some(caused.src_port)
@@ -74,7 +74,10 @@ impl Entry {
 }
 
 /// Whether the totals add up, and nothing is named that is not in `expected`.
-pub(super) fn balance(ledger: Option<&[Entry]>, expected: &[(EntryKind, &Caused)]) -> Balance {
+pub(super) fn balance(
+    ledger: Option<&[LedgerEntry]>,
+    expected: &[(EntryKind, &Caused)],
+) -> Balance {
     let Some(ledger) = ledger else {
         return Balance::Absent;
     };
@@ -109,7 +112,7 @@ pub(super) fn balance(ledger: Option<&[Entry]>, expected: &[(EntryKind, &Caused)
     if why.is_empty() { Balance::Even } else { Balance::Uneven(why) }
 }
 
-impl Entry {
+impl LedgerEntry {
     fn text(&self) -> String {
         let end = |address: Option<IpAddr>, port: Option<u16>| match (address, port) {
             (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),

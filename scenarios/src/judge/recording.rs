@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::ledger::Entry;
+use super::ledger::LedgerEntry;
 use crate::deadline::Deadline;
 use crate::stage::netns::Namespace;
 
@@ -110,7 +110,7 @@ pub struct Recording {
 pub struct Recorded {
     pub rows: Vec<Row>,
     /// None where the recorder keeps none.
-    pub ledger: Option<Vec<Entry>>,
+    pub ledger: Option<Vec<LedgerEntry>>,
     /// Lines of stderr.
     pub said: Vec<String>,
 }
@@ -214,7 +214,7 @@ impl Drop for Recording {
 }
 
 /// Rows and entries of the ledger, one JSON object a line.
-fn parse(lines: &[String]) -> Result<(Vec<Row>, Vec<Entry>)> {
+fn parse(lines: &[String]) -> Result<(Vec<Row>, Vec<LedgerEntry>)> {
     let (mut rows, mut ledger) = (vec![], vec![]);
     for line in lines {
         let mut row: Row =

@@ -17,7 +17,7 @@ use super::cri::{
 };
 use super::daemon::{Daemon, output, unmount_below};
 use super::image::{self, PROGRAM};
-use super::types::{Container, Manager, Network, Pod, Setup};
+use super::types::{Manager, Network, Pod, RunningContainer, Setup};
 use crate::deadline::Deadline;
 use crate::stage::netns::Namespace;
 
@@ -154,7 +154,12 @@ impl Containerd {
         Ok((id, pod))
     }
 
-    pub(super) fn run(&self, name: &str, network: &Network, actor: &[&str]) -> Result<Container> {
+    pub(super) fn run(
+        &self,
+        name: &str,
+        network: &Network,
+        actor: &[&str],
+    ) -> Result<RunningContainer> {
         let (id, pod) = self.create(name, network, actor)?;
         let request = Verbose { id: id.clone(), verbose: true };
         let status: ContainerStatus = self.cri.call("ContainerStatus", request)?;
@@ -162,7 +167,7 @@ impl Containerd {
         let sandbox: SandboxStatus =
             self.cri.call("PodSandboxStatus", Id { id: pod.id.clone() })?;
         let address = sandbox.status.and_then(|status| status.network?.ip.parse().ok());
-        Ok(Container {
+        Ok(RunningContainer {
             name: name.to_owned(),
             image: image::NAME.to_owned(),
             digest: self.digest.clone(),

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::daemon::{Daemon, output, unmount_below};
 use super::image::{self, PROGRAM};
-use super::types::{Container, Manager, Network, Pod, Setup};
+use super::types::{Manager, Network, Pod, RunningContainer, Setup};
 use crate::stage::netns::Namespace;
 
 #[derive(Debug)]
@@ -58,7 +58,12 @@ impl Docker {
         Ok(Pod { id: holder.id, name: name.to_owned(), namespace: None })
     }
 
-    pub(super) fn run(&self, name: &str, network: &Network, actor: &[&str]) -> Result<Container> {
+    pub(super) fn run(
+        &self,
+        name: &str,
+        network: &Network,
+        actor: &[&str],
+    ) -> Result<RunningContainer> {
         let network = match network {
             Network::Own => "bridge".to_owned(),
             Network::Host => "host".to_owned(),
@@ -69,7 +74,7 @@ impl Docker {
         let inspected: Json = serde_json::from_str(&self.docker(&["inspect", &id])?)?;
         let found = &inspected[0];
         let address = found["NetworkSettings"]["Networks"]["bridge"]["IPAddress"].as_str();
-        Ok(Container {
+        Ok(RunningContainer {
             name: name.to_owned(),
             image: image::NAME.to_owned(),
             // Imported: it has none.

@@ -19,7 +19,7 @@ use docker::Docker;
 use podman::Podman;
 pub use types::RuntimeKind;
 use types::Setup;
-pub(crate) use types::{Container, Manager, Network, Pod};
+pub(crate) use types::{Manager, Network, Pod, RunningContainer};
 
 /// A runtime at work.
 #[derive(Debug)]
@@ -71,7 +71,12 @@ impl Runtime {
     }
 
     /// Starts a container that runs the actor, and leaves it running.
-    pub(crate) fn run(&self, name: &str, network: &Network, actor: &[&str]) -> Result<Container> {
+    pub(crate) fn run(
+        &self,
+        name: &str,
+        network: &Network,
+        actor: &[&str],
+    ) -> Result<RunningContainer> {
         let started = match self {
             Runtime::Podman(podman) => podman.run(name, network, actor),
             Runtime::Docker(docker) => docker.run(name, network, actor),

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::daemon::{Daemon, output, unmount_below};
 use super::image::{self, PROGRAM};
-use super::types::{Container, Manager, Network, Pod, Setup};
+use super::types::{Manager, Network, Pod, RunningContainer, Setup};
 use crate::stage::netns::Namespace;
 
 #[derive(Debug)]
@@ -88,7 +88,12 @@ impl Podman {
         Ok(Pod { id, name: name.to_owned(), namespace: None })
     }
 
-    pub(super) fn run(&self, name: &str, network: &Network, actor: &[&str]) -> Result<Container> {
+    pub(super) fn run(
+        &self,
+        name: &str,
+        network: &Network,
+        actor: &[&str],
+    ) -> Result<RunningContainer> {
         let network_option = match network {
             Network::Own => "--network=podman".to_owned(),
             Network::Host => "--network=host".to_owned(),
@@ -103,7 +108,7 @@ impl Podman {
         let own = networks.and_then(|networks| networks.values().next());
         let address = own.and_then(|network| network["IPAddress"].as_str()?.parse().ok());
         let digest = found["ImageDigest"].as_str().filter(|digest| !digest.is_empty());
-        Ok(Container {
+        Ok(RunningContainer {
             name: name.to_owned(),
             image: found["ImageName"].as_str().unwrap_or_default().to_owned(),
             digest: digest.map(str::to_owned),

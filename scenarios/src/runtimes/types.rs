@@ -74,7 +74,7 @@ pub(crate) struct Pod {
 
 /// A container as its runtime knows it.
 #[derive(Clone, Debug)]
-pub(crate) struct Container {
+pub(crate) struct RunningContainer {
     pub id: String,
     pub name: String,
     pub image: String,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use socket2::{Domain, Socket, Type};
 
 use crate::scene::Scene;
-use crate::stage::packet::{Heard, Segment, Wire, flags};
+use crate::stage::packet::{Heard, TcpSegment, Wire, flags};
 use crate::stage::pair::go_deaf;
 
 /// The sequence number of a ghost's first segment.
@@ -37,11 +37,11 @@ impl Ghost {
     }
 
     /// A segment from here, to be filled in.
-    pub(crate) fn segment<'b>(&self, to: SocketAddr, flags: u8) -> Segment<'b> {
-        Segment::new(self.addr, to, flags)
+    pub(crate) fn segment<'b>(&self, to: SocketAddr, flags: u8) -> TcpSegment<'b> {
+        TcpSegment::new(self.addr, to, flags)
     }
 
-    pub(crate) fn send(&self, segment: &Segment<'_>) -> Result<()> {
+    pub(crate) fn send(&self, segment: &TcpSegment<'_>) -> Result<()> {
         self.wire.send(segment)
     }
 
@@ -62,12 +62,16 @@ impl Ghost {
         at: SocketAddr,
         options: &[u8],
     ) -> Result<Heard> {
-        self.send(&Segment { seq: FIRST, options, ..Segment::new(self.addr, at, flags::SYN) })?;
+        self.send(&TcpSegment {
+            seq: FIRST,
+            options,
+            ..TcpSegment::new(self.addr, at, flags::SYN)
+        })?;
         self.hear(scene, at, flags::SYN | flags::ACK).context("the SYN-ACK")
     }
 
     /// Sends the segment and waits for the reset that answers it.
-    pub(crate) fn provoke(&mut self, scene: &Scene, segment: &Segment<'_>) -> Result<()> {
+    pub(crate) fn provoke(&mut self, scene: &Scene, segment: &TcpSegment<'_>) -> Result<()> {
         self.send(segment)?;
         self.hear(scene, segment.dst, flags::RST).context("the reset")?;
         Ok(())

@@ -23,7 +23,7 @@ pub(crate) mod flags {
 
 /// A segment; both ends are of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Segment<'b> {
+pub(crate) struct TcpSegment<'b> {
     pub(crate) src: SocketAddr,
     pub(crate) dst: SocketAddr,
     pub(crate) seq: u32,
@@ -35,7 +35,7 @@ pub(crate) struct Segment<'b> {
     pub(crate) data: &'b [u8],
 }
 
-impl Segment<'_> {
+impl TcpSegment<'_> {
     /// A segment without options and data.
     pub(crate) fn new(src: impl Into<SocketAddr>, dst: impl Into<SocketAddr>, flags: u8) -> Self {
         let (src, dst) = (src.into(), dst.into());
@@ -135,7 +135,7 @@ impl Wire {
         Ok(Self(Socket::new(domain, Type::RAW, Some(Protocol::TCP)).context("open a raw socket")?))
     }
 
-    pub(crate) fn send(&self, segment: &Segment<'_>) -> Result<()> {
+    pub(crate) fn send(&self, segment: &TcpSegment<'_>) -> Result<()> {
         let bytes = segment.bytes();
         let to = SockAddr::from(SocketAddr::new(segment.dst.ip(), 0));
         let sent = self.0.send_to(&bytes, &to).context("send a raw segment")?;
@@ -173,12 +173,12 @@ fn after_ip_header(packet: &[u8]) -> &[u8] {
 }
 
 /// Sends `segment`, whose source is an address of this namespace.
-pub(crate) fn send(segment: &Segment<'_>) -> Result<()> {
+pub(crate) fn send(segment: &TcpSegment<'_>) -> Result<()> {
     Wire::open(segment.dst.ip())?.send(segment)
 }
 
 /// Sends `segment` as it is, from whatever IPv4 address it claims to come.
-pub(crate) fn send_spoofed(segment: &Segment<'_>) -> Result<()> {
+pub(crate) fn send_spoofed(segment: &TcpSegment<'_>) -> Result<()> {
     let (IpAddr::V4(src), IpAddr::V4(dst)) = (segment.src.ip(), segment.dst.ip()) else {
         bail!("only IPv4 packets can be sent with their own header");
     };
@@ -191,7 +191,7 @@ pub(crate) fn send_spoofed(segment: &Segment<'_>) -> Result<()> {
 }
 
 /// Sends `segment` and waits until a reset comes back the same way.
-pub(crate) fn send_and_await_reset(segment: &Segment<'_>, deadline: Deadline) -> Result<()> {
+pub(crate) fn send_and_await_reset(segment: &TcpSegment<'_>, deadline: Deadline) -> Result<()> {
     let mut wire = Wire::open(segment.src.ip())?;
     wire.send(segment)?;
     wire.hear(segment.dst, segment.src, flags::RST, deadline).context("the reset")?;
@@ -211,12 +211,12 @@ mod tests {
         0x34, 0x07, 0x50, 0x14, 0x00, 0x00, 0x57, 0x87, 0x00, 0x00,
     ];
 
-    fn same_segment() -> Segment<'static> {
+    fn same_segment() -> TcpSegment<'static> {
         let end = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        Segment {
+        TcpSegment {
             ack: 0x2f6a_3407,
             window: 0,
-            ..Segment::new(end(21011), end(42178), flags::RST | flags::ACK)
+            ..TcpSegment::new(end(21011), end(42178), flags::RST | flags::ACK)
         }
     }
 
@@ -249,10 +249,10 @@ mod tests {
     fn a_segment_with_options_and_data_sums_to_zero_in_both_families() {
         for ip in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
             let end = |port| SocketAddr::new(ip, port);
-            let segment = Segment {
+            let segment = TcpSegment {
                 options: &[2, 4, 5, 180],
                 data: b"odd",
-                ..Segment::new(end(1), end(2), flags::PSH)
+                ..TcpSegment::new(end(1), end(2), flags::PSH)
             };
             let bytes = segment.bytes();
             assert_eq!(bytes.len(), 27);

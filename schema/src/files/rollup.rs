@@ -45,13 +45,13 @@ pub struct Rollup {
 
 impl Default for Rollup {
     fn default() -> Self {
-        Self::by(MINUTE_US)
+        Self::with_step(MINUTE_US)
     }
 }
 
 impl Rollup {
     /// In steps of this length, from midnight UTC.
-    pub fn by(step_us: i64) -> Self {
+    pub fn with_step(step_us: i64) -> Self {
         Self {
             step_us,
             numbers: HashMap::new(),
@@ -153,7 +153,7 @@ impl Rollup {
             });
         }
         columns.push(Arc::new(count.finish()));
-        *self = Self::by(self.step_us);
+        *self = Self::with_step(self.step_us);
         RecordBatch::try_new(spool_schema(ROLLUP_COLUMNS), columns)
     }
 

@@ -164,12 +164,17 @@ fn play_until(ns: &Namespace, doctor: &Doctor, resets: u64) -> Result<Vec<Truth>
 }
 
 /// The two counts, and the table of them.
-struct Table {
+struct OwnersTable {
     ours: Count,
     text: String,
 }
 
-fn tabulate(ns: &Namespace, truths: &[Truth], rows: &[Row], current: &[Sighting]) -> Result<Table> {
+fn tabulate(
+    ns: &Namespace,
+    truths: &[Truth],
+    rows: &[Row],
+    current: &[Sighting],
+) -> Result<OwnersTable> {
     let mut by_cause: BTreeMap<&str, (Count, Count)> = BTreeMap::new();
     let (mut ours, mut theirs) = (Count::default(), Count::default());
     for truth in truths {
@@ -201,7 +206,7 @@ fn tabulate(ns: &Namespace, truths: &[Truth], rows: &[Row], current: &[Sighting]
             ours.resets, ours.named, ours.wrong, theirs.named, theirs.resets, theirs.wrong
         );
     }
-    Ok(Table { ours, text })
+    Ok(OwnersTable { ours, text })
 }
 
 /// Every process and container that a row names must be right.

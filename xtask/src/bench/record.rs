@@ -12,7 +12,7 @@ use super::pace::{self, Held, paced};
 use super::programs::{self, RunStatistics};
 use super::running::{Running, Tally};
 use super::stats::median;
-use super::table::{Row, render};
+use super::table::{MeasureRow, render};
 use super::tool::Tool;
 use super::usage;
 use crate::{exit, print};
@@ -100,9 +100,9 @@ struct Measured {
     flood: Cost,
     added: Cost,
     outcome: Tally,
-    kernel: Option<Kernel>,
+    kernel: Option<KernelCost>,
     /// With `--socket-owner=off`.
-    kernel_without_owner: Option<Kernel>,
+    kernel_without_owner: Option<KernelCost>,
     held: Held,
     /// CPU microseconds a reset at [`CALM`].
     calm: f64,
@@ -141,13 +141,13 @@ impl Cost {
 
 /// BPF run statistics, in nanoseconds a reset.
 #[derive(Clone, Copy, Debug)]
-struct Kernel {
+struct KernelCost {
     all: f64,
     /// The part of programs on `inet_sock_set_state`.
     states: f64,
 }
 
-impl Kernel {
+impl KernelCost {
     /// None for a tool without BPF programs.
     fn measure(tool: Tool, ns: &Namespace, resets: u64) -> Result<Option<Self>> {
         if tool == Tool::Tcpdump {
@@ -188,9 +188,9 @@ impl Round {
                 flood,
                 added: flood.above(bare[index], bare[index + 1]),
                 outcome,
-                kernel: Kernel::measure(tool, ns, resets)?,
+                kernel: KernelCost::measure(tool, ns, resets)?,
                 kernel_without_owner: match tool {
-                    Tool::Tcprst => Kernel::measure(Tool::TcprstWithoutOwner, ns, resets)?,
+                    Tool::Tcprst => KernelCost::measure(Tool::TcprstWithoutOwner, ns, resets)?,
                     _ => None,
                 },
                 held: held(tool, ns, ceiling)?,
@@ -231,7 +231,7 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn rows(rounds: &[Round]) -> Vec<Row> {
+fn rows(rounds: &[Round]) -> Vec<MeasureRow> {
     // The median over the rounds, tool by tool; none where a round has none.
     let tools = |value: &dyn Fn(&Measured) -> Option<f64>| {
         std::array::from_fn(|tool| {
@@ -247,37 +247,57 @@ fn rows(rounds: &[Round]) -> Vec<Row> {
         at_ceiling.count() * 2 > rounds.len()
     });
     vec![
-        Row::new("kernel ns per reset (BPF run statistics)", 0, tools(&|m| Some(m.kernel?.all))),
-        Row::new(
+        MeasureRow::new(
+            "kernel ns per reset (BPF run statistics)",
+            0,
+            tools(&|m| Some(m.kernel?.all)),
+        ),
+        MeasureRow::new(
             "  of that in inet_sock_set_state",
             0,
             tools(&|m| Some(m.kernel?.states).filter(|states| *states > 0.0)),
         ),
-        Row::new("  with --socket-owner=off", 0, tools(&|m| Some(m.kernel_without_owner?.all))),
-        Row::new("added ns per reset, CPU time", 0, tools(&|m| Some(m.added.cpu)))
+        MeasureRow::new(
+            "  with --socket-owner=off",
+            0,
+            tools(&|m| Some(m.kernel_without_owner?.all)),
+        ),
+        MeasureRow::new("added ns per reset, CPU time", 0, tools(&|m| Some(m.added.cpu)))
             .without_tool(bare(&|cost| cost.cpu)),
-        Row::new("added ns per reset, wall time", 0, tools(&|m| Some(m.added.wall)))
+        MeasureRow::new("added ns per reset, wall time", 0, tools(&|m| Some(m.added.wall)))
             .without_tool(bare(&|cost| cost.wall)),
-        Row::new("unpaced flood, resets per second", 0, tools(&|m| Some(m.flood.per_second())))
-            .without_tool(bare(&|cost| cost.per_second())),
-        Row::new(
+        MeasureRow::new(
+            "unpaced flood, resets per second",
+            0,
+            tools(&|m| Some(m.flood.per_second())),
+        )
+        .without_tool(bare(&|cost| cost.per_second())),
+        MeasureRow::new(
             "  kept of it, %",
             2,
             tools(&|m| Some((100.0 * kept(m) / m.flood.resets as f64).min(100.0))),
         ),
-        Row::new("rate held without loss, resets per second", 0, tools(&|m| Some(m.held.rate)))
-            .at_least(ceilings),
-        Row::new(
+        MeasureRow::new(
+            "rate held without loss, resets per second",
+            0,
+            tools(&|m| Some(m.held.rate)),
+        )
+        .at_least(ceilings),
+        MeasureRow::new(
             "user CPU us per reset (flood)",
             2,
             tools(&|m| Some(micros(m.outcome.cpu.user) / kept(m))),
         ),
-        Row::new(
+        MeasureRow::new(
             "system CPU us per reset (flood)",
             2,
             tools(&|m| Some(micros(m.outcome.cpu.system) / kept(m))),
         ),
-        Row::new("CPU us per reset at 1 000 per second", 2, tools(&|m| Some(m.calm))),
-        Row::new("bytes on disk per reset", 2, tools(&|m| Some(m.outcome.bytes? as f64 / kept(m)))),
+        MeasureRow::new("CPU us per reset at 1 000 per second", 2, tools(&|m| Some(m.calm))),
+        MeasureRow::new(
+            "bytes on disk per reset",
+            2,
+            tools(&|m| Some(m.outcome.bytes? as f64 / kept(m))),
+        ),
     ]
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::fetch::Kernel;
+use super::fetch::GuestKernel;
 use crate::apt;
 
 /// The suite of the system, which is that of its kernel.
@@ -71,7 +71,7 @@ TTYPath=/dev/ttyS0
 ";
 
 /// The image of a system with this kernel's modules.
-pub(crate) fn system(kernel: &Kernel, cache: &Path) -> Result<PathBuf> {
+pub(crate) fn system(kernel: &GuestKernel, cache: &Path) -> Result<PathBuf> {
     let kept = cache.join("systems");
     fs::create_dir_all(&kept).with_context(|| format!("cannot make {}", kept.display()))?;
     let image = kept.join(format!("{SUITE}-{}-{VERSION}.ext4", kernel.version));
@@ -102,7 +102,7 @@ fn bootstrap(root: &Path) -> Result<()> {
     success(&mut debootstrap)
 }
 
-fn prepare(root: &Path, kernel: &Kernel) -> Result<()> {
+fn prepare(root: &Path, kernel: &GuestKernel) -> Result<()> {
     for unused in
         ["var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"]
     {

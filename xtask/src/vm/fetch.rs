@@ -14,7 +14,7 @@ use crate::workspace;
 
 /// An unpacked kernel.
 #[derive(Clone, Debug)]
-pub(crate) struct Kernel {
+pub(crate) struct GuestKernel {
     /// Name of its line.
     pub(crate) line: &'static str,
     /// As `uname -r` prints it.
@@ -33,7 +33,7 @@ pub(crate) fn default_cache() -> Result<PathBuf> {
 
 /// The newest kernel of a line. Where the archive cannot be asked, the newest that was fetched
 /// before, with a word on stderr.
-pub(crate) fn newest(line: &Line, cache: &Path) -> Result<Kernel> {
+pub(crate) fn newest(line: &Line, cache: &Path) -> Result<GuestKernel> {
     let kept = cache.join("kernels").join(line.name);
     fs::create_dir_all(&kept).with_context(|| format!("cannot make {}", kept.display()))?;
     // Others may run at the same time, and apt's lists must not change under this one.
@@ -57,7 +57,7 @@ pub(crate) fn newest(line: &Line, cache: &Path) -> Result<Kernel> {
     }
 }
 
-fn from_archive(line: &Line, cache: &Path, kept: &Path) -> Result<Kernel> {
+fn from_archive(line: &Line, cache: &Path, kept: &Path) -> Result<GuestKernel> {
     let mut why_not = vec![];
     for suite_name in line.suites {
         let found = Suite::update(&cache.join("lists").join(suite_name), suite_name)
@@ -73,7 +73,12 @@ fn from_archive(line: &Line, cache: &Path, kept: &Path) -> Result<Kernel> {
     bail!("{}", why_not.join("; "))
 }
 
-fn unpacked(line: &Line, suite: &Suite, wanted: &KernelPackages, kept: &Path) -> Result<Kernel> {
+fn unpacked(
+    line: &Line,
+    suite: &Suite,
+    wanted: &KernelPackages,
+    kept: &Path,
+) -> Result<GuestKernel> {
     let dir = kept.join(&wanted.version);
     if !dir.is_dir() {
         eprintln!("{}: fetching {}", line.name, wanted.version);
@@ -91,7 +96,7 @@ fn unpacked(line: &Line, suite: &Suite, wanted: &KernelPackages, kept: &Path) ->
 }
 
 /// The kernel that was fetched last.
-fn newest_kept(line: &Line, kept: &Path) -> Result<Option<Kernel>> {
+fn newest_kept(line: &Line, kept: &Path) -> Result<Option<GuestKernel>> {
     let mut found = vec![];
     for entry in fs::read_dir(kept)? {
         let entry = entry?;
@@ -106,7 +111,7 @@ fn newest_kept(line: &Line, kept: &Path) -> Result<Option<Kernel>> {
 
 /// Finds image and modules in an unpacked package: in `/boot` and `/lib` or, since 6.12, in
 /// `/usr/lib`, and since 7.x both in one folder.
-fn at(line: &'static str, version: &str, dir: &Path) -> Result<Kernel> {
+fn at(line: &'static str, version: &str, dir: &Path) -> Result<GuestKernel> {
     let modules = ["usr/lib/modules", "lib/modules"]
         .iter()
         .filter_map(|place| fs::read_dir(dir.join(place)).ok()?.next()?.ok())
@@ -121,7 +126,7 @@ fn at(line: &'static str, version: &str, dir: &Path) -> Result<Kernel> {
         .into_iter()
         .find(|image| image.is_file())
         .with_context(|| format!("no kernel image in {}: remove it", dir.display()))?;
-    Ok(Kernel { line, release, version: version.to_owned(), image, modules })
+    Ok(GuestKernel { line, release, version: version.to_owned(), image, modules })
 }
 
 #[cfg(test)]

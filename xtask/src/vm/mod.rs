@@ -31,7 +31,7 @@ use scenarios::scenarios;
 
 use self::boot::Guest;
 use self::checks::{Bench, Test};
-use self::fetch::Kernel;
+use self::fetch::GuestKernel;
 use self::kernels::{HOST, LINES, SYSTEM};
 use self::report::Examined;
 use crate::needs::{self, User};
@@ -96,7 +96,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     // Links into it are made from elsewhere.
     let cache = path::absolute(cache).context("the cache's folder")?;
     let lab = Lab::new(&args, tests, &cache, lines.is_empty())?;
-    let kernels: Vec<Kernel> =
+    let kernels: Vec<GuestKernel> =
         lines.iter().map(|line| fetch::newest(line, &cache)).collect::<Result<_>>()?;
 
     // The host first: it takes seconds.
@@ -197,7 +197,7 @@ impl Lab {
     }
 
     /// The tests on each kernel, `jobs` kernels at a time; in the order of the kernels.
-    fn examine_guests(&self, kernels: &[Kernel], jobs: usize) -> Result<Vec<Examined>> {
+    fn examine_guests(&self, kernels: &[GuestKernel], jobs: usize) -> Result<Vec<Examined>> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(vec![]);
         thread::scope(|scope| {
@@ -226,7 +226,7 @@ impl Lab {
         Ok(done.into_iter().map(|(_, examined)| examined).collect())
     }
 
-    fn examine_guest(&self, kernel: &Kernel) -> Result<Examined> {
+    fn examine_guest(&self, kernel: &GuestKernel) -> Result<Examined> {
         let work = self.work.path().join(kernel.line);
         fs::create_dir_all(work.join("depmod"))?;
         let modules = modules::choose(kernel, &work.join("depmod"))?;
@@ -258,7 +258,7 @@ impl Lab {
 
     fn boot(
         &self,
-        kernel: &Kernel,
+        kernel: &GuestKernel,
         boot: &str,
         tests: &[Test],
         initrd: &Path,

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::fetch::Kernel;
+use super::fetch::GuestKernel;
 
 /// Modules that scenarios need besides netfilter: `ss -K`, devices, packet sockets, and TCP-MD5
 /// where the kernel asks its crypto layer. A module that a kernel does not have is reported; one
@@ -81,7 +81,7 @@ pub(crate) struct Module {
 }
 
 /// Which modules to load, by depmod's own account. `work` is an empty folder.
-pub(crate) fn choose(kernel: &Kernel, work: &Path) -> Result<Modules> {
+pub(crate) fn choose(kernel: &GuestKernel, work: &Path) -> Result<Modules> {
     // depmod writes into the folder of the modules; the cache stays as it was unpacked.
     let folder = work.join("lib/modules").join(&kernel.release);
     fs::create_dir_all(&folder)?;

@@ -28,7 +28,7 @@ struct Namespace {
 #[derive(Clone, PartialEq, prost::Message)]
 struct ListResponse {
     #[prost(message, repeated, tag = "1")]
-    containers: Vec<Container>,
+    containers: Vec<ContainerRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -40,11 +40,11 @@ struct GetRequest {
 #[derive(Clone, PartialEq, prost::Message)]
 struct GetContainerResponse {
     #[prost(message, optional, tag = "1")]
-    container: Option<Container>,
+    container: Option<ContainerRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Container {
+struct ContainerRecord {
     #[prost(string, tag = "1")]
     id: String,
     #[prost(string, tag = "3")]
@@ -145,7 +145,7 @@ async fn digest(
 async fn details(
     channel: &Channel,
     namespace: &str,
-    container: Container,
+    container: ContainerRecord,
 ) -> Result<Details, Failure> {
     let digest = digest(channel, namespace, &container.image).await?;
     let request = GetTaskRequest { container_id: container.id.clone() };

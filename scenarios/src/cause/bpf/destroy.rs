@@ -34,7 +34,7 @@ pub(crate) fn bpf_destroy(scene: &Scene) -> Result<Caused> {
     let pair = Pair::open(scene, IpAddr::V4(Ipv4Addr::LOCALHOST))?;
     walk_sockets(program)?;
     await_reset(scene, &pair.client)?;
-    Ok(scene.caused(pair.server_addr, pair.client_addr).by(Actor::this_thread()?))
+    Ok(scene.caused(pair.server_addr, pair.client_addr).with_actor(Actor::this_thread()?))
 }
 
 /// Keeps the program for as long as this process runs, as a load balancer does: the name of

@@ -9,7 +9,7 @@ use super::super::stats::median;
 use super::duck::Duck;
 use super::ours::Ours;
 use super::process::{self, PageCache};
-use super::queries::{Chosen, Group, QUERIES, Query};
+use super::queries::{BenchQuery, Chosen, Group, QUERIES};
 use super::results;
 
 /// How often; 0 leaves it out.
@@ -75,7 +75,7 @@ impl Pair {
 /// The measurements of one query.
 #[derive(Debug)]
 struct Measured {
-    query: &'static Query,
+    query: &'static BenchQuery,
     group: Group,
     modes: [Pair; MODES.len()],
     /// Peak of a whole process, bytes.
@@ -170,7 +170,7 @@ pub(crate) fn run(
 }
 
 /// Each query, and those that the rollup answers a second time, from the rows.
-fn asked() -> impl Iterator<Item = (&'static Query, Group)> {
+fn asked() -> impl Iterator<Item = (&'static BenchQuery, Group)> {
     let again = QUERIES.iter().filter(|query| query.group == Group::Rollup);
     let all = QUERIES.iter().map(|query| (query, query.group));
     all.chain(again.map(|query| (query, Group::Raw)))

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::session::{Replies, Session};
+use super::session::{BenchSession, Replies};
 use crate::workspace;
 
 /// Runs the statements inside of one process.
@@ -57,11 +57,11 @@ impl Duck {
     }
 
     /// One process that stays, with the views made.
-    pub(crate) fn session(&self, data: &Path) -> Result<Session> {
+    pub(crate) fn session(&self, data: &Path) -> Result<BenchSession> {
         let python = self.folder.join("bin").join("python");
         let mut command = Command::new(python);
         command.arg(self.driver()).arg(glob(data)).arg(self.threads.to_string());
-        Session::start("DuckDB", command, Replies::Stdout)
+        BenchSession::start("DuckDB", command, Replies::Stdout)
     }
 
     /// A process for one statement, its result as CSV on stdout.

@@ -25,7 +25,7 @@ impl Group {
 
 /// One question.
 #[derive(Debug)]
-pub(crate) struct Query {
+pub(crate) struct BenchQuery {
     pub(crate) name: &'static str,
     pub(crate) group: Group,
     sql: &'static str,
@@ -40,7 +40,7 @@ pub(crate) struct Chosen {
     pub(crate) peer_port: u16,
 }
 
-impl Query {
+impl BenchQuery {
     /// One line, so that it can be sent as one.
     pub(crate) fn sql(&self, chosen: &Chosen) -> String {
         self.sql
@@ -53,16 +53,20 @@ impl Query {
     }
 }
 
-const fn raw(name: &'static str, sql: &'static str) -> Query {
-    Query { name, group: Group::Raw, sql }
+const fn raw(name: &'static str, sql: &'static str) -> BenchQuery {
+    BenchQuery { name, group: Group::Raw, sql }
 }
 
-const fn rollup(name: &'static str, sql: &'static str) -> Query {
-    Query { name, group: Group::Rollup, sql }
+const fn rollup(name: &'static str, sql: &'static str) -> BenchQuery {
+    BenchQuery { name, group: Group::Rollup, sql }
 }
 
-pub(crate) const QUERIES: &[Query] = &[
-    Query { name: "all resets", group: Group::Footers, sql: "SELECT count(*) AS n FROM resets" },
+pub(crate) const QUERIES: &[BenchQuery] = &[
+    BenchQuery {
+        name: "all resets",
+        group: Group::Footers,
+        sql: "SELECT count(*) AS n FROM resets",
+    },
     rollup("by caller", "SELECT caller, count(*) AS n FROM resets GROUP BY caller"),
     rollup(
         "cause x container x port x hour",
