@@ -1,7 +1,7 @@
 //! `report --html` in a browser: charts are drawn, filters work, numbers equal those of SQL,
 //! nothing is fetched and recorded text stays text.
 //!
-//! Needs `python3`, `chromium` and `chromedriver` (`.ci/install` has the packages); without them
+//! Needs `python3`, `chromium` and `chromedriver` (`cargo xtask test` installs them); without them
 //! these tests fail, they do not skip.
 
 mod common;

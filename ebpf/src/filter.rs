@@ -1,6 +1,6 @@
 //! `--port` and `--netns`: what else is reset is not seen, and so costs no room in the rings.
 
-use tcprst_schema::layout::MOST_FILTERS;
+use tcprst_schema::layout::MAX_FILTERS;
 
 use crate::emit::Reset;
 use crate::kernel::{LAYOUT, layout, load, read};
@@ -31,6 +31,6 @@ fn passes_port(reset: &Reset) -> bool {
 }
 
 #[inline(always)]
-fn is_in(list: &[u32; MOST_FILTERS], value: u32) -> bool {
+fn is_in(list: &[u32; MAX_FILTERS], value: u32) -> bool {
     value != 0 && list.iter().any(|one| load(one) == value)
 }

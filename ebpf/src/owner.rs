@@ -170,13 +170,13 @@ fn just_dead(sk: Address) -> Actor {
     /// From `tcp_done` to `tcp_v4_send_reset` it is a few hundred instructions, but an interrupt, or
     /// on a virtual machine other guests, may come in between: 1 ms was not enough once on a busy
     /// one. Whatever dies here meanwhile, known or not, takes the entry's place.
-    const AT_ONCE_NS: u64 = 100_000_000;
+    const DEATH_MEMORY_NS: u64 = 100_000_000;
     match JUST_DEAD.get(0) {
         Some(dead)
             if dead.sk == sk
                 && sock::state(sk) == sock::TCP_CLOSE
                 // SAFETY: no arguments, always allowed.
-                && unsafe { bpf_ktime_get_boot_ns() } - dead.boot_ns < AT_ONCE_NS =>
+                && unsafe { bpf_ktime_get_boot_ns() } - dead.boot_ns < DEATH_MEMORY_NS =>
         {
             dead.actor
         }

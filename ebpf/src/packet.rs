@@ -14,7 +14,7 @@ const TCP_LENGTH: u64 = 20;
 /// `network_header` before it is set.
 const UNSET: u16 = u16::MAX;
 /// Extension headers of IPv6 that are stepped over at the most.
-const MOST_EXTENSIONS: u32 = 6;
+const MAX_EXTENSIONS: u32 = 6;
 
 /// Where the headers of a TCP segment lie.
 #[derive(Clone, Copy)]
@@ -71,7 +71,7 @@ fn behind_extensions(ip: Address) -> Option<u64> {
     const DESTINATION: u8 = 60;
     let mut kind: u8 = read(ip, 6)?;
     let mut offset = 40;
-    for _ in 0..MOST_EXTENSIONS {
+    for _ in 0..MAX_EXTENSIONS {
         let at = ip + offset;
         offset += match kind {
             TCP => return Some(offset),

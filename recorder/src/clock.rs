@@ -5,8 +5,8 @@ use tcprst_schema::footer::ClockAnchor;
 
 use crate::error::{Error, Result};
 
-/// The distance between the two clocks. Taken anew with each batch, so that a step of the wall
-/// clock (NTP, an operator) moves the events after it and none before.
+/// The offset between the two clocks. It is read again for each batch, so that a step of the wall
+/// clock (NTP, an operator) moves only the events after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     anchor: ClockAnchor,
@@ -23,6 +23,11 @@ impl Clock {
         })
     }
 
+    /// Clocks as they were read at another time, or as they are made up.
+    pub fn from_anchor(anchor: ClockAnchor) -> Self {
+        Self { anchor }
+    }
+
     /// Nanoseconds since boot when the clocks were read.
     pub fn boot_ns(&self) -> u64 {
         self.anchor.boot_ns
@@ -32,7 +37,7 @@ impl Clock {
         self.anchor
     }
 
-    /// Microseconds since the epoch of a moment on the boot clock.
+    /// Converts a time on the boot clock into microseconds since the epoch.
     pub fn wall_us(&self, boot_ns: u64) -> i64 {
         let offset = i128::from(self.anchor.realtime_ns) - i128::from(self.anchor.boot_ns);
         ((i128::from(boot_ns) + offset) / 1000) as i64

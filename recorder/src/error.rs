@@ -1,4 +1,4 @@
-//! What can go wrong, in words for the person who started the recorder, and the exit code of each.
+//! Errors of the recorder, and the exit code of each.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use tcprst_schema::footer::FooterError;
 use tcprst_schema::writer::WriteError;
 
-/// Exit codes of the program (ripgrep's contract, widened by two).
-pub mod exit_code {
-    pub const FAILED: u8 = 1;
-    pub const USAGE: u8 = 2;
-    pub const NOT_PERMITTED: u8 = 3;
-    pub const UNSUPPORTED: u8 = 4;
+/// Exit codes of the program: ripgrep's contract, and two more.
+mod exit_code {
+    pub(super) const FAILED: u8 = 1;
+    pub(super) const USAGE: u8 = 2;
+    pub(super) const NOT_PERMITTED: u8 = 3;
+    pub(super) const UNSUPPORTED: u8 = 4;
 }
 
 /// Every failure of the recorder.
@@ -23,33 +23,33 @@ pub enum Error {
     NotPermitted,
     #[error("{0}")]
     Usage(String),
-    #[error("not permitted: --audit needs CAP_NET_RAW too: run it with sudo, or without --audit")]
+    #[error("not permitted: --audit also needs CAP_NET_RAW: run it with sudo, or without --audit")]
     AuditNotPermitted,
     #[error("this kernel has no BTF ({path}: {source}): tcprst needs a kernel built with CONFIG_DEBUG_INFO_BTF=y", path = path.display())]
     NoBtf { path: PathBuf, source: io::Error },
-    #[error("{path} cannot be read: {source}: is the kernel's BTF whole?", path = path.display())]
+    #[error("cannot read the kernel's BTF in {path}: {source}: the file may be incomplete", path = path.display())]
     InvalidBtf { path: PathBuf, source: btf_rs::Error },
-    #[error("this kernel's BTF has no {structure}.{path}: please report the kernel's version")]
+    #[error("this kernel's BTF has no {structure}.{path}: please report this kernel version")]
     NoMember { structure: &'static str, path: &'static str },
-    #[error("nothing of this kernel can be hooked: run `tcprst-record doctor`")]
+    #[error("none of this kernel's reset functions can be hooked: run `tcprst-record doctor`")]
     NoHook,
-    #[error("the BPF object cannot be loaded: {0}")]
+    #[error("cannot load the BPF object: {0}")]
     Load(#[source] Box<aya::EbpfError>),
-    #[error("BPF map {name}: {source}")]
+    #[error("cannot use BPF map {name}: {source}")]
     Map { name: &'static str, source: aya::maps::MapError },
-    #[error(
-        "BPF map or program {0} is missing from the object: build it again with `cargo xtask ebpf build`"
-    )]
+    #[error("the BPF object has no {0}: rebuild it with `cargo xtask ebpf build`")]
     Missing(&'static str),
     #[error("cannot {action} {path}: {source}", path = path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("{dir} is in use by another tcprst-record ({holder}): give each recorder a folder of its own", dir = dir.display())]
+    #[error("{dir} is in use by another tcprst-record ({holder}): give each recorder its own folder", dir = dir.display())]
     Locked { dir: PathBuf, holder: String },
     #[error("cannot write {path}: {source}", path = path.display())]
     Parquet { path: PathBuf, source: parquet::errors::ParquetError },
     #[error("cannot write {path}: {source}", path = path.display())]
     Spool { path: PathBuf, source: arrow_schema::ArrowError },
-    #[error("a batch of rows does not fit its schema: {0}")]
+    #[error("{path} is damaged: {source}", path = path.display())]
+    DamagedSpool { path: PathBuf, source: arrow_schema::ArrowError },
+    #[error("a batch of rows does not match its schema: {0}")]
     Batch(#[source] arrow_schema::ArrowError),
     #[error(transparent)]
     Footer(#[from] FooterError),
@@ -71,13 +71,13 @@ impl From<WriteError> for Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Turns an I/O error on a path into a sentence.
+    /// Wraps an I/O error with the action and the path.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
 
-    /// Exit code of the process that fails with this.
+    /// Exit code of a process that fails with this error.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => exit_code::USAGE,

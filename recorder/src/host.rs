@@ -1,4 +1,4 @@
-//! Which host this is.
+//! The identity of this host.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use nix::sys::utsname::uname;
 
 use crate::error::{Error, Result};
 
-/// Names that go into each footer.
+/// What each footer says about the host.
 #[derive(Clone, Debug)]
 pub struct Host {
     pub name: String,
@@ -18,7 +18,7 @@ pub struct Host {
 
 impl Host {
     pub fn read() -> Result<Self> {
-        let names = uname().map_err(|e| Error::System("read the host's name", e.into()))?;
+        let names = uname().map_err(|e| Error::System("read the host name", e.into()))?;
         let boot_id = "/proc/sys/kernel/random/boot_id";
         Ok(Self {
             name: names.nodename().to_string_lossy().into_owned(),

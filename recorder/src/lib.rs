@@ -1,49 +1,32 @@
 //! `tcprst-record`: from the kernel's ring buffers to Parquet.
 //!
 //! ```text
-//! probe    loads the kernel half
-//! attach   attaches the best hook for each site (functions, tracefs, perf)
-//!   |      one ring buffer for each CPU
-//! ring     the drain thread: rings -> decode -> a bounded channel
-//!   |
-//! recorder the write thread: enrich (stacks <- symbols, cause, task) -> rows
-//!   |
-//! store    account (seen = written + lost), day, seal policy
-//!   |
-//! segment  batch -> spool (Arrow IPC, synced) and parquet (tmp, fsync, rename)
+//! app     arguments -> a recording: the write thread, `--print`, `doctor`
+//! audit   --audit: compares the packets that left with the events
+//! store   rows -> account (seen = written + lost) -> spool -> sealed segments
+//! owner   who owns a reset: processes, containers, the container runtimes
+//! event   ring (the drain thread) -> decode -> enrich (stacks, cause) -> rows; losses
+//! kernel  loads and attaches the kernel half; asks BTF, kallsyms and tracefs
+//! error, host, clock, stderr
 //! ```
 //!
-//! `recover` turns what a killed recorder left into segments, `losses` writes what was lost,
-//! `sample` writes a recording that nobody recorded, for benches and tests;
-//! `doctor` tells what this kernel can record, `audit` compares with the packets that left.
+//! Each line uses its own and lower lines only; `audit` and `store` do not use each other, and
+//! neither do `owner` and `event`.
 
-pub mod account;
-mod attach;
-pub mod audit;
-pub mod batch;
-pub mod cli;
-pub mod clock;
-pub mod decode;
-pub mod doctor;
-pub mod enrich;
-pub mod error;
-mod functions;
-pub mod host;
-pub mod kernel;
-pub mod losses;
-pub mod owner;
-mod perf;
-pub mod print;
-pub mod probe;
-pub mod recorder;
-pub mod recover;
-pub mod ring;
-pub mod sample;
-pub mod say;
-pub mod seal;
-pub mod segment;
-pub mod spool;
-pub mod stacks;
+mod app;
+mod audit;
+mod clock;
+mod error;
+mod event;
+mod host;
+mod kernel;
+mod owner;
+mod stderr;
 pub mod store;
-pub mod symbols;
-mod tracefs;
+
+pub use app::cli::Cli;
+pub use app::run::run;
+pub use clock::Clock;
+pub use error::{Error, Result};
+pub use event::losses::unkeyed as unkeyed_loss;
+pub use host::Host;

@@ -1,10 +1,10 @@
-//! `seen = written + lost`, exactly, however fast the resets come.
+//! Checks that `seen = written + lost` holds exactly, however fast the resets come.
 
 use nix::sys::signal::Signal;
+use scenarios::{FLOOD_PORT, Namespace, flood};
 use serde_json::{Value as Json, json};
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{FLOOD_PORT, Namespace, flood};
 
 mod common;
 use common::{
@@ -13,10 +13,10 @@ use common::{
 
 const RESETS: u64 = 200_000;
 
-/// What a recorded flood left.
+/// The recording of a flood.
 struct Flooded {
     cookie: u64,
-    /// By the namespace's own count.
+    /// The number of RSTs that the namespace's own counter shows.
     sent: u64,
     resets: Vec<Segment>,
     losses: Vec<Row>,
@@ -27,7 +27,7 @@ struct Flooded {
 fn flooded(ring_size: &str, threads: u64) -> Flooded {
     let dir = TempDir::new().expect("a folder");
     let ns = Namespace::new().expect("a network namespace");
-    // Small segments, so that the account is carried from one to the next.
+    // Small segments, so that the account spans several of them.
     let recording =
         Recording::start(dir.path(), &["--ring-size", ring_size, "--rotate-size", "8MiB"]);
     let sent = flood(&ns, RESETS, threads).expect("a flood").resets;
@@ -57,7 +57,7 @@ fn flooded(ring_size: &str, threads: u64) -> Flooded {
     Flooded { cookie: ns.cookie(), sent, resets, losses, seen, lost }
 }
 
-/// Segments follow each other without a gap, in time and in the account.
+/// Checks that segments follow each other without a gap, in time and in the account.
 fn check_neighbours(resets: &[Segment]) {
     for pair in resets.windows(2) {
         let [before, after] = [&pair[0].footer, &pair[1].footer];
@@ -69,7 +69,7 @@ fn check_neighbours(resets: &[Segment]) {
     }
 }
 
-/// From the first reset to the last, whatever the rotation.
+/// Every reset of every segment has its cause, despite the rotation.
 fn check_causes(resets: &[Segment], cookie: u64) {
     for segment in resets {
         let known = count_where(&segment.batches, cookie, "cause", "closed_port");
@@ -86,7 +86,7 @@ impl Flooded {
         self.resets.iter().map(|segment| count_in(&segment.batches, self.cookie)).sum()
     }
 
-    /// Losses with these cookies: the flood's, or none.
+    /// Losses with this cookie: the flood's cookie, or null.
     fn lost_of(&self, cookie: &Json) -> u64 {
         self.losses.iter().filter(|loss| loss["netns_cookie"] == *cookie).map(count).sum()
     }
@@ -136,7 +136,7 @@ fn what_a_small_ring_loses_is_counted_and_named() {
     check_seq(&flooded);
 }
 
-/// `seq` counts each CPU's resets from 1: what is missing is what was lost.
+/// `seq` counts each CPU's resets from 1: numbers that are missing are lost events.
 fn check_seq(flooded: &Flooded) {
     let mut seqs: std::collections::BTreeMap<i32, Vec<i64>> = Default::default();
     for batch in flooded.resets.iter().flat_map(|segment| &segment.batches) {

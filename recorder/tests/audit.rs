@@ -1,4 +1,4 @@
-//! `--audit`: what left the namespace against what was recorded, on the real network stack.
+//! `--audit`: packets that left the namespace against the recording, on the real network stack.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,11 +13,11 @@ use nix::sys::signal::Signal;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
+use scenarios::{Namespace, Outcome, Seen, flood, play, unhidden};
 use serde_json::{Value as Json, json};
 use tcprst_schema::columns::LEDGER_COLUMNS;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{Namespace, Outcome, Seen, flood, play, unhidden};
 
 mod common;
 use common::{
@@ -31,11 +31,11 @@ struct Audited {
     stdout: JoinHandle<String>,
 }
 
-/// What it left.
+/// The account that an audited recorder wrote.
 struct Ledger {
-    /// By entry.
+    /// Sums by entry.
     counts: BTreeMap<String, u64>,
-    /// With a flow.
+    /// Entries with a flow.
     flows: Vec<Json>,
     ended: Ended,
 }
@@ -79,7 +79,7 @@ impl Audited {
     }
 }
 
-/// What is printed is what is stored; times aside, which are printed as text.
+/// Checks that printed and stored entries agree, except for times, which are printed as text.
 fn check_same(printed: &[Json], stored: &[Row]) {
     assert_eq!(printed.len(), stored.len());
     for (printed, stored) in printed.iter().zip(stored) {
@@ -90,7 +90,7 @@ fn check_same(printed: &[Json], stored: &[Row]) {
     }
 }
 
-/// The sums by entry; they must balance.
+/// The sums by entry; checks that they balance.
 fn counts(rows: &[Row]) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for row in rows {
@@ -111,8 +111,8 @@ impl Ledger {
         self.counts.get(entry).copied().unwrap_or(0)
     }
 
-    /// What a packet without an event is called: on a kernel where netfilter's functions cannot
-    /// be hooked, it may be theirs.
+    /// Entry of a packet without an event: on a kernel where netfilter's functions cannot be
+    /// hooked, netfilter may have built it.
     fn unexplained(&self) -> &'static str {
         match self.ended.has_said("not every function that builds RSTs is seen") {
             true => "unknown",
@@ -130,8 +130,8 @@ impl Ledger {
         flow
     }
 
-    /// Whether these are all counts that are not zero.
-    fn is(&self, counts: &[(&str, u64)]) {
+    /// Checks that these are all counts that are not zero.
+    fn assert_counts(&self, counts: &[(&str, u64)]) {
         let found: Vec<(&str, u64)> =
             self.counts.iter().filter(|(_, n)| **n > 0).map(|(e, n)| (e.as_str(), *n)).collect();
         assert_eq!(found, counts, "{:?} {:?}", self.flows, self.ended.said);
@@ -148,7 +148,7 @@ fn shell(ns: &Namespace, script: &str) {
 struct Holder(Child);
 
 impl Holder {
-    fn of(ns: &Namespace) -> Self {
+    fn new(ns: &Namespace) -> Self {
         let sleep = || Ok(Command::new("sleep").arg("600").stdin(Stdio::null()).spawn()?);
         Self(ns.run(sleep).expect("sleep"))
     }
@@ -168,7 +168,7 @@ impl Drop for Holder {
 /// A namespace with one device `eth0`, whose other end is `outer` in `host`.
 fn child_of(host: &Namespace, outer: &str, address: &str, gateway: &str) -> Namespace {
     let child = Namespace::new().expect("a network namespace");
-    let holder = Holder::of(&child);
+    let holder = Holder::new(&child);
     shell(
         host,
         &format!(
@@ -305,8 +305,8 @@ fn a_reset_that_passes_through_is_forwarded() {
     assert_eq!(knock(&client, "10.82.0.2:5555"), ErrorKind::ConnectionRefused);
     let ledger = audited.stop();
     drop(server);
-    // The server's namespace recorded it, this one only passed it on.
-    ledger.is(&[("forwarded", 1), ("seen", 1)]);
+    // The server's namespace recorded the reset; this one only forwarded it.
+    ledger.assert_counts(&[("forwarded", 1), ("seen", 1)]);
     let forwarded = ledger.flow("forwarded");
     for (column, value) in [
         ("cause", json!("forwarded")),
@@ -339,12 +339,12 @@ fn translated_addresses_make_nothing_crafted() {
          nft add rule ip t pre ip daddr 10.84.0.9 dnat to 10.85.0.2; ip addr add 10.84.0.9/24 dev left",
     );
     let audited = Audited::start(&router);
-    // One end is translated, then both.
+    // One end is translated in the first attempt, both ends in the second.
     assert_eq!(knock(&client, "10.85.0.2:5555"), ErrorKind::ConnectionRefused);
     assert_eq!(knock(&client, "10.84.0.9:5556"), ErrorKind::ConnectionRefused);
     let ledger = audited.stop();
     drop(server);
-    ledger.is(&[("forwarded", 2), ("seen", 2)]);
+    ledger.assert_counts(&[("forwarded", 2), ("seen", 2)]);
     for (at_client, port) in [("10.85.0.2", 5555), ("10.84.0.9", 5556)] {
         let of_port = |flow: &&Json| flow["src_port"] == port;
         let flow = ledger.flows.iter().find(of_port).expect("a flow");
@@ -367,7 +367,7 @@ fn a_reset_that_a_rule_drops_is_unsent() {
     assert_eq!(knock(&ns, "127.0.0.1:5555"), ErrorKind::TimedOut);
     assert_eq!(knock(&ns, "127.0.0.1:5556"), ErrorKind::ConnectionRefused);
     let ledger = audited.stop();
-    ledger.is(&[("recorded", 2), ("seen", 1), ("unsent", 1)]);
+    ledger.assert_counts(&[("recorded", 2), ("seen", 1), ("unsent", 1)]);
     let unsent = ledger.flow("unsent");
     assert_eq!((&unsent["src_port"], &unsent["cause"]), (&json!(5555), &Json::Null));
     assert_eq!(unsent["device"], Json::Null);
@@ -388,10 +388,10 @@ fn a_reset_through_a_bridge_and_its_port_is_one() {
     for _ in 0..3 {
         assert_eq!(knock(&client, "10.83.0.1:5555"), ErrorKind::ConnectionRefused);
     }
-    audited.stop().is(&[("recorded", 3), ("seen", 3)]);
+    audited.stop().assert_counts(&[("recorded", 3), ("seen", 3)]);
 }
 
-/// The most memory that a process ever had, in KiB.
+/// Peak memory of a process, in KiB.
 fn peak_memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
@@ -418,7 +418,7 @@ fn a_flood_breaks_neither_the_balance_nor_the_recorder() {
         let missed = count("dropped") + count("overflow");
         assert!(count("seen") <= RESETS && count("seen") + missed >= RESETS, "{counts:?}");
         assert!(count("recorded") + count("lost") + missed >= RESETS, "{counts:?}");
-        // Nobody crafted anything: what a loss may explain must not be called so.
+        // No packet was crafted: differences that a loss may explain must not be called so.
         for entry in ["crafted", "forwarded", "unsent"] {
             assert_eq!(count(entry), 0, "{entry}: {counts:?}");
         }

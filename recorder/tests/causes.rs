@@ -1,14 +1,14 @@
-//! Every way to cause a reset that we know, on the real kernel: it is recorded once, with its
-//! proven cause, and nobody else is blamed for it. `cargo xtask vm` judges other kernels alike.
+//! Causes every kind of reset that we know, on the real kernel: each is recorded once, with its
+//! proven cause, and blamed on no one else. `cargo xtask vm` judges other kernels by the same
+//! rules.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use scenarios::{Busy, record, scenarios};
 use serde_json::json;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::matrix;
-use xtask::simulate::{Busy, scenarios};
 
 mod common;
 use common::{RECORDER, Row, require_root, rows_in, segments};
@@ -18,13 +18,13 @@ fn each_scenario_is_recorded_once_and_nobody_innocent_is_blamed() {
     require_root();
     let dir = TempDir::new().expect("a folder");
     let busy = Busy::start().expect("busy processes");
-    let played = matrix::record(Path::new(RECORDER), dir.path(), &[]).expect("it records");
+    let played = record(Path::new(RECORDER), dir.path(), &[]).expect("it records");
     let busy_pids = busy.pids();
     drop(busy);
 
     assert_eq!(played.outcomes.len(), scenarios().count());
 
-    // The files hold what was printed, and account for themselves.
+    // The stored files contain what was printed, and their accounts add up.
     let resets = segments(dir.path(), Table::Resets);
     resets.iter().for_each(common::Segment::check);
     let rows = rows_in(&resets, Some(played.ns.cookie()));
@@ -32,7 +32,7 @@ fn each_scenario_is_recorded_once_and_nobody_innocent_is_blamed() {
     let here = printed.filter(|row| row["netns_cookie"] == json!(played.ns.cookie())).count();
     assert_eq!(rows.len(), here, "rows in the files against those printed");
     let faults = played.judge().expect("a verdict").faults();
-    // The kernel does not count netfilter's.
+    // The kernel does not count netfilter's resets.
     let sent = rows.iter().filter(|row| row["direction"] == "sent");
     let is_by_tcp =
         |row: &&Row| row["callee"].as_str().is_some_and(|callee| callee.starts_with("tcp_"));
@@ -58,7 +58,7 @@ fn each_scenario_is_recorded_once_and_nobody_innocent_is_blamed() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// The reason's name and number are the same by the file's own account.
+/// The reason's name and number agree according to the same file's metadata.
 fn check_reason(row: &Row, reasons: &BTreeMap<i32, String>) {
     let code = row["reason_code"].as_i64().and_then(|code| i32::try_from(code).ok());
     let named = code.and_then(|code| reasons.get(&code));

@@ -1,4 +1,4 @@
-//! `kill -9` at any moment loses at most the last flush interval, and no file is unreadable.
+//! `kill -9` at any moment loses at most the last flush interval and leaves every file readable.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use nix::libc::SIGKILL;
 use nix::sys::signal::Signal;
+use scenarios::{Caused, Namespace, flood, run_all};
 use serde_json::json;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{Caused, Namespace, flood, run_all};
 
 mod common;
 use common::{
@@ -20,26 +20,26 @@ use common::{
 };
 
 const FLUSH: Duration = Duration::from_millis(200);
-/// Under a flood the rings and the channel are full as well: what is in them is as old as the
-/// writer needs for some 30 000 resets.
+/// In a flood the rings and the channel are full as well: their events are as old as the time that
+/// the writer needs for some 30 000 resets.
 const FLUSH_IN_FLOOD: Duration = Duration::from_millis(500);
 
 fn recording(dir: &Path, flush: Duration) -> Recording {
     let [option, size] = LOSSLESS;
     let flush = format!("{}ms", flush.as_millis());
-    // One segment, whatever else happens on this machine.
+    // One segment, whatever other load this machine has.
     let args = ["--flush-interval", &flush, "--rotate-size", "1GiB", option, size];
     Recording::start(dir, &args)
 }
 
-/// Starts a recorder on what a killed one left, and checks what always holds afterwards.
+/// Starts a recorder on the files of a killed one, and checks what must always hold afterwards.
 fn restart(dir: &Path) -> Ended {
     let ended = Recording::start(dir, &["--duration", "1s"]).wait();
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let left = spool_files(dir);
     assert!(left.is_empty(), "the spool is not empty: {left:?}");
     segments(dir, Table::Resets).iter().for_each(Segment::check);
-    // Reading checks them.
+    // Reading the losses checks them.
     segments(dir, Table::Losses);
     ended
 }
@@ -57,7 +57,7 @@ fn is_of(row: &Row, caused: &Caused) -> bool {
     row["src_port"] == json!(caused.src_port) && row["dst_port"] == json!(caused.dst_port)
 }
 
-/// Calls `during` while resets are caused in `ns` as fast as `pause` between bursts allows.
+/// Calls `during` while `ns` causes resets in bursts, `pause` apart.
 fn while_flooded<T>(ns: &Namespace, pause: Duration, during: impl FnOnce() -> T) -> T {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -102,7 +102,7 @@ fn what_is_older_than_two_flushes_survives_a_kill_under_a_flood() {
     let sent = flooded.out_rsts().expect("OutRsts");
     eprintln!("{older} of {sent} resets were older than two flushes: {rows} rows, {lost} lost");
     assert!(rows + lost >= older, "{rows} rows and {lost} losses of {older} resets");
-    // What a ring lost is no reason to lose more: nearly all must be rows.
+    // A ring that lost events is no excuse to lose more: nearly all must be rows.
     assert!(rows >= older / 2, "{rows} rows of {older} resets");
 
     let scenes = rows_in(&resets, Some(ns.cookie()));
@@ -131,11 +131,11 @@ fn a_steady_load_loses_nothing_that_is_older_than_two_flushes() {
     let lost: u64 = resets.iter().map(|segment| segment.footer.lost).sum();
     let rows = rows_of(&resets, ns.cookie());
     eprintln!("{older} resets were older than two flushes: {rows} rows, {lost} lost");
-    // This load fills no ring, but others on this machine may flood.
+    // This load does not fill a ring, but other load on this machine may.
     assert!(rows + lost >= older, "{rows} rows and {lost} losses of {older} resets");
 }
 
-/// Three bursts, each in a batch of its own at least; then a kill. Returns the one spool.
+/// Three bursts, each in at least one batch of its own; then a kill. Returns the only spool.
 fn three_batches(dir: &Path, ns: &Namespace) -> PathBuf {
     let recording = recording(dir, FLUSH);
     for _ in 0..3 {
@@ -157,7 +157,7 @@ fn a_spool_that_is_cut_off_gives_all_whole_batches() {
         let dir = TempDir::new().expect("a folder");
         let ns = Namespace::new().expect("a network namespace");
         let spool = three_batches(dir.path(), &ns);
-        let whole = tcprst_recorder::spool::read(&spool).expect("a spool").batches;
+        let whole = tcprst_schema::spool::read(&spool).expect("a spool").expect("a schema").batches;
         assert_eq!(count_in(&whole, ns.cookie()), 300, "a quiet recorder has flushed all");
         let file = File::options().write(true).open(&spool).expect("the spool");
         let length = file.metadata().expect("its size").len();
@@ -165,7 +165,8 @@ fn a_spool_that_is_cut_off_gives_all_whole_batches() {
 
         // Others on this machine may have been reset when the recorder was killed; then the
         // tail is torn already and the cut only takes more of it.
-        let left = tcprst_recorder::spool::read(&spool).expect("a spool").batches.len();
+        let left =
+            tcprst_schema::spool::read(&spool).expect("a spool").expect("a schema").batches.len();
         assert!(left + 1 >= whole.len(), "cut by {cut}: {left} of {} batches", whole.len());
 
         let ended = restart(dir.path());

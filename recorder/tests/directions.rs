@@ -1,25 +1,25 @@
-//! What is recorded only where asked for: resets that this host gets, and refusals by ICMP.
+//! Directions that are recorded only on request: resets that this host receives, and ICMP refusals.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 
 use nix::sys::signal::Signal;
+use scenarios::Namespace;
 use serde_json::{Value as Json, json};
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::Namespace;
 
 mod common;
 use common::{LOSSLESS, Recording, Row, rows_in, segments};
 
 const TASK: [&str; 7] = ["pid", "tid", "uid", "gid", "comm", "mntns_id", "cgroup_id"];
 
-/// What two refused connections leave: one by a closed port, one by a firewall rule that answers
-/// with ICMP.
+/// Two refused connections: one refused by a closed port, one by a firewall rule that answers with
+/// ICMP.
 struct Refused {
     rows: Vec<Row>,
-    /// Sites in the footer.
+    /// Directions of the sites in the footer.
     sites: Vec<String>,
     closed: u16,
     filtered: u16,
@@ -33,7 +33,7 @@ fn refused(options: &[&str]) -> Refused {
     let recording = Recording::start(dir.path(), &[&LOSSLESS, options].concat());
     let (closed, filtered) = ns
         .run(|| {
-            // Both ports are free: nobody else is in this namespace.
+            // Both ports stay free: no one else uses this namespace.
             let (closed, filtered) = (free_port()?, free_port()?);
             let rule = format!("-w -A INPUT -p tcp --dport {filtered} -j REJECT");
             let status = Command::new("iptables").args(rule.split(' ')).status()?;
@@ -122,7 +122,7 @@ fn refusals_by_icmp_bear_the_addresses_of_the_reset_they_stand_for() {
     assert_eq!(of(&refused.rows, "sent").len(), 1);
     assert_eq!(of(&refused.rows, "received").len(), 0);
     let icmp = of(&refused.rows, "icmp");
-    // The client holds its socket while the error comes, and tries again.
+    // The client holds its socket when the error arrives, and tries again.
     assert!(!icmp.is_empty(), "{:?}", refused.rows);
     for row in icmp {
         check(

@@ -1,4 +1,4 @@
-//! Hosts that refuse: no rights, no BTF. And `doctor`, which tells so beforehand.
+//! Hosts that refuse: no permission, no BTF. `doctor` reports both in advance.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -11,13 +11,13 @@ use tempfile::TempDir;
 mod common;
 use common::{RECORDER, one_line, require_root};
 
-/// Runs the recorder as nobody, from a copy that nobody may read.
+/// Runs the recorder as the user nobody, from a copy that this user may not read.
 fn as_nobody(dir: &TempDir, arguments: &[&str]) -> Output {
     require_root();
     open_to_all(dir.path());
     let copy = dir.path().join("tcprst-record");
-    // By another process: a copy that this one writes is "text file busy" as long as a child
-    // of another test, between its fork and its exec, shares the descriptor.
+    // Another process copies the file: a copy written here is "text file busy" while a child of
+    // another test, between its fork and its exec, shares the descriptor.
     let installed = Command::new("install").args(["-m", "755", RECORDER]).arg(&copy).status();
     assert!(installed.expect("install (package coreutils)").success());
     Command::new("setpriv")
@@ -62,8 +62,8 @@ fn doctor_needs_rights() {
     assert!(line.contains("CAP_BPF"), "{line}");
 }
 
-/// Runs the recorder where the kernel shows no BTF: in a mount namespace of its own with
-/// nothing in /sys/kernel/btf.
+/// Runs the recorder where the kernel shows no BTF: in its own mount namespace, with an empty
+/// /sys/kernel/btf.
 fn without_btf(arguments: &[&str]) -> Output {
     require_root();
     Command::new("unshare")

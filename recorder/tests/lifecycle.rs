@@ -6,9 +6,10 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tcprst_schema::paths::{SegmentName, Table};
+use scenarios::{Namespace, flood};
+use tcprst_schema::paths::SegmentName;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{Namespace, flood};
 
 mod common;
 use common::{
@@ -19,7 +20,7 @@ fn rows_of(segments: &[Segment], cookie: u64) -> u64 {
     segments.iter().map(|segment| count_in(&segment.batches, cookie)).sum()
 }
 
-/// The folder holds sealed segments and nothing half done; returns them.
+/// Checks that the folder holds only sealed segments and nothing half written; returns them.
 fn sealed(dir: &Path) -> Vec<Segment> {
     let left = spool_files(dir);
     assert!(left.is_empty(), "the spool is not empty: {left:?}");
@@ -61,7 +62,7 @@ fn a_quiet_recording_leaves_one_segment() {
     let [segment] = &resets[..] else {
         panic!("{} segments", resets.len());
     };
-    // Others on this machine may have been reset meanwhile.
+    // Other processes on this machine may have been reset in between.
     assert_eq!(segment.rows(), totals.written);
     assert!(segment.footer.recorded_from_us < segment.footer.recorded_to_us);
     assert!(!segment.footer.recovered);
@@ -69,7 +70,7 @@ fn a_quiet_recording_leaves_one_segment() {
     assert!(segment.footer.reasons.values().any(|name| name == "NO_SOCKET"));
 }
 
-/// Bursts of resets at a distance, under options that rotate.
+/// Causes bursts of resets with pauses between them, under options that rotate.
 fn rotated(options: &[&str], bursts: u64, burst: u64, distance: Duration) -> Vec<Segment> {
     let dir = TempDir::new().expect("a folder");
     let ns = Namespace::new().expect("a network namespace");
@@ -118,7 +119,7 @@ fn a_folder_belongs_to_one_recorder() {
     let line = one_line(&second, 1);
     assert!(line.contains(&format!("pid {}", first.pid())), "{line}");
     first.stop(Signal::SIGTERM).totals();
-    // The lock goes with its holder, even if that is killed.
+    // The lock is released when its holder ends, even if that is killed.
     let killed = Recording::start(dir.path(), &[]);
     killed.stop(Signal::SIGKILL);
     Recording::start(dir.path(), &["--duration", "1s"]).wait().totals();

@@ -1,5 +1,5 @@
-//! Who owns a reset: processes by their sockets, and containers by cgroup and namespace. The
-//! cgroups here are made by hand and named as a runtime would: real runtimes are in containers.rs.
+//! Owners of resets: processes by their sockets, and containers by cgroup and namespace. The
+//! cgroups here are made by hand and named as a runtime would; containers.rs uses real runtimes.
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,17 +7,17 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use scenarios::{Busy, Namespace, run_all, unhidden};
 use serde_json::{Value as Json, json};
 use socket2::SockRef;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{Busy, Namespace, run_all, unhidden};
 
 mod common;
 use common::container::{Cgroup, id, play_in, v2_root};
 use common::{LOSSLESS, Recording, Row, require_root, rows_in, segments};
 
-/// Records what `cause` does in a namespace of its own.
+/// Records the resets that `cause` provokes in a network namespace of its own.
 fn record<T: Send>(
     options: &[&str],
     cause: impl FnOnce() -> anyhow::Result<T> + Send,
@@ -63,7 +63,7 @@ fn the_process_behind_a_socket_is_known() {
         let (listener, addr) = listen()?;
         let client = TcpStream::connect(addr)?;
         let (server, _) = listener.accept()?;
-        // The client's end gives up; then one from the other side.
+        // First the client's end aborts, then the server's.
         let connected = client.local_addr()?.port();
         linger_zero(&client)?;
         drop(client);
@@ -82,7 +82,7 @@ fn the_process_behind_a_socket_is_known() {
     let act = if accepts_are_seen() { "accept" } else { "listen" };
     assert_eq!((&accepted["socket_act"], &accepted["socket_pid"]), (&json!(act), &own));
     for row in [connected, accepted] {
-        assert_eq!(row["socket_comm"], json!(xtask::simulate::SCENE_COMM), "{row:?}");
+        assert_eq!(row["socket_comm"], json!(scenarios::SCENE_COMM), "{row:?}");
         assert_eq!((&row["socket_uid"], &row["socket_gid"]), (&json!(0), &json!(0)));
         assert_eq!(row["socket_mntns_id"], row["mntns_id"]);
     }
@@ -111,7 +111,7 @@ fn a_dead_peer_is_the_owners_whoever_runs() {
 fn several_that_listen_on_one_port_are_nobody() {
     let (port, rows, _dir) = record(&[], || {
         let (listener, addr) = reuse_port()?;
-        // Another process listens on the same port: connections go to either.
+        // Another process listens on the same port, so either may accept a connection.
         let mut other = Command::new("python3")
             .args(["-c", LISTEN_TOO, &addr.port().to_string()])
             .stdin(Stdio::piped())
@@ -120,7 +120,7 @@ fn several_that_listen_on_one_port_are_nobody() {
         let mut line = String::new();
         BufReader::new(other.stdout.take().expect("a pipe")).read_line(&mut line)?;
         assert_eq!(line, "listening\n", "python3 is needed");
-        // Enough that some are ours.
+        // Enough connections that this process accepts some.
         let clients: Vec<TcpStream> =
             (0..32).map(|_| TcpStream::connect(addr)).collect::<Result<_, _>>()?;
         listener.set_nonblocking(true)?;
@@ -230,7 +230,7 @@ fn with_cgroup_v1_alone_the_namespace_tells() {
     let cgroup = Cgroup::make_v1("docker", &id);
     play_in(&cgroup);
     drop(cgroup);
-    // Its end is told by its process.
+    // The recorder notices the end by the process, since there is no v2 cgroup.
     std::thread::sleep(Duration::from_secs(3));
     recording.stop(Signal::SIGTERM).totals();
     let rows = rows_in(&segments(dir.path(), Table::Resets), None);
@@ -247,7 +247,7 @@ fn with_cgroup_v1_alone_the_namespace_tells() {
 #[test]
 fn doctor_says_what_cgroups_can_tell() {
     require_root();
-    // In a mount namespace of its own, v2 is taken away.
+    // A separate mount namespace, in which v2 is unmounted.
     let script = "umount \"$1\" && exec \"$2\" doctor --json";
     let doctor = Command::new("unshare")
         .args(["--mount", "sh", "-c", script, "sh"])
@@ -303,7 +303,7 @@ fn a_filter_by_container_keeps_its_resets_and_its_account() {
     let recording =
         Recording::start(dir.path(), &[&LOSSLESS[..], &["--container", &id[..12]]].concat());
     let cgroup = Cgroup::make("docker", &id);
-    // Others reset too.
+    // A reset outside the container must not be recorded.
     let ns = Namespace::new().expect("a namespace");
     ns.run(|| Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, 7011)).is_err())).expect("refused");
     play_in(&cgroup);

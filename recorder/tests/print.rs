@@ -1,4 +1,4 @@
-//! `--print`: resets on stdout while they are recorded.
+//! `--print`: writes resets to stdout while they are recorded.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use scenarios::{FLOOD_PORT, Namespace, flood};
 use serde_json::{Value as Json, json};
 use tcprst_schema::columns::COLUMNS;
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
-use xtask::simulate::{FLOOD_PORT, Namespace, flood};
 
 mod common;
 use common::{LOSSLESS, Recording, count_in, require_root, segments};
@@ -35,7 +35,7 @@ fn json_lines_have_every_column() {
     let ns = Namespace::new().expect("a network namespace");
     let (recording, mut stdout) = start("--print=json", &dir);
     flood(&ns, RESETS, 1).expect("resets");
-    // The pipe holds 64 KiB: somebody must read while the recorder writes.
+    // The pipe holds 64 KiB, so a thread must read while the recorder writes.
     let reader = thread::spawn(move || {
         let mut text = String::new();
         stdout.read_to_string(&mut text).map(|_| text)
@@ -70,13 +70,13 @@ fn a_table_has_a_line_for_each_reset() {
     assert!(lines.next().is_some_and(|line| line.starts_with("TIME")), "a header, at once");
     flood(&ns, RESETS, 1).expect("resets");
     let source = format!(" 127.0.0.1:{FLOOD_PORT} -> ");
-    // Seen while the recorder runs, not only at its end.
+    // The line appears while the recorder runs, not only at its end.
     let seen = lines.by_ref().find(|line| line.contains(&source)).expect("our reset");
     assert!(seen.contains(" closed_port ") && seen.contains(" tcp_v4_rcv "), "{seen}");
-    // A full pipe would hold the recorder up.
+    // Keep reading: a full pipe would block the recorder's printing.
     let rest = thread::spawn(move || lines.filter(|line| line.contains(&source)).count() as u64);
     recording.stop(Signal::SIGTERM).totals();
-    // Others on this machine may knock at the same port.
+    // Other processes on this machine may connect to the same port.
     assert!(rest.join().expect("read") >= RESETS - 1);
 }
 

@@ -1,7 +1,7 @@
-//! A runtime that hangs, talks nonsense, is away or comes back: resets flow on, memory stays
-//! bounded, one warning tells it, and names come by themselves when it is well again.
-//! The runtimes here are fakes, because no real one can be made to do this; those in containers.rs
-//! are real.
+//! A runtime that hangs, answers nonsense, is away or comes back: resets are still recorded, memory
+//! stays bounded, one warning reports the failure, and names return once the runtime is well again.
+//! The runtimes here are fakes, because no real one can be made to do this; containers.rs uses real
+//! ones.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -14,30 +14,30 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value as Json, json};
-use tcprst_schema::paths::Table;
+use tcprst_schema::tables::Table;
 use tempfile::TempDir;
 
 mod common;
 use common::container::{Cgroup, id, play_in};
 use common::{LOSSLESS, Recording, Row, require_root, rows_in, segments};
 
-/// What a fake does with whoever connects.
+/// How a fake treats a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Mood {
-    /// Takes the question and says nothing.
+    /// Reads the request and never answers.
     Hangs = 0,
-    /// Says what is no HTTP.
+    /// Answers something that is not HTTP.
     Garbage = 1,
-    /// Says HTTP, and in it what is no JSON.
+    /// Answers HTTP with a body that is not JSON.
     NoJson = 2,
-    /// Never stops to talk.
+    /// Sends an endless answer.
     Endless = 3,
     /// Answers as Docker does.
     Well = 4,
 }
 
-/// A runtime that is none.
+/// A fake runtime.
 struct Fake {
     mood: Arc<AtomicU8>,
     asked: Arc<AtomicUsize>,
@@ -56,7 +56,7 @@ impl Fake {
                 let mood = mood.load(Ordering::SeqCst);
                 asked.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
-                    // It may hang up on us: so much the better.
+                    // The client may close the connection: that is fine.
                     let _ = talk(stream.expect("a connection"), mood);
                 });
             }
@@ -141,7 +141,7 @@ fn a_runtime_that_is_not_well_costs_names_and_one_warning() {
         let id = id(100 + number as u32);
         let cgroup = Cgroup::make("docker", &id);
         play_in(&cgroup);
-        // Longer than a request may take, and than the pause after it.
+        // Longer than the time limit of a request plus the pause after it.
         thread::sleep(Duration::from_secs(6));
         assert!(resident_kib(recording.pid()) < 200 * 1024, "{mood:?}: memory");
         drop(cgroup);
@@ -187,7 +187,7 @@ fn names_come_by_themselves_when_it_is_well_again() {
     drop(cgroup);
     thread::sleep(Duration::from_secs(6));
     fake.change(Mood::Well);
-    // The pause after a failure, and the next look.
+    // The pause after a failure, and the next listing of containers.
     thread::sleep(Duration::from_secs(11));
     let cgroup = Cgroup::make("docker", &after);
     play_in(&cgroup);

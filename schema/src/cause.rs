@@ -3,7 +3,7 @@
 //! A [`Cause`] is proven by one of its [`Proof`]s; [`crate::classify`] reads them. Where nothing
 //! is proven, the cause is [`UNKNOWN`]. `docs/causes.md` is generated from this table.
 //!
-//! To add a cause: one row in [`CAUSES`] and a scenario in `xtask simulate`.
+//! To add a cause: one row in [`CAUSES`] and a scenario in `scenarios/src/table/`.
 
 /// Cause of a reset that no proof explains.
 pub const UNKNOWN: &str = "unknown";
@@ -100,7 +100,7 @@ pub enum Answered {
     HasAck,
 }
 
-/// Names of which one must be there; `*` at the end stands for anything.
+/// Names of which one must be there; a `*` at the end matches anything.
 pub type AnyOf = &'static [&'static str];
 
 /// One way to prove a cause: all of it must hold.
@@ -535,7 +535,7 @@ pub const CAUSES: &[Cause] = &[
         name: "recv_reset",
         blame: Blame::Peer,
         meaning: "The other side reset the connection.",
-        check: "The recording of that side, joined by addresses and ports; the TTL tells a middlebox.",
+        check: "The recording of that side, joined by addresses and ports; an unexpected TTL points to a middlebox.",
         proofs: &[
             Proof { frames: &[RECEIVED, &["tcp_validate_incoming"]], ..ANY },
             Proof { frames: &[RECEIVED], sk_state: &["SYN_SENT"], ..ANY },

@@ -200,9 +200,9 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
     "context" Text null Dictionary(FEW) |r| text(r.context),
         "What made the kernel act: `task` (a system call or exit), `packet` (a segment), `timer`, `worker` (a thread of the kernel, for somebody else).";
     "answered_flags" Text null Dictionary(FEW) |r| owned(r.answered_flags.map(tcp_flags_text)),
-        "TCP flags of the segment that the RST answers, such as `SYN` or `PSH|ACK`; null where it answers none.";
+        "TCP flags of the segment that the RST answers, such as `SYN` or `PSH|ACK`; null if it answers none.";
     "sk_flags" Text null Dictionary(FEW) |r| owned(r.sk_flags.map(sk_flags_text)),
-        "Of a full socket: `ORPHAN` (no process holds it: `sk->sk_socket` is null), `LINGER2` (TCP_LINGER2 is negative), both with `|`, or empty; null where it is not known.";
+        "Flags of a full socket: `ORPHAN` (no process holds it: `sk->sk_socket` is null), `LINGER2` (TCP_LINGER2 is negative), both joined by `|`, or empty; null if it is not known.";
     "icmp_type" Int32 null Dictionary(FEW) |r| Value::int(r.icmp.map(|(kind, _)| kind)),
         "Type of the ICMP error (RFC 792, RFC 4443); null for a RST.";
     "icmp_code" Int32 null Dictionary(FEW) |r| Value::int(r.icmp.map(|(_, code)| code)),
@@ -222,7 +222,7 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
         "Port of the service, on whichever side it is: the one that was listened on, as far as owner, state or answered segment show; else the one outside 32768-60999 (ip(7)'s ephemeral ports), else the lower.";
     // Task.
     "pid" Int32 null Dictionary(REPEATS) |r| Value::int(r.task.as_ref().map(|t| t.pid.cast_signed())),
-        "Process that acted (kernel tgid); null where the task on the CPU did not act.";
+        "Process that acted (kernel tgid); null if the task on the CPU did not act.";
     "tid" Int32 null Dictionary(REPEATS) |r| Value::int(r.task.as_ref().map(|t| t.tid.cast_signed())),
         "Thread that acted (kernel pid).";
     "uid" Int64 null Dictionary(REPEATS) |r| Value::int(r.task.as_ref().map(|t| t.uid)),
@@ -237,7 +237,7 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
         "Id of its cgroup v2 (inode of the directory).";
     // Socket owner.
     "socket_pid" Int32 null Dictionary(REPEATS) |r| Value::int(process(r).map(|p| p.pid.cast_signed())),
-        "Process that owns the socket, known by `socket_act` (`--socket-owner`); null for connections that are older than the recorder, and where several processes listen on one port.";
+        "Process that owns the socket, known by `socket_act` (`--socket-owner`); null for connections that are older than the recorder, and if several processes listen on one port.";
     "socket_tid" Int32 null Dictionary(REPEATS) |r| Value::int(process(r).map(|p| p.tid.cast_signed())),
         "Its thread that acted on the socket.";
     "socket_uid" Int64 null Dictionary(REPEATS) |r| Value::int(r.socket.uid),
@@ -247,48 +247,48 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
     "socket_comm" Text null Dictionary(REPEATS) |r| text(process(r).map(|p| &p.comm)),
         "Its command name, 15 bytes at most, set by the process itself: not to be trusted.";
     "socket_act" Text null Dictionary(FEW) |r| text(process(r).map(|p| p.act)),
-        "By what the process is known: `connect`, `accept`, or `listen` (it listens on the port, and nobody accepted the connection yet, or this kernel does not show who).";
+        "How the process is known: `connect`, `accept`, or `listen` (it listens on the port, and the connection is not accepted yet, or this kernel does not show by whom).";
     "socket_mntns_id" Int64 null Dictionary(REPEATS) |r| Value::int(process(r).and_then(|p| p.mntns_id)),
         "Inode of its mount namespace.";
     "socket_netns_id" Int64 null Dictionary(REPEATS) |r| Value::int(r.socket.netns_id),
         "Inode of the socket's network namespace; null without a socket.";
     "socket_cgroup_id" Int64 null Dictionary(REPEATS) |r| Value::id(r.socket.cgroup_id),
-        "Id of the socket's cgroup v2 (`sk->sk_cgrp_data`; of the listener for a connection in the making, of the socket before for TIME_WAIT); 1 is the root, and all there is on hosts with cgroup v1 alone.";
+        "Id of the socket's cgroup v2 (`sk->sk_cgrp_data`). For a connection request it is the listener's, for TIME_WAIT that of the socket before. 1 is the root, the only cgroup v2 on hosts with cgroup v1 alone.";
     // Container.
     "runtime" Text null Dictionary(FEW) |r| text(named(r).and_then(Named::runtime).map(Runtime::name)),
-        "What runs the container: `docker`, `podman`, `containerd`, `cri-o`, `nspawn`, `lxc`.";
+        "Runtime of the container: `docker`, `podman`, `containerd`, `cri-o`, `nspawn`, `lxc`.";
     "container_id" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::one).map(|c| &c.id)),
-        "Id of the container that the reset belongs to, whole; null where it is none's, or may be several's.";
+        "Full id of the container that the reset belongs to; null if it belongs to none, or could belong to several.";
     "container_name" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::name)),
         "Its name, as the runtime has it.";
     "container_image" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::image)),
-        "Its image, as it was asked for.";
+        "Its image, as the request named it.";
     "container_image_digest" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::image_digest)),
-        "Digest of the image's manifest; null for images that were made on the host.";
+        "Digest of the image's manifest; null for images that were built on the host.";
     "attribution" Text null Dictionary(FEW) |r| text(owner(r).map(|o| o.attribution)),
-        "How the container or pod was found: `socket` (the socket's cgroup), `timewait` (that of the socket which is in TIME_WAIT), `netns` (no socket: it alone lives in the network namespace); null where it was not.";
+        "How the container or pod was found: `socket` (the socket's cgroup), `timewait` (the cgroup of the socket before TIME_WAIT), `netns` (no socket: the only container in the network namespace); null if it was not found.";
     // Kubernetes.
     "k8s_node" Text null Dictionary(FEW) |r| text(owner(r).and_then(Owner::node)),
         "Name of the node (`--node-name`, `$NODE_NAME`, or the host's); null without a pod of Kubernetes.";
     "k8s_namespace" Text null Dictionary(REPEATS) |r| text(pod(r).and_then(|p| p.namespace.as_ref())),
         "Namespace of the pod.";
     "k8s_pod" Text null Dictionary(REPEATS) |r| text(pod(r).and_then(|p| p.name.as_ref())),
-        "Name of the pod (of a Podman pod too, then without a namespace). Without `container_id`: one of its containers, nobody knows which.";
+        "Name of the pod (also of a Podman pod, which has no namespace). If `container_id` is null, it is not known which container of the pod it was.";
     "k8s_container" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::pod_container)),
         "Name of the container in the pod.";
     "k8s_hostnetwork" Boolean null Plain(BITS) |r| named(r).and_then(Named::is_host_network).map_or(Value::Null, Value::Bool),
         "Whether the pod uses the host's network; null without a pod.";
     // The other side.
     "dst_container_name" Text null Dictionary(REPEATS) |r| text(r.peer.as_ref().and_then(Named::name)),
-        "Name of the container that the RST goes to, where that is on this host too.";
+        "Name of the container that the RST goes to, if it runs on this host too.";
     "dst_k8s_namespace" Text null Dictionary(REPEATS) |r| text(r.peer.as_ref().and_then(Named::pod).and_then(|p| p.namespace.as_ref())),
-        "Namespace of the pod that the RST goes to, where that is on this host too.";
+        "Namespace of the pod that the RST goes to, if it runs on this host too.";
     "dst_k8s_pod" Text null Dictionary(REPEATS) |r| text(r.peer.as_ref().and_then(Named::pod).and_then(|p| p.name.as_ref())),
         "Name of that pod.";
 };
 
 /// What `resets_per_minute` counts by: columns of `resets` of few values, or of values that come
-/// with others that are here anyway (a container's image). Peers are not: they have no end.
+/// with others that are here anyway (a container's image). Peer addresses are not a dimension: their number is unbounded.
 pub const DIMENSIONS: &[&str; 20] = &[
     "host",
     "direction",
@@ -396,7 +396,7 @@ pub const LEDGER_COLUMNS: &[Column<LedgerRow>] = columns! { LedgerRow:
     "netns_cookie" Int64 null Dictionary(FEW) |r| Value::id(r.netns_cookie),
         "Cookie of that namespace; null before 5.14.";
     "entry" Text required Dictionary(FEW) |r| text(Some(r.entry)),
-        "What is counted. Packets: `seen` (RSTs that left), of which `crafted`, `forwarded` and `unknown` (perhaps a lost event's, or one whose addresses were translated) were not recorded. Events: `recorded`, of which `unsent` (no RST left) and `missed` (perhaps one that the audit did not get). `seen - crafted - forwarded - unknown = recorded - unsent - missed`. Beside these: `lost` (events that may be this namespace's), `dropped` (packets that the audit's socket had no room for), `overflow` (packets and events that found no room in the comparison).";
+        "What is counted. Packets: `seen` (RSTs that left), of which `crafted`, `forwarded` and `unknown` (its event may be lost, or its addresses were translated) were not recorded. Events: `recorded`, of which `unsent` (no RST left) and `missed` (the audit may not have got the packet). `seen - crafted - forwarded - unknown = recorded - unsent - missed`. In addition: `lost` (events that may belong to this namespace), `dropped` (packets that did not fit into the audit's socket), `overflow` (packets and events that did not fit into the comparison).";
     "count" Int64 required Dictionary(FEW) |r| Value::id(Some(r.count)),
         "How many. The sums of `seen`, `recorded`, `lost`, `dropped` and `overflow` have no flow; the others have a row for each flow, and one without for what had no room.";
     "cause" Text null Dictionary(FEW) |r| text(r.cause),
@@ -435,7 +435,7 @@ pub const CONTAINER_COLUMNS: &[Column<ContainerRow>] = columns! { ContainerRow:
     "container_id" Text required Dictionary(REPEATS) |r| text(Some(&r.container.id)),
         "Id, whole.";
     "container_name" Text null Dictionary(REPEATS) |r| text(r.container.details().and_then(|d| d.name.as_ref())),
-        "Name; null where no runtime told it.";
+        "Name; null if no runtime gave one.";
     "container_image" Text null Dictionary(REPEATS) |r| text(r.container.details().and_then(|d| d.image.as_ref())),
         "Image, as it was asked for.";
     "container_image_digest" Text null Dictionary(REPEATS) |r| text(r.container.details().and_then(|d| d.image_digest.as_ref())),
@@ -451,7 +451,7 @@ pub const CONTAINER_COLUMNS: &[Column<ContainerRow>] = columns! { ContainerRow:
     "k8s_hostnetwork" Boolean null Plain(BITS) |r| r.owner.named.is_host_network().map_or(Value::Null, Value::Bool),
         "Whether its pod uses the host's network; null without a pod.";
     "is_sandbox" Boolean null Plain(BITS) |r| r.container.details().map_or(Value::Null, |d| Value::Bool(d.is_sandbox)),
-        "Whether it only holds a pod's namespaces (pause, infra); null where no runtime told.";
+        "Whether it only holds the namespaces of a pod (pause, infra); null if no runtime said so.";
     "cgroup_id" Int64 null Dictionary(REPEATS) |r| Value::id(r.cgroup_id),
         "Id of its cgroup v2: `socket_cgroup_id` of its resets, unless they are of a cgroup below.";
     "cgroup_path" Text null Dictionary(REPEATS) |r| text(r.cgroup_path.as_ref()),

@@ -41,7 +41,7 @@ pub struct Pod {
     pub name: Option<Arc<str>>,
     /// `io.kubernetes.pod.uid`, or the runtime's own id of the pod.
     pub uid: Option<Arc<str>>,
-    /// `io.kubernetes.container.name`: of the container that this pod was told with.
+    /// `io.kubernetes.container.name`: the container with which this pod was reported.
     pub container: Option<Arc<str>>,
 }
 
@@ -67,7 +67,7 @@ pub struct Details {
 }
 
 impl Details {
-    /// The same with what `other` knows beside it.
+    /// The same, with what only `other` knows added.
     pub fn or(self, other: &Details) -> Self {
         let pod = match (self.pod, other.pod.clone()) {
             (Some(pod), Some(other)) => Some(Pod {

@@ -3,7 +3,7 @@
 //! [`SITES`] are the functions that build a RST. [`HOOKS`] are our programs, best first;
 //! for each site the recorder takes the first hook that the running kernel accepts.
 //! To add one: a row here, a program of that name under `ebpf/src/hooks/`, a scenario in
-//! `xtask simulate`.
+//! `scenarios/src/table/`.
 
 /// A kernel function that builds a RST. The number crosses the ring buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -141,12 +141,12 @@ pub struct KernelLayout {
     pub host_netns: u32,
     /// Only resets of these namespaces (inodes) and with these ports at either end; 0 is none,
     /// and a list of none lets everything pass.
-    pub only_netns: [u32; MOST_FILTERS],
-    pub only_ports: [u32; MOST_FILTERS],
+    pub only_netns: [u32; MAX_FILTERS],
+    pub only_ports: [u32; MAX_FILTERS],
 }
 
 /// Values that a filter takes.
-pub const MOST_FILTERS: usize = 8;
+pub const MAX_FILTERS: usize = 8;
 
 impl KernelLayout {
     /// What the object is built with; the recorder replaces it.
@@ -161,7 +161,7 @@ impl KernelLayout {
         socket_owner: 0,
         accept_return: 0,
         host_netns: 0,
-        only_netns: [0; MOST_FILTERS],
-        only_ports: [0; MOST_FILTERS],
+        only_netns: [0; MAX_FILTERS],
+        only_ports: [0; MAX_FILTERS],
     };
 }

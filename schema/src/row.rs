@@ -54,7 +54,7 @@ pub struct SocketProcess {
     pub act: &'static str,
 }
 
-/// A container, or of a pod's containers nobody knows which.
+/// A container, or a pod of which the container is not known.
 #[derive(Clone, Debug)]
 pub struct Named {
     container: Arc<Container>,
@@ -135,7 +135,7 @@ impl Owner {
             || self.named.details().is_none_or(|details| details.is_host_network != Some(true))
     }
 
-    /// Of a pod of Kubernetes: its node.
+    /// Node of a Kubernetes pod.
     pub fn node(&self) -> Option<&Arc<str>> {
         self.named.pod()?.namespace.as_ref()?;
         Some(&self.node)
@@ -178,7 +178,7 @@ pub struct Row {
     pub peer: Option<Named>,
 }
 
-/// Ports that Linux gives to clients where nobody changed `ip_local_port_range` (ip(7)).
+/// Ports that Linux gives to clients by default (`ip_local_port_range`, ip(7)).
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
@@ -351,7 +351,7 @@ mod tests {
         }
     }
 
-    fn by(act: &'static str, row: Row) -> Row {
+    fn with_act(act: &'static str, row: Row) -> Row {
         let process =
             SocketProcess { pid: 1, tid: 1, gid: 0, comm: "c".into(), mntns_id: None, act };
         let socket = SocketOwner { process: Some(process), ..SocketOwner::default() };
@@ -364,10 +364,10 @@ mod tests {
         let answering = |flags, row: Row| Row { answered_flags: Some(flags), ..row };
         let received = |row: Row| Row { direction: "received", ..row };
         for (row, port) in [
-            (by("connect", between(40_000, 50_051)), 50_051),
-            (by("accept", between(50_051, 40_000)), 50_051),
-            (by("listen", between(50_051, 40_000)), 50_051),
-            (by("connect", received(between(50_051, 40_000))), 50_051),
+            (with_act("connect", between(40_000, 50_051)), 50_051),
+            (with_act("accept", between(50_051, 40_000)), 50_051),
+            (with_act("listen", between(50_051, 40_000)), 50_051),
+            (with_act("connect", received(between(50_051, 40_000))), 50_051),
             (state("SYN_SENT", between(33_000, 60_000)), 60_000),
             (state("SYN_RECV", between(60_000, 33_000)), 60_000),
             (answering(0x02, between(60_000, 33_000)), 60_000),

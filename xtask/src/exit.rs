@@ -9,9 +9,9 @@ use nix::unistd::Uid;
 const FAILED: u8 = 1;
 const NOT_PERMITTED: u8 = 3;
 
-/// The command needs rights that this process has not.
+/// The command needs rights that this process does not have.
 #[derive(Debug)]
-pub struct NotPermitted(&'static str);
+pub(crate) struct NotPermitted(&'static str);
 
 impl fmt::Display for NotPermitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,15 +22,15 @@ impl fmt::Display for NotPermitted {
 impl std::error::Error for NotPermitted {}
 
 /// Fails with [`NotPermitted`], whose text is `why`, unless the process is root.
-pub fn require_root(why: &'static str) -> Result<()> {
+pub(crate) fn require_root(why: &'static str) -> Result<()> {
     if !Uid::effective().is_root() {
         bail!(NotPermitted(why));
     }
     Ok(())
 }
 
-/// Says on stderr what went wrong, if anything did, and chooses the exit code.
-pub fn code(done: Result<()>) -> ExitCode {
+/// Prints the error on stderr, if there is one, and chooses the exit code.
+pub(crate) fn code(done: Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,10 +1,10 @@
-//! The one place that writes to stdout.
+//! Standard output: the only place that writes to it.
 
 use std::io::{self, ErrorKind, Write};
 
 use anyhow::{Context, Result};
 
-/// Writes `text` and a line end. A reader that has gone away (`| head`) is not an error.
+/// Writes `text` and a line end. A closed pipe (`| head`) is not an error.
 pub(crate) fn line(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {

@@ -1,9 +1,8 @@
-//! `cargo xtask sample-data`: a recording that nobody recorded, by the recorder's own writer.
+//! `cargo xtask sample-data`: a made-up recording, written by the recorder's own writer.
 //!
 //! The recorder's package makes it (`tcprst-sample`): this one must build where the recorder does
 //! not, because it builds what the recorder loads into the kernel.
 
-use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +13,7 @@ use crate::workspace;
 
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
-pub struct Args {
+pub(crate) struct Args {
     /// Options of tcprst-sample: `--help` lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
     options: Vec<OsString>,
@@ -23,7 +22,7 @@ pub struct Args {
 /// Folder that is written where none is given.
 const OUT: &str = "sample-data";
 
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let program = build()?;
     let mut command = Command::new(&program);
     command.args(&args.options);
@@ -40,11 +39,8 @@ pub fn run(args: Args) -> Result<()> {
 /// Builds the program, together with all others: features that are unified for one package alone
 /// would build its dependencies again.
 pub(crate) fn build() -> Result<PathBuf> {
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(workspace::root())
-        .args(["build", "--release", "--locked", "--bin", "tcprst-sample"])
-        .status()
-        .context("cannot run cargo")?;
+    let mut cargo = workspace::cargo("build");
+    let status = cargo.args(["--bin", "tcprst-sample"]).status().context("cannot run cargo")?;
     ensure!(status.success(), "tcprst-sample does not build");
     let program = workspace::bin_dir().join("tcprst-sample");
     ensure!(program.exists(), "{} is missing after the build", program.display());

@@ -73,7 +73,7 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
         Job::Timing => Work::Timing,
         Job::Shell => {
             let options =
-                shell::Options { dirs: &cli.data, format: cli.format, window: request.window };
+                shell::ShellOptions { dirs: &cli.data, format: cli.format, window: request.window };
             return shell::run(&options, &engine, &runtime, recording);
         }
     };

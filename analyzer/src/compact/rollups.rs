@@ -80,7 +80,7 @@ fn write_one(
     name: &SegmentName,
     segment: &Sealed,
 ) -> Result<(), CompactError> {
-    let mut rollup = Rollup::by(step.length_us());
+    let mut rollup = Rollup::with_step(step.length_us());
     let parts = if step == Step::Minute { parts(dir, name, segment) } else { Vec::new() };
     if parts.is_empty() {
         let columns: Vec<&str> = DIMENSIONS.iter().copied().chain(["time", "count"]).collect();

@@ -28,7 +28,7 @@ pub(super) fn function() -> Function {
 
 /// The columns that prove a cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Evidence<'a> {
+pub(crate) struct EvidenceColumns<'a> {
     pub(crate) stack: Option<&'a str>,
     pub(crate) reason: Option<&'a str>,
     pub(crate) sk_state: Option<&'a str>,
@@ -36,7 +36,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) answered_flags: Option<&'a str>,
 }
 
-impl Evidence<'_> {
+impl EvidenceColumns<'_> {
     /// The cause, and the proof that holds.
     pub(crate) fn prove(&self) -> Option<(&'static Cause, &'static Proof)> {
         // Root first in the file, callee first for the rules.
@@ -67,12 +67,12 @@ fn run(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         arrow::array::Array::is_valid(column, row).then(|| column.value(row))
     };
     // The same facts recur, often in consecutive rows.
-    let mut known: HashMap<Evidence<'_>, &'static str> = HashMap::new();
-    let mut last: Option<(Evidence<'_>, &'static str)> = None;
+    let mut known: HashMap<EvidenceColumns<'_>, &'static str> = HashMap::new();
+    let mut last: Option<(EvidenceColumns<'_>, &'static str)> = None;
     let rows = columns.first().map_or(0, arrow::array::Array::len);
     let causes: StringViewArray = (0..rows)
         .map(|row| {
-            let facts = Evidence {
+            let facts = EvidenceColumns {
                 stack: value(0, row),
                 reason: value(1, row),
                 sk_state: value(2, row),

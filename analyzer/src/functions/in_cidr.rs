@@ -13,7 +13,7 @@ pub(super) fn function() -> Function {
         "in_cidr",
         vec![a_text(), a_text()],
         DataType::Boolean,
-        |args| text::test(&args.args[0], &args.args[1], Network::parse, Network::holds),
+        |args| text::test(&args.args[0], &args.args[1], Cidr::parse, Cidr::holds),
         "in_cidr(addr, '10.0.0.0/8')",
         "Whether an address lies in a network, IPv4 or IPv6; an IPv4-mapped IPv6 address \
          (::ffff:10.0.0.1) counts as IPv4. Null for a text that is not an address.",
@@ -21,7 +21,7 @@ pub(super) fn function() -> Function {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Network {
+struct Cidr {
     is_ipv4: bool,
     bits: u128,
     length: u32,
@@ -40,7 +40,7 @@ fn prefix(bits: u128, length: u32) -> u128 {
     bits & u128::MAX.checked_shl(128 - length).unwrap_or(0)
 }
 
-impl Network {
+impl Cidr {
     fn parse(text: &str) -> Result<Self> {
         let parsed = || {
             let (address, length) = match text.trim().split_once('/') {
@@ -93,7 +93,7 @@ mod tests {
             ("10.0.0.0/8", "web-1", None),
             ("10.0.0.0/8", "", None),
         ] {
-            let network = Network::parse(network).unwrap();
+            let network = Cidr::parse(network).unwrap();
             assert_eq!(network.holds(address), expected, "{network:?} {address}");
         }
     }

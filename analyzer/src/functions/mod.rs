@@ -15,7 +15,7 @@ mod rate_change_p;
 mod stack_has;
 mod text;
 
-pub(crate) use cause::Evidence;
+pub(crate) use cause::EvidenceColumns;
 
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;

@@ -173,7 +173,7 @@ fn drawn(covered: &[(i64, i64)], narrowest: i64) -> Vec<(i64, i64)> {
 
 /// Kinds of lost resets, the most frequent first.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Losses {
+pub(super) struct LossKinds {
     rows: Vec<Loss>,
     /// Resets of unlisted kinds.
     left: u64,
@@ -196,14 +196,14 @@ pub(super) async fn losses(
     source: &Source<'_>,
     keys: &Keys,
     folded: &FoldedKeys,
-) -> Result<Losses, Error> {
+) -> Result<LossKinds, Error> {
     let sql = format!(
         "select host, stage, caller, reason, src_port as port, sum(count) as n from losses{} \
          group by host, stage, caller, reason, src_port \
          order by n desc, host, stage, caller, reason, port",
         all_of(&source.window.overlapping("from_time", "to_time"))
     );
-    let mut losses = Losses::default();
+    let mut losses = LossKinds::default();
     for batch in source.collect(&sql).await? {
         let stages = batches::texts(&batch, "stage")?;
         let (callers, reasons) =

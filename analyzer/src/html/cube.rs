@@ -123,11 +123,7 @@ impl Counts {
         self.fit_within(MAX_COMBINATIONS, MAX_COUNTS)
     }
 
-    fn fit_within(
-        &self,
-        most_combinations: usize,
-        most_counts: usize,
-    ) -> (Cube, FoldedKeys, Scale) {
+    fn fit_within(&self, max_combinations: usize, max_counts: usize) -> (Cube, FoldedKeys, Scale) {
         let mut limits = [MAX_VALUES; 3];
         let mut scale = self.scale;
         loop {
@@ -136,12 +132,12 @@ impl Counts {
             let counts: usize = cells.values().map(BTreeMap::len).sum();
             let sizes =
                 [keys.containers.entries.len(), keys.ports.entries.len(), keys.hosts.entries.len()];
-            let is_small = cells.len() <= most_combinations && counts <= most_counts;
+            let is_small = cells.len() <= max_combinations && counts <= max_counts;
             if is_small || limits == [0; 3] && scale.count <= MIN_INTERVALS {
                 return (Cube::new(&cells), keys, scale);
             }
             let has_intervals = scale.count / 2 >= MIN_INTERVALS;
-            if limits == [0; 3] || cells.len() <= most_combinations && has_intervals {
+            if limits == [0; 3] || cells.len() <= max_combinations && has_intervals {
                 scale = scale.coarser();
             } else {
                 // Halve the dimension with the most values.

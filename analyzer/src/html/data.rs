@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::batches;
 use super::causes::{self, CauseText};
-use super::coverage::{self, Coverage, Losses, LostTime, Segments};
+use super::coverage::{self, Coverage, LossKinds, LostTime, Segments};
 use super::cube::{Counts, Cube, FoldedKeys};
-use super::dictionary::Entry;
+use super::dictionary::DictionaryEntry;
 use super::peers::{self, Peers};
 use super::scale::Scale;
 use super::source::Source;
@@ -24,9 +24,9 @@ pub(super) struct Data {
     bucket: Bucket,
     total: u64,
     causes: Vec<CauseText>,
-    containers: Vec<Entry<Option<String>>>,
-    ports: Vec<Entry<Option<i64>>>,
-    hosts: Vec<Entry<String>>,
+    containers: Vec<DictionaryEntry<Option<String>>>,
+    ports: Vec<DictionaryEntry<Option<i64>>>,
+    hosts: Vec<DictionaryEntry<String>>,
     /// Names of services by port.
     services: BTreeMap<i64, String>,
     kernels: Vec<String>,
@@ -34,7 +34,7 @@ pub(super) struct Data {
     stacks: Stacks,
     peers: Peers,
     coverage: Vec<Coverage>,
-    losses: Losses,
+    losses: LossKinds,
     lost_time: LostTime,
     notes: Vec<String>,
 }
@@ -94,16 +94,16 @@ pub(super) async fn gather(source: &Source<'_>, title: &str) -> Result<Data, Err
     })
 }
 
-fn value<T>(entry: &Entry<T>) -> Option<&T> {
-    if let Entry::Value(value) = entry { Some(value) } else { None }
+fn value<T>(entry: &DictionaryEntry<T>) -> Option<&T> {
+    if let DictionaryEntry::Value(value) = entry { Some(value) } else { None }
 }
 
-fn shown<T>(entries: Vec<Entry<T>>, show: impl Fn(&T) -> T) -> Vec<Entry<T>> {
+fn shown<T>(entries: Vec<DictionaryEntry<T>>, show: impl Fn(&T) -> T) -> Vec<DictionaryEntry<T>> {
     entries
         .into_iter()
         .map(|entry| match entry {
-            Entry::Value(value) => Entry::Value(show(&value)),
-            other @ Entry::Other { .. } => other,
+            DictionaryEntry::Value(value) => DictionaryEntry::Value(show(&value)),
+            other @ DictionaryEntry::Other { .. } => other,
         })
         .collect()
 }
@@ -132,7 +132,7 @@ async fn window(source: &Source<'_>, segments: &Segments) -> Result<(i64, i64), 
 /// The services that usually listen on the ports.
 async fn services(
     source: &Source<'_>,
-    ports: &[Entry<Option<i64>>],
+    ports: &[DictionaryEntry<Option<i64>>],
 ) -> Result<BTreeMap<i64, String>, Error> {
     let ports: Vec<String> = ports
         .iter()
@@ -200,6 +200,6 @@ fn notes(source: &Source<'_>, segments: &Segments, keys: &FoldedKeys) -> Vec<Str
     notes
 }
 
-fn others<T>(entry: &Entry<T>) -> Option<usize> {
-    if let Entry::Other { other } = entry { Some(*other) } else { None }
+fn others<T>(entry: &DictionaryEntry<T>) -> Option<usize> {
+    if let DictionaryEntry::Other { other } = entry { Some(*other) } else { None }
 }

@@ -22,7 +22,7 @@ impl<T> Default for Dictionary<T> {
 /// A value for the page: itself, null, or the number of values counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub(super) enum Entry<T> {
+pub(super) enum DictionaryEntry<T> {
     Value(T),
     Other { other: usize },
 }
@@ -31,7 +31,7 @@ pub(super) enum Entry<T> {
 #[derive(Debug)]
 pub(super) struct Folded<T> {
     /// The most frequent first; the last may represent all others.
-    pub(super) entries: Vec<Entry<T>>,
+    pub(super) entries: Vec<DictionaryEntry<T>>,
     /// Maps the dictionary's number to that of the entry.
     pub(super) to_entry: Vec<u32>,
 }
@@ -62,10 +62,10 @@ impl<T: Clone + Eq + Hash> Dictionary<T> {
         let mut entries = Vec::with_capacity(kept + 1);
         for (entry, number) in order.iter().take(kept).enumerate() {
             to_entry[*number] = u32::try_from(entry).unwrap_or(u32::MAX);
-            entries.push(Entry::Value(self.values[*number].clone()));
+            entries.push(DictionaryEntry::Value(self.values[*number].clone()));
         }
         if kept < order.len() {
-            entries.push(Entry::Other { other: order.len() - kept });
+            entries.push(DictionaryEntry::Other { other: order.len() - kept });
         }
         Folded { entries, to_entry }
     }
@@ -90,6 +90,6 @@ mod tests {
         assert_eq!(ports.entry(&folded, &Some(81)), None);
         // One alone is not "others".
         assert_eq!(ports.fold(3).entries.len(), 4);
-        assert_eq!(ports.fold(0).entries, [Entry::Other { other: 4 }]);
+        assert_eq!(ports.fold(0).entries, [DictionaryEntry::Other { other: 4 }]);
     }
 }

@@ -17,11 +17,11 @@ const REDRAW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The progress line of one query. Dropping it erases the line, however the query ends.
 pub(crate) struct Progress {
-    query: Option<Query>,
+    query: Option<QueryProgress>,
     is_shown: bool,
 }
 
-struct Query {
+struct QueryProgress {
     plan: Arc<dyn ExecutionPlan>,
     total: Option<usize>,
     started: Instant,
@@ -42,7 +42,10 @@ impl Progress {
         let mut ticks = interval_at(tokio::time::Instant::now() + FIRST_DELAY, REDRAW_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (plan, total) = (Arc::clone(plan), rows_in(plan.as_ref()));
-        Self { query: Some(Query { plan, total, started: Instant::now(), ticks }), is_shown: false }
+        Self {
+            query: Some(QueryProgress { plan, total, started: Instant::now(), ticks }),
+            is_shown: false,
+        }
     }
 
     /// Waits until the line is due to be shown again.

@@ -11,7 +11,7 @@ use tcprst_schema::classify::is_key_frame;
 use super::prose::Prose;
 use super::{explanation, literal};
 use crate::error::Error;
-use crate::functions::Evidence;
+use crate::functions::EvidenceColumns;
 use crate::window;
 
 /// The columns that the explanation of an event reads.
@@ -178,8 +178,8 @@ impl Event {
         prose
     }
 
-    fn evidence(&self) -> Evidence<'_> {
-        Evidence {
+    fn evidence(&self) -> EvidenceColumns<'_> {
+        EvidenceColumns {
             stack: self.get("stack"),
             reason: self.get("reason"),
             sk_state: self.get("sk_state"),

@@ -178,7 +178,7 @@ async fn unknown(session: &Session, windows: &[Window]) -> Result<(i64, i64), Er
 
 /// The time that a segment covers; `to_us` is `None` for a live one.
 #[derive(Clone, Debug)]
-struct Segment {
+struct CoveredSpan {
     host: String,
     from_us: i64,
     to_us: Option<i64>,
@@ -187,7 +187,7 @@ struct Segment {
 
 /// Segments of the windows and of one day before and after. A host without any of these was not
 /// recorded at that time, which is not a gap.
-async fn segments(session: &Session, windows: &[Window]) -> Result<Vec<Segment>, Error> {
+async fn segments(session: &Session, windows: &[Window]) -> Result<Vec<CoveredSpan>, Error> {
     let near = any(windows, |window| {
         let since = window.since.and_then(|since| since.checked_sub_days(Days::new(1)));
         let until = window.until.and_then(|until| until.checked_add_days(Days::new(1)));
@@ -203,7 +203,7 @@ async fn segments(session: &Session, windows: &[Window]) -> Result<Vec<Segment>,
         let hosts = hosts.as_string_view();
         let [from, to, lost] =
             [1, 2, 3].map(|column| batch.column(column).as_primitive::<Int64Type>());
-        segments.extend((0..batch.num_rows()).map(|row| Segment {
+        segments.extend((0..batch.num_rows()).map(|row| CoveredSpan {
             host: hosts.value(row).to_owned(),
             from_us: from.value(row),
             to_us: to.is_valid(row).then(|| to.value(row)),
@@ -219,9 +219,9 @@ fn bounds(window: &Window) -> (Option<i64>, Option<i64>) {
 }
 
 /// Losses of the segments that are completely within a window.
-fn lost_within(segments: &[Segment], window: &Window) -> i64 {
+fn lost_within(segments: &[CoveredSpan], window: &Window) -> i64 {
     let (since, until) = bounds(window);
-    let is_within = |segment: &&Segment| {
+    let is_within = |segment: &&CoveredSpan| {
         since.is_none_or(|since| segment.from_us >= since)
             && until.is_none_or(|until| segment.to_us.is_some_and(|to| to <= until))
     };
@@ -229,9 +229,9 @@ fn lost_within(segments: &[Segment], window: &Window) -> i64 {
 }
 
 /// Gaps between segments of one host, and before the first if the window starts earlier.
-fn gaps_in(segments: &[Segment], window: &Window) -> Vec<Gap> {
+fn gaps_in(segments: &[CoveredSpan], window: &Window) -> Vec<Gap> {
     let (since, until) = bounds(window);
-    let mut hosts: BTreeMap<&str, Vec<&Segment>> = BTreeMap::new();
+    let mut hosts: BTreeMap<&str, Vec<&CoveredSpan>> = BTreeMap::new();
     for segment in segments {
         hosts.entry(&segment.host).or_default().push(segment);
     }
@@ -290,9 +290,14 @@ async fn integers(
 mod tests {
     use super::*;
 
-    fn segment(host: &str, from: i64, to: Option<i64>) -> Segment {
+    fn segment(host: &str, from: i64, to: Option<i64>) -> CoveredSpan {
         let us = 1_000_000;
-        Segment { host: host.to_owned(), from_us: from * us, to_us: to.map(|to| to * us), lost: 1 }
+        CoveredSpan {
+            host: host.to_owned(),
+            from_us: from * us,
+            to_us: to.map(|to| to * us),
+            lost: 1,
+        }
     }
 
     fn window(since: Option<i64>, until: Option<i64>) -> Window {
@@ -300,7 +305,7 @@ mod tests {
         Window { since: since.and_then(time), until: until.and_then(time) }
     }
 
-    fn found(segments: &[Segment], window: &Window) -> Vec<(String, i64, i64)> {
+    fn found(segments: &[CoveredSpan], window: &Window) -> Vec<(String, i64, i64)> {
         gaps_in(segments, window)
             .into_iter()
             .map(|gap| (gap.host, gap.from_us / 1_000_000, gap.to_us / 1_000_000))

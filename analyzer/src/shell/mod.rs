@@ -37,7 +37,7 @@ use dot::Dot;
 use prompt::Prompt;
 
 /// The arguments that a shell uses.
-pub(crate) struct Options<'a> {
+pub(crate) struct ShellOptions<'a> {
     /// The folders of the recording.
     pub(crate) dirs: &'a [PathBuf],
     pub(crate) format: Format,
@@ -46,7 +46,7 @@ pub(crate) struct Options<'a> {
 
 /// Asks for statements and runs them until the user leaves.
 pub(crate) fn run(
-    options: &Options<'_>,
+    options: &ShellOptions<'_>,
     engine: &Arc<Engine>,
     runtime: &Runtime,
     recording: Arc<Recording>,

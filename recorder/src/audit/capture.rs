@@ -1,4 +1,4 @@
-//! The capture thread: from the packet socket into the ledger.
+//! The capture thread: reads RSTs from the packet socket into the ledger.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 use super::ledger::Ledger;
 use super::socket::{Received, Sighting, Tap};
 use crate::error::{Error, Result};
-use crate::say;
+use crate::stderr::say;
 
-/// Packets taken before the ledger is locked.
+/// Packets read before the ledger is locked.
 const BATCH: usize = 512;
-/// Longest sleep.
-const NAP_MS: u16 = 100;
-/// How often differences are looked for.
+/// Longest sleep between two reads.
+const POLL_TIMEOUT_MS: u16 = 100;
+/// Interval at which the ledger is searched for differences.
 const SWEEP: Duration = Duration::from_millis(250);
-/// How long a change of phase may take: a socket's buffer is read in less.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for a change of phase: reading a full socket buffer takes less.
+const PHASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Which packets are compared: those between the two drains that begin and end `Open`.
+/// Which packets are compared: those read between the drains at the start and the end of `Open`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 enum Phase {
@@ -29,7 +29,7 @@ enum Phase {
     Done,
 }
 
-/// What the two threads share.
+/// State shared by the two threads.
 #[derive(Debug)]
 struct Shared {
     ledger: Mutex<Ledger>,
@@ -75,23 +75,23 @@ impl Capture {
         self.shared.ledger()
     }
 
-    /// What left before this is not compared, what leaves from now on is.
+    /// Starts the comparison: packets that left earlier are not compared.
     pub(super) fn open(&self) {
         self.go_to(Phase::Open);
     }
 
-    /// What left before this is compared, what leaves from now on is not.
+    /// Ends the comparison: packets that leave from now on are not compared.
     pub(super) fn shut(&self) {
         self.go_to(Phase::After);
     }
 
-    /// Takes what is left, and ends the thread.
+    /// Reads the remaining packets and ends the thread.
     pub(super) fn finish(&mut self) {
         self.go_to(Phase::Done);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            say!("the audit thread panicked: its ledger is not complete");
+            say!("the audit thread panicked: its ledger is incomplete");
         }
     }
 
@@ -99,7 +99,7 @@ impl Capture {
         self.shared.wanted.store(phase as u8, Ordering::Release);
         let asked = Instant::now();
         while self.shared.reached.load(Ordering::Acquire) < phase as u8
-            && asked.elapsed() < PATIENCE
+            && asked.elapsed() < PHASE_TIMEOUT
         {
             thread::sleep(Duration::from_millis(2));
         }
@@ -110,13 +110,13 @@ fn capture(tap: &Tap, shared: &Shared) {
     let mut swept = Instant::now();
     let mut batch = Vec::with_capacity(BATCH);
     loop {
-        // Before the read: what left before the request is then in it.
+        // Loaded before the read, which then includes all packets that left before the request.
         let wanted = shared.wanted.load(Ordering::Acquire);
         let mut unreadable = 0;
         let has_more = match take(tap, &mut batch, &mut unreadable) {
             Ok(has_more) => has_more,
             Err(error) => {
-                say!("the audit ended: cannot read its packet socket: {error}");
+                say!("the audit stopped: cannot read its packet socket: {error}");
                 shared.ledger().go_blind();
                 shared.reached.store(Phase::Done as u8, Ordering::Release);
                 return;
@@ -147,11 +147,11 @@ fn capture(tap: &Tap, shared: &Shared) {
         if wanted == Phase::Done as u8 {
             return;
         }
-        tap.wait(NAP_MS);
+        tap.wait(POLL_TIMEOUT_MS);
     }
 }
 
-/// Takes what waits, up to a batch; true where there may be more.
+/// Reads the waiting packets, up to one batch; returns true if there may be more.
 fn take(tap: &Tap, batch: &mut Vec<Sighting>, unreadable: &mut u64) -> std::io::Result<bool> {
     for _ in 0..BATCH {
         match tap.receive()? {

@@ -1,24 +1,25 @@
-//! Names of network devices, asked for when a packet is seen: a container's device is gone
-//! before its packets are reported.
+//! Names of network devices, looked up when a packet is seen: a container's device is gone before
+//! its packets are reported.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use nix::net::if_::if_indextoname;
 
-/// Devices that are remembered; hosts with more ask again.
-const MOST: usize = 4096;
+/// Maximum number of remembered devices. Beyond it the cache is cleared and names are looked up
+/// again.
+const MAX_DEVICES: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Devices(HashMap<u32, Arc<str>>);
 
 impl Devices {
-    /// Learns the name of a device that is there.
+    /// Learns the name of an existing device.
     pub(super) fn meet(&mut self, index: u32) {
         if self.0.contains_key(&index) {
             return;
         }
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_DEVICES {
             self.0.clear();
         }
         if let Some(name) = name_now(index) {
@@ -26,7 +27,7 @@ impl Devices {
         }
     }
 
-    /// Its name; only the number where it was gone before it was met.
+    /// Name of a device; `#` and its number if it was gone before it was met.
     pub(super) fn name(&self, index: u32) -> Arc<str> {
         let known = self.0.get(&index).cloned();
         known.or_else(|| name_now(index)).unwrap_or_else(|| format!("#{index}").into())
@@ -35,7 +36,7 @@ impl Devices {
 
 fn name_now(index: u32) -> Option<Arc<str>> {
     let name = if_indextoname(index).ok()?;
-    // nix takes the null of a missing device for an empty name (0.31).
+    // For a missing device libc returns null, which nix 0.31 turns into an empty name.
     let name = name.to_str().ok().filter(|name| !name.is_empty())?;
     Some(name.into())
 }

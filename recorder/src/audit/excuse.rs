@@ -1,4 +1,4 @@
-//! What a difference is called, and what else may be behind it.
+//! Names of differences, and the losses that may explain them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,19 +7,19 @@ use super::packet::Flow;
 
 /// The names of entries.
 pub(super) mod entry {
-    pub(in crate::audit) const SEEN: &str = "seen";
-    pub(in crate::audit) const RECORDED: &str = "recorded";
-    pub(in crate::audit) const CRAFTED: &str = "crafted";
-    pub(in crate::audit) const FORWARDED: &str = "forwarded";
-    pub(in crate::audit) const UNKNOWN: &str = "unknown";
-    pub(in crate::audit) const UNSENT: &str = "unsent";
-    pub(in crate::audit) const MISSED: &str = "missed";
-    pub(in crate::audit) const LOST: &str = "lost";
-    pub(in crate::audit) const DROPPED: &str = "dropped";
-    pub(in crate::audit) const OVERFLOW: &str = "overflow";
+    pub(crate) const SEEN: &str = "seen";
+    pub(crate) const RECORDED: &str = "recorded";
+    pub(crate) const CRAFTED: &str = "crafted";
+    pub(crate) const FORWARDED: &str = "forwarded";
+    pub(crate) const UNKNOWN: &str = "unknown";
+    pub(crate) const UNSENT: &str = "unsent";
+    pub(crate) const MISSED: &str = "missed";
+    pub(crate) const LOST: &str = "lost";
+    pub(crate) const DROPPED: &str = "dropped";
+    pub(crate) const OVERFLOW: &str = "overflow";
 }
 
-/// What is left over of a flow.
+/// A kind of unmatched packet or event of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Difference {
     Forwarded,
@@ -27,19 +27,19 @@ pub(super) enum Difference {
     Unsent,
 }
 
-/// What makes the comparison incomplete.
+/// Losses that make the comparison incomplete.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Excuse {
-    /// Lost events, by the source port of the RST where it is known.
+    /// Lost events by source port of the RST, where the port is known.
     pub(super) lost_by_port: HashMap<u16, u64>,
     pub(super) lost: u64,
-    /// Packets that were not taken.
+    /// Packets that were not read.
     pub(super) missed: u64,
-    /// A function that builds RSTs has no hook on this kernel: any packet may be its work.
+    /// A function that builds RSTs has no hook on this kernel and may have built any packet.
     pub(super) is_partial: bool,
 }
 
-/// All that may be behind the differences of one report.
+/// Everything that may explain the differences of one report.
 #[derive(Debug, Default)]
 pub(super) struct Excuses {
     sum: Excuse,
@@ -76,14 +76,14 @@ impl Excuses {
         }
     }
 
-    /// Differences of the other side that may be a flow's own, with one end translated.
+    /// Differences of the other side that may be the same packets, with one end translated.
     fn translated(&self, other: Difference, flow: Option<Flow>) -> u64 {
         let ends = flow.map(|flow| [End::Source(flow.src), End::Destination(flow.dst)]);
         let of_end = |end| self.ends.get(&(other, end)).copied().unwrap_or(0);
         ends.into_iter().flatten().map(of_end).sum()
     }
 
-    /// How many of a flow's differences are called what.
+    /// Splits the count of a flow's differences into a certain and a doubtful name.
     pub(super) fn name(
         &self,
         difference: Difference,

@@ -1,10 +1,11 @@
-//! Packets that left against events that were recorded, flow by flow.
+//! Compares packets that left with recorded events, flow by flow.
 //!
-//! A packet and an event of one flow explain each other, in whatever order they come; what is
-//! still alone after [`SETTLE`] is a difference. A difference is only called by a name where
-//! nothing else can be behind it: as many crafted RSTs as events were lost are `unknown`, as
-//! many unsent ones as packets were dropped are `missed`. So are a packet and an event that
-//! share one end: address translation on the way out may have changed the other.
+//! A packet and an event of one flow explain each other, in whatever order they come; one that is
+//! still unmatched after [`SETTLE`] is a difference. A difference is only named where nothing else
+//! can explain it: as many unmatched packets as events were lost are `unknown` rather than
+//! `crafted`, and as many unmatched events as packets were dropped are `missed` rather than
+//! `unsent`. The same holds for a packet and an event that share one end: address translation on
+//! the way out may have changed the other.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,51 +16,51 @@ use super::packet::Flow;
 use super::sightings::{Left, Sightings};
 use super::socket::Sighting;
 
-/// Rings are drained every 100 ms, but the writer may be late: it reads the kernel's symbols again
-/// for new modules and programs, and in an emulated guest on a busy machine two seconds were too
-/// few, and ten once. Only what is alone waits.
+/// Rings are drained every 100 ms, but the writer may be late: it rereads the kernel's symbols for
+/// new modules and programs. In an emulated guest on a busy machine two seconds were too few, and
+/// once even ten. Only unmatched packets and events wait.
 const SETTLE: Duration = Duration::from_secs(30);
-/// Packets and events that wait for each other: 10 MB.
-const MOST_WAITING: usize = 64 * 1024;
-/// Flows with a difference, of one report; the rest is summed up.
-const MOST_DIFFERENT: usize = 4096;
-/// A loss excuses differences that are reported this much later: they settle meanwhile.
+/// Maximum number of packets and events that wait for a match: 10 MB.
+const MAX_WAITING: usize = 64 * 1024;
+/// Maximum number of flows with a difference in one report; the rest is summed up.
+const MAX_DIFFERENT: usize = 4096;
+/// A loss excuses differences that are reported up to this much later, because they settle late.
 const EXCUSED: Duration = Duration::from_secs(45);
 
 /// Where a packet was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SeenAt {
     pub(super) device: u32,
     pub(super) in_device: Option<u32>,
     pub(super) ttl: u8,
 }
 
-/// One side of the comparison. An edge is from before or after the time that is compared: it
-/// explains another, and needs no explanation.
+/// One side of the comparison. An edge is from before or after the compared time: it can explain
+/// the other side, and needs no explanation itself.
 #[derive(Clone, Copy, Debug)]
 struct Packet {
     at: Instant,
     is_edge: bool,
-    place: Place,
+    seen_at: SeenAt,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Event {
+struct Recorded {
     at: Instant,
     is_edge: bool,
 }
 
-/// What of a flow is alone; never both.
+/// Unmatched packets or unmatched events of a flow; never both.
 #[derive(Debug, Default)]
 struct Waiting {
     packets: VecDeque<Packet>,
-    events: VecDeque<Event>,
+    events: VecDeque<Recorded>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Found {
     count: u64,
-    place: Option<Place>,
+    seen_at: Option<SeenAt>,
 }
 
 /// One line of an account.
@@ -68,7 +69,7 @@ pub(super) struct Entry {
     pub(super) name: &'static str,
     pub(super) count: u64,
     pub(super) flow: Option<Flow>,
-    pub(super) place: Option<Place>,
+    pub(super) seen_at: Option<SeenAt>,
 }
 
 /// Sums since the last report.
@@ -81,7 +82,7 @@ struct Sums {
     overflow: u64,
 }
 
-/// The comparison.
+/// The comparison of packets with events.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     sightings: Sightings,
@@ -89,13 +90,13 @@ pub(super) struct Ledger {
     waiting: HashMap<Flow, Waiting>,
     alone: usize,
     found: HashMap<(Flow, Difference), Found>,
-    /// Differences of flows that had no room.
+    /// Differences of flows beyond the maximum.
     rest: HashMap<Difference, u64>,
     sums: Sums,
     excuse: Excuse,
     excuses: VecDeque<(Instant, Excuse)>,
     is_blind: bool,
-    /// Some function that builds RSTs has no hook.
+    /// Some function that builds RSTs has no hook on this kernel.
     is_partial: bool,
 }
 
@@ -111,10 +112,11 @@ impl Ledger {
         let Some(Left { in_device }) = self.sightings.left(rst.key, device, now) else {
             return;
         };
-        let packet = Packet { at: now, is_edge, place: Place { device, in_device, ttl: rst.ttl } };
+        let packet =
+            Packet { at: now, is_edge, seen_at: SeenAt { device, in_device, ttl: rst.ttl } };
         let flow = rst.key.flow;
         if in_device.is_some() {
-            // Proven: an event of this flow belongs to another packet.
+            // The packet came in first: an event of this flow belongs to another packet.
             self.settle_packet(flow, &packet, Difference::Forwarded);
         } else if let Some(event) = self.partner(&flow, |waiting| waiting.events.pop_front()) {
             self.explained(is_edge && event.is_edge);
@@ -131,7 +133,7 @@ impl Ledger {
         if let Some(packet) = self.partner(&flow, |waiting| waiting.packets.pop_front()) {
             self.explained(is_edge && packet.is_edge);
         } else if self.has_room(is_edge) {
-            let event = Event { at: now, is_edge };
+            let event = Recorded { at: now, is_edge };
             self.waiting.entry(flow).or_default().events.push_back(event);
         } else {
             self.excuse.lost += 1;
@@ -160,7 +162,7 @@ impl Ledger {
     }
 
     fn has_room(&mut self, is_edge: bool) -> bool {
-        let has_room = self.alone < MOST_WAITING;
+        let has_room = self.alone < MAX_WAITING;
         if has_room {
             self.alone += 1;
         } else if !is_edge {
@@ -169,13 +171,13 @@ impl Ledger {
         has_room
     }
 
-    /// Packets that the socket had no room for, or could not read.
+    /// Counts packets that did not fit into the socket, or could not be read.
     pub(super) fn dropped(&mut self, count: u64) {
         self.sums.dropped += count;
         self.excuse.missed += count;
     }
 
-    /// Events of this namespace that were lost, or that may be of it.
+    /// Counts lost events that belong, or may belong, to this namespace.
     pub(super) fn lost(&mut self, src_port: Option<u16>, count: u64) {
         if count == 0 {
             return;
@@ -187,27 +189,27 @@ impl Ledger {
         }
     }
 
-    /// Some function that builds RSTs has no hook on this kernel: nothing is called crafted.
+    /// Some function that builds RSTs has no hook on this kernel: no packet is called `crafted`.
     pub(super) fn expect_unhooked(&mut self) {
         self.is_partial = true;
     }
 
-    /// From now on no packets come: events say nothing any more.
+    /// No more packets will come: from now on an event without a packet proves nothing.
     pub(super) fn go_blind(&mut self) {
         self.is_blind = true;
     }
 
-    /// The names of the devices that were met.
+    /// Names of the devices that packets passed.
     pub(super) fn devices(&self) -> &Devices {
         &self.devices
     }
 
-    /// Settles what has waited long enough.
+    /// Settles packets and events that have waited long enough.
     pub(super) fn sweep(&mut self, now: Instant) {
         self.settle(|at| now.saturating_duration_since(at) >= SETTLE);
     }
 
-    /// Settles everything: nothing more will come.
+    /// Settles everything: no packets or events will follow.
     pub(super) fn settle_all(&mut self) {
         self.settle(|_| true);
     }
@@ -237,16 +239,16 @@ impl Ledger {
     fn settle_packet(&mut self, flow: Flow, packet: &Packet, difference: Difference) {
         if !packet.is_edge {
             self.sums.seen += 1;
-            self.differ(flow, difference, Some(packet.place));
+            self.differ(flow, difference, Some(packet.seen_at));
         }
     }
 
-    fn differ(&mut self, flow: Flow, difference: Difference, place: Option<Place>) {
-        let has_room = self.found.len() < MOST_DIFFERENT;
+    fn differ(&mut self, flow: Flow, difference: Difference, seen_at: Option<SeenAt>) {
+        let has_room = self.found.len() < MAX_DIFFERENT;
         match self.found.get_mut(&(flow, difference)) {
             Some(found) => found.count += 1,
             None if has_room => {
-                self.found.insert((flow, difference), Found { count: 1, place });
+                self.found.insert((flow, difference), Found { count: 1, seen_at });
             }
             None => *self.rest.entry(difference).or_default() += 1,
         }
@@ -264,24 +266,24 @@ impl Ledger {
         self.excuses.retain(|(at, _)| now.saturating_duration_since(*at) < EXCUSED);
 
         let mut entries = Vec::new();
-        let sum = |name, count| Entry { name, count, flow: None, place: None };
+        let sum = |name, count| Entry { name, count, flow: None, seen_at: None };
         let is_active = sums.seen + sums.recorded + sums.dropped + sums.overflow > 0;
         if is_active {
             entries.push(sum(entry::SEEN, sums.seen));
             entries.push(sum(entry::RECORDED, sums.recorded));
         }
-        // Losses say something here only where there is something to compare.
+        // Losses matter here only if there is something to compare.
         let lost = if is_active { sums.lost } else { 0 };
-        let beside =
+        let others =
             [(entry::LOST, lost), (entry::DROPPED, sums.dropped), (entry::OVERFLOW, sums.overflow)];
-        entries.extend(beside.map(|(name, count)| sum(name, count)));
+        entries.extend(others.map(|(name, count)| sum(name, count)));
         for ((flow, difference), found) in self.found.drain() {
             let named = excuses.name(difference, Some(flow), found.count);
             entries.extend(named.map(|(name, count)| Entry {
                 name,
                 count,
                 flow: Some(flow),
-                place: found.place,
+                seen_at: found.seen_at,
             }));
         }
         for (difference, count) in self.rest.drain() {

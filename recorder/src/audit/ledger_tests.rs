@@ -73,7 +73,7 @@ fn packets_and_events_explain_each_other_in_any_order() {
     }
     assert_eq!(test.ledger.alone, 0, "nothing has to wait");
     assert_eq!(test.report(), counts([("seen", 6), ("recorded", 6)]));
-    assert_eq!(test.report(), counts([]), "told once");
+    assert_eq!(test.report(), counts([]), "reported once");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn what_stays_alone_is_a_difference() {
 fn what_a_translation_may_explain_has_no_name() {
     let mut test = Test::new();
     test.leaves(80, false);
-    // The destination is the same.
+    // The destination is the same on both sides.
     test.recorded(81, false);
     let settled = [("seen", 1), ("recorded", 1), ("unknown", 1), ("missed", 1)];
     assert_eq!(test.settled(), counts(settled));
@@ -112,8 +112,8 @@ fn a_forwarded_packet_is_named_with_both_devices() {
     let entries = test.ledger.report(test.now);
     let forwarded = entries.iter().find(|entry| entry.name == "forwarded").expect("it is");
     assert_eq!((forwarded.count, forwarded.flow), (1, Some(rst(80, 1).key.flow)));
-    let place = Place { device: 2, in_device: Some(1), ttl: 63 };
-    assert_eq!(forwarded.place, Some(place));
+    let seen_at = SeenAt { device: 2, in_device: Some(1), ttl: 63 };
+    assert_eq!(forwarded.seen_at, Some(seen_at));
 }
 
 #[test]
@@ -173,27 +173,27 @@ fn without_packets_events_say_nothing() {
 fn memory_is_bounded_and_what_had_no_room_excuses() {
     let mut test = Test::new();
     const MORE: u64 = 100;
-    // One after the other, and the events of the same order after them.
-    for n in 0..MOST_WAITING as u64 + MORE {
+    // First all packets, then their events in the same order.
+    for n in 0..MAX_WAITING as u64 + MORE {
         test.leaves((n % 60_000) as u16, false);
     }
-    assert_eq!(test.ledger.alone, MOST_WAITING);
-    for n in 0..MOST_WAITING as u64 + MORE {
+    assert_eq!(test.ledger.alone, MAX_WAITING);
+    for n in 0..MAX_WAITING as u64 + MORE {
         test.recorded((n % 60_000) as u16, false);
     }
     let settled = test.settled();
-    let most = MOST_WAITING as u64;
+    let most = MAX_WAITING as u64;
     let expected =
         [("seen", most), ("recorded", most + MORE), ("missed", MORE), ("overflow", MORE)];
     assert_eq!(settled, counts(expected));
 
-    for n in 0..2 * MOST_DIFFERENT as u64 {
+    for n in 0..2 * MAX_DIFFERENT as u64 {
         test.leaves(n as u16, false);
     }
     test.now += EXCUSED;
     let _ = test.report();
     test.ledger.sweep(test.now);
-    assert_eq!(test.ledger.found.len(), MOST_DIFFERENT);
-    let most = 2 * MOST_DIFFERENT as u64;
+    assert_eq!(test.ledger.found.len(), MAX_DIFFERENT);
+    let most = 2 * MAX_DIFFERENT as u64;
     assert_eq!(test.report(), counts([("seen", most), ("crafted", most)]));
 }

@@ -1,31 +1,31 @@
-//! `--audit`: RST packets counted where they leave, against what was recorded.
+//! `--audit`: compares the RST packets that leave with the resets that were recorded.
 //!
 //! A packet socket sees every RST at every device of the recorder's own network namespace. Each
-//! packet that left is paired with a recorded event of its flow. What is left over is told in
-//! the table `ledger`: a packet without an event was made outside of the kernel functions that
-//! we know (`crafted`: a raw socket, tc, a packet socket), or it came in before it left, and is
-//! only passed on (`forwarded`); an event without a packet is `unsent`: a rule dropped it, there
-//! was no route, or a hook at the entry of a function fired and the function gave up.
+//! packet that left is paired with a recorded event of its flow. The table `ledger` reports
+//! unmatched ones. A packet without an event is `crafted` (built outside of the kernel functions
+//! that we know: by a raw socket, tc, a packet socket) or `forwarded` (it came in before it left).
+//! An event without a packet is `unsent`: a rule dropped it, there was no route, or a hook at the
+//! entry of a function fired and the function gave up.
 //!
 //! ```text
 //! socket    a filter in the kernel passes RSTs only; packet: bytes -> flow, key, TTL
 //! capture   the thread that reads it
-//! sightings several devices, one packet; came in before it left
+//! sightings one packet at several devices; packets that came in before they left
 //! ledger    packets against events
-//! excuse    what losses may explain is not called by a name
+//! excuse    names a difference, unless losses may explain it
 //! ```
 //!
-//! What it cannot know:
-//! - Where addresses are translated on the way out, the packet has another flow than its event:
-//!   where one end is the same, one `missed` and one `unknown`, else one `unsent` and one
-//!   `crafted`. A forwarded packet is known through a translation by its numbers, which
-//!   not even a translation changes.
-//! - A native XDP program sends (`XDP_TX`, redirects) and drops below the packet socket, IPsec
-//!   hides the RST in another packet, and behind IPv6 extension headers it is not looked for.
-//! - Where a function that builds RSTs has no hook (netfilter's on a kernel without kprobes), a
-//!   packet without an event may be its work: `unknown`, never `crafted`.
-//! - A RST with the same flow as a recorded one is told apart by number only.
-//! - What a recorder that is killed had not yet written of its ledger is gone with it.
+//! Limits:
+//! - Where addresses are translated on the way out, the packet has another flow than its event. If
+//!   one end is the same, this gives one `missed` and one `unknown`, else one `unsent` and one
+//!   `crafted`. A forwarded packet is recognized by its sequence and acknowledgement numbers, which
+//!   translation does not change.
+//! - A native XDP program sends (`XDP_TX`, redirects) and drops below the packet socket. IPsec
+//!   hides the RST in another packet. RSTs behind IPv6 extension headers are not looked for.
+//! - Where a function that builds RSTs has no hook (netfilter's on a kernel without kprobes), it
+//!   may have built any packet without an event: `unknown`, never `crafted`.
+//! - A RST with the same flow as a recorded one is distinguished by count only.
+//! - If the recorder is killed, the part of the ledger that it had not yet written is lost.
 
 mod capture;
 mod devices;
@@ -46,7 +46,7 @@ use tcprst_schema::row::{LedgerRow, LossRow, Row};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::say;
+use crate::stderr::say;
 use capture::Capture;
 use devices::Devices;
 use excuse::entry;
@@ -54,30 +54,30 @@ use ledger::Entry;
 use packet::Flow;
 use socket::Tap;
 
-/// Flows that are named at the end.
+/// Maximum number of flows that are named at the end.
 const EXAMPLES: usize = 10;
 const OWN_NETNS: &str = "/proc/thread-self/ns/net";
 
 /// The audit of the recorder's own network namespace.
 #[derive(Debug)]
-pub struct Audit {
+pub(crate) struct Audit {
     capture: Capture,
     host: Arc<str>,
     netns_id: u32,
     netns_cookie: Option<u64>,
-    /// Events of this time are compared, on the boot clock.
+    /// Boot clock time range of the events that are compared.
     from_ns: u64,
     to_ns: u64,
     reported_at_us: i64,
     reported: Instant,
-    losses: Losses,
+    losses: AuditLosses,
     totals: Totals,
     examples: Vec<String>,
 }
 
-/// Losses of events so far, by where they belong.
+/// Losses of events so far, by the namespace that they belong to.
 #[derive(Debug, Default)]
-struct Losses {
+struct AuditLosses {
     elsewhere: u64,
     own: u64,
     unkeyed: u64,
@@ -95,9 +95,9 @@ struct Totals {
 }
 
 impl Audit {
-    /// Opens the socket. To be called before the probe is loaded: packets wait for their events,
-    /// not the other way round.
-    pub fn start(host: &str, clock: &Clock) -> Result<Self> {
+    /// Opens the socket. Call it before the probe is loaded, so that packets wait for their events
+    /// and not the other way round.
+    pub(crate) fn start(host: &str, clock: &Clock) -> Result<Self> {
         let netns = std::fs::metadata(OWN_NETNS).map_err(Error::io("read", OWN_NETNS))?;
         let tap = Tap::open()?;
         Ok(Self {
@@ -110,17 +110,21 @@ impl Audit {
             to_ns: u64::MAX,
             reported_at_us: clock.now_us(),
             reported: Instant::now(),
-            losses: Losses::default(),
+            losses: AuditLosses::default(),
             totals: Totals::default(),
             examples: Vec::new(),
         })
     }
 
-    /// Begins to compare: from now on the probe sees everything, but for the sites without a hook.
-    pub fn open(&mut self, sites: &[SiteStatus]) -> Result<()> {
+    /// Starts the comparison: from now on the probe sees every reset, except at sites without a
+    /// hook.
+    pub(crate) fn open(&mut self, sites: &[SiteStatus]) -> Result<()> {
         let sent = Direction::Sent.name();
         if sites.iter().any(|site| site.direction == sent && site.hook.is_none()) {
-            say!("audit: not every function that builds RSTs is seen here, so none is `crafted`");
+            say!(
+                "audit: not every function that builds RSTs is seen here, so no packet is \
+                 reported as `crafted`"
+            );
             self.capture.ledger().expect_unhooked();
         }
         self.capture.open();
@@ -128,21 +132,21 @@ impl Audit {
         Ok(())
     }
 
-    /// Ends the time that is compared: the probe may be detached.
-    pub fn shut(&mut self) -> Result<()> {
+    /// Ends the compared time: the probe may be detached.
+    pub(crate) fn shut(&mut self) -> Result<()> {
         self.capture.shut();
         self.to_ns = Clock::now()?.anchor().boot_ns;
         Ok(())
     }
 
-    /// Nothing more will come: settles what is open.
-    pub fn finish(&mut self) {
+    /// Reads the remaining packets and settles everything that is open.
+    pub(crate) fn finish(&mut self) {
         self.capture.finish();
         self.capture.ledger().settle_all();
     }
 
-    /// Takes recorded events.
-    pub fn take<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) {
+    /// Adds recorded events to the ledger.
+    pub(crate) fn take<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) {
         let netns_id = self.netns_id;
         let now = Instant::now();
         let mut ledger = None;
@@ -156,15 +160,15 @@ impl Audit {
                     let is_edge = !(self.from_ns..=self.to_ns).contains(&row.boot_ns);
                     ledger.event(Flow { src, dst }, is_edge, now);
                 }
-                // It may be any of ours, and cannot be compared.
+                // It may be an event of any of our flows, and cannot be compared.
                 (_, src, _) => ledger.lost(src.map(|(_, port)| port), 1),
             }
         }
     }
 
-    /// Takes what was lost since the last call; `in_rings` is the kernel half's sum of all losses
-    /// in rings so far, read after the rows: it is ahead of them where the key table was full.
-    pub fn take_losses(&mut self, rows: &[LossRow], in_rings: u64) {
+    /// Adds the losses since the last call. `in_rings` is the kernel half's total of losses in
+    /// rings so far, read after the rows: it exceeds their sum if the key table was full.
+    pub(crate) fn take_losses(&mut self, rows: &[LossRow], in_rings: u64) {
         let mut ledger = self.capture.ledger();
         for row in rows {
             match (row.stage, row.netns_id) {
@@ -173,28 +177,28 @@ impl Audit {
                     ledger.lost(row.src_port, row.count);
                 }
                 ("ring", Some(_)) => self.losses.elsewhere += row.count,
-                // Without a key: by the sum, below.
+                // Counted by the total, below.
                 ("ring", None) => {}
                 _ => ledger.lost(None, row.count),
             }
         }
-        let Losses { elsewhere, own, unkeyed } = self.losses;
+        let AuditLosses { elsewhere, own, unkeyed } = self.losses;
         let new = in_rings.saturating_sub(elsewhere + own + unkeyed);
         self.losses.unkeyed += new;
         ledger.lost(None, new);
     }
 
-    /// Whether the last report is this old.
-    pub fn is_due(&self, age: Duration) -> bool {
+    /// Whether the last report is at least this old.
+    pub(crate) fn is_due(&self, age: Duration) -> bool {
         self.reported.elapsed() >= age
     }
 
-    /// The account since the last report; no rows where nothing left and nothing was recorded.
-    pub fn report(&mut self, clock: &Clock) -> Vec<LedgerRow> {
+    /// The account since the last report; no rows if no packet left and no reset was recorded.
+    pub(crate) fn report(&mut self, clock: &Clock) -> Vec<LedgerRow> {
         self.reported = Instant::now();
         let mut ledger = self.capture.ledger();
         let mut entries = ledger.report(self.reported);
-        // The sums first, then the largest.
+        // Sums first, then flows from the largest count down.
         entries.sort_by_key(|entry| (entry.flow.is_some(), entry.name, u64::MAX - entry.count));
         let to_us = clock.now_us();
         let devices = ledger.devices();
@@ -228,17 +232,17 @@ impl Audit {
             }),
             src: entry.flow.map(|flow| flow.src),
             dst: entry.flow.map(|flow| flow.dst),
-            device: entry.place.map(|place| devices.name(place.device)),
+            device: entry.seen_at.map(|seen_at| devices.name(seen_at.device)),
             in_device: entry
-                .place
-                .and_then(|place| place.in_device)
+                .seen_at
+                .and_then(|seen_at| seen_at.in_device)
                 .map(|device| devices.name(device)),
-            ttl: entry.place.map(|place| place.ttl),
+            ttl: entry.seen_at.map(|seen_at| seen_at.ttl),
         }
     }
 
-    /// What was found, for people: a summary, and a line for each of the first flows.
-    pub fn summary(&self) -> Vec<String> {
+    /// The findings for people: a summary, and one line for each of the first flows.
+    pub(crate) fn summary(&self) -> Vec<String> {
         let Totals { seen, crafted, forwarded, unknown, unsent, missed } = self.totals;
         let recorded = seen - crafted - forwarded - unknown;
         let doubt = match unknown {
@@ -271,8 +275,8 @@ impl Totals {
     }
 }
 
-/// A line on a crafted or forwarded flow.
-pub fn describe(row: &LedgerRow) -> String {
+/// Describes a crafted or forwarded flow in one line.
+pub(crate) fn describe(row: &LedgerRow) -> String {
     let end = |end: Option<(std::net::IpAddr, u16)>| {
         end.map_or_else(|| "?".to_owned(), |end| std::net::SocketAddr::from(end).to_string())
     };

@@ -1,27 +1,27 @@
-//! A RST on the wire, from the first bytes of its IP packet.
+//! Parses a RST on the wire from the first bytes of its IP packet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const TCP: u8 = 6;
 /// The RST bit of the TCP flags byte (RFC 9293, 3.1).
 pub(super) const RST: u8 = 0x04;
-/// TCP header up to its flags byte: all that we read.
+/// Bytes of the TCP header up to the flags: the part that we read.
 const TCP_BYTES: usize = 14;
 const IPV6_HEADER: usize = 40;
-/// Enough for the longest IPv4 header and the TCP header up to its flags.
+/// Longest IPv4 header plus the TCP header up to its flags.
 pub(super) const SNAP: usize = 128;
 
-/// Source and destination, as on the packet.
+/// Source and destination, as in the packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Flow {
     pub(super) src: (IpAddr, u16),
     pub(super) dst: (IpAddr, u16),
 }
 
-/// What makes two sightings the same packet: it passes a bridge and its port, a VLAN and its
-/// device, or a router, and keeps all of this.
+/// Identifies a packet across sightings: all of this stays the same when it passes a bridge and its
+/// port, a VLAN and its device, or a router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct PacketKey {
     pub(super) flow: Flow,
     pub(super) seq: u32,
     pub(super) ack: u32,
@@ -31,11 +31,11 @@ pub(super) struct Key {
 /// A RST packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rst {
-    pub(super) key: Key,
+    pub(super) key: PacketKey,
     pub(super) ttl: u8,
 }
 
-/// Reads an IP packet; `None` where it is no whole RST.
+/// Parses an IP packet; `None` unless it is a complete RST.
 pub(super) fn parse(packet: &[u8]) -> Option<Rst> {
     match packet.first()? >> 4 {
         4 => ipv4(packet),
@@ -58,7 +58,7 @@ fn ipv6(packet: &[u8]) -> Option<Rst> {
     if *packet.get(6)? != TCP {
         return None;
     }
-    // As the recorder writes them: an address that maps an IPv4 one is that.
+    // As in the recording: an IPv4-mapped address becomes the IPv4 address.
     let address = |at| Some(Ipv6Addr::from(bytes::<16>(packet, at)?).to_canonical());
     tcp(packet.get(IPV6_HEADER..)?, address(8)?, address(24)?, *packet.get(7)?)
 }
@@ -69,7 +69,7 @@ fn tcp(header: &[u8], src: IpAddr, dst: IpAddr, ttl: u8) -> Option<Rst> {
     let port = |at| Some(u16::from_be_bytes(bytes(header, at)?));
     let number = |at| Some(u32::from_be_bytes(bytes(header, at)?));
     let flow = Flow { src: (src, port(0)?), dst: (dst, port(2)?) };
-    let key = Key { flow, seq: number(4)?, ack: number(8)?, flags };
+    let key = PacketKey { flow, seq: number(4)?, ack: number(8)?, flags };
     (flags & RST != 0).then_some(Rst { key, ttl })
 }
 
@@ -110,10 +110,10 @@ pub(super) mod tests {
         packet
     }
 
-    pub(in crate::audit) fn rst(src_port: u16, seq: u32) -> Rst {
+    pub(crate) fn rst(src_port: u16, seq: u32) -> Rst {
         let end = |last, port| (IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port);
         let flow = Flow { src: end(1, src_port), dst: end(2, 4000) };
-        Rst { key: Key { flow, seq, ack: 9, flags: RST }, ttl: 63 }
+        Rst { key: PacketKey { flow, seq, ack: 9, flags: RST }, ttl: 63 }
     }
 
     #[test]

@@ -1,23 +1,23 @@
-//! Which sightings are one packet, and which packets had come in before they left.
+//! Decides which sightings are the same packet, and which packets came in before they left.
 //!
 //! A packet may be seen at several devices (a bridge and its port, a VLAN and its device, a
-//! router's two sides). Packets with the same [`Key`] are as many as the device that saw most
-//! of them has seen.
+//! router's two sides). The number of packets with one [`PacketKey`] is the highest count at any
+//! single device.
 //!
 //! Address translation changes the flow of a packet that passes through, but neither its numbers
-//! nor its flags. A number that is not zero is 32 bits of chance: that two packets share them
-//! within seconds, one coming in and the other leaving, proves that they are the same.
+//! nor its flags. A nonzero sequence number is 32 random bits: if an incoming and an outgoing
+//! packet share them within seconds, they are the same packet.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::packet::{Flow, Key};
+use super::packet::{Flow, PacketKey};
 
-/// Keys in memory: with 200 bytes each, 13 MB.
-const MOST: usize = 64 * 1024;
-/// How long a packet may be under way inside this host.
+/// Maximum number of keys in memory: with 200 bytes each, 13 MB.
+const MAX_KEYS: usize = 64 * 1024;
+/// Longest time that a packet takes to pass through this host.
 const UNDER_WAY: Duration = Duration::from_secs(5);
-/// Devices that one packet passes, counted apart.
+/// Maximum number of devices that are counted apart for one packet.
 const DEVICES: usize = 4;
 
 /// How often each device saw a packet.
@@ -28,9 +28,9 @@ struct Seen {
 }
 
 impl Seen {
-    /// Counts a sighting; true where it is a packet that no device had seen before.
+    /// Counts a sighting; returns true if no device had seen this packet before.
     fn add(&mut self, device: u32) -> bool {
-        // A fifth device sees what the four before have seen.
+        // Sightings at a fifth device are ignored: the first four have seen the packet.
         let slot = self.devices.iter_mut().find(|(index, n)| *n == 0 || *index == device);
         let Some((index, count)) = slot else {
             return false;
@@ -56,29 +56,29 @@ pub(super) struct Left {
     pub(super) in_device: Option<u32>,
 }
 
-/// What no router changes.
+/// Fields that no router changes.
 type Numbers = (u32, u32, u8);
 
-fn numbers(key: &Key) -> Numbers {
+fn numbers(key: &PacketKey) -> Numbers {
     (key.seq, key.ack, key.flags)
 }
 
 /// The sightings of the last seconds.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
-    passages: HashMap<Key, Passage>,
-    /// Packets that came in and have not left yet, for those that leave with another flow.
+    passages: HashMap<PacketKey, Passage>,
+    /// Packets that came in and have not left yet, to recognize those that leave with another flow.
     under_way: HashMap<Numbers, (Flow, u32)>,
-    /// In the order of their first sighting.
-    order: VecDeque<(Instant, Key)>,
+    /// Keys in the order of their first sighting.
+    order: VecDeque<(Instant, PacketKey)>,
 }
 
 impl Sightings {
-    /// Takes a packet that came in.
-    pub(super) fn came(&mut self, key: Key, device: u32, now: Instant) {
+    /// Counts a packet that came in.
+    pub(super) fn came(&mut self, key: PacketKey, device: u32, now: Instant) {
         let passage = self.passage(key, now);
-        // One that left before and is still on its way through this namespace (the other end of
-        // a veth pair) has not come from anywhere.
+        // A packet that left before and is still on its way through this namespace (at the other
+        // end of a veth pair) did not come in from outside.
         if passage.left.most <= passage.came.most {
             let is_new = passage.came.add(device);
             if is_new && (key.seq, key.ack) != (0, 0) {
@@ -87,9 +87,9 @@ impl Sightings {
         }
     }
 
-    /// Takes a packet at a device through which it leaves; `None` where another device had
+    /// Counts a packet at a device through which it leaves; `None` if another device has already
     /// seen it leave.
-    pub(super) fn left(&mut self, key: Key, device: u32, now: Instant) -> Option<Left> {
+    pub(super) fn left(&mut self, key: PacketKey, device: u32, now: Instant) -> Option<Left> {
         let passage = self.passage(key, now);
         if !passage.left.add(device) {
             return None;
@@ -102,8 +102,8 @@ impl Sightings {
         Some(Left { in_device: self.translated(&key) })
     }
 
-    /// The device through which a packet came in that leaves with another flow.
-    fn translated(&mut self, key: &Key) -> Option<u32> {
+    /// The device through which a packet came in under another flow.
+    fn translated(&mut self, key: &PacketKey) -> Option<u32> {
         let (flow, device) = *self.under_way.get(&numbers(key))?;
         (flow != key.flow).then(|| {
             self.under_way.remove(&numbers(key));
@@ -111,7 +111,7 @@ impl Sightings {
         })
     }
 
-    fn passage(&mut self, key: Key, now: Instant) -> &mut Passage {
+    fn passage(&mut self, key: PacketKey, now: Instant) -> &mut Passage {
         self.forget(now);
         self.passages.entry(key).or_insert_with(|| {
             self.order.push_back((now, key));
@@ -119,10 +119,10 @@ impl Sightings {
         })
     }
 
-    /// Makes room; under a flood the oldest go before their time.
+    /// Drops old keys; in a flood the oldest ones are dropped early.
     fn forget(&mut self, now: Instant) {
         while let Some((at, key)) = self.order.front()
-            && (now.saturating_duration_since(*at) > UNDER_WAY || self.order.len() >= MOST)
+            && (now.saturating_duration_since(*at) > UNDER_WAY || self.order.len() >= MAX_KEYS)
         {
             self.passages.remove(key);
             if self.under_way.get(&numbers(key)).is_some_and(|(flow, _)| *flow == key.flow) {
@@ -177,31 +177,38 @@ mod tests {
     #[test]
     fn a_translated_packet_is_known_by_its_numbers() {
         let (mut sightings, now) = (Sightings::default(), Instant::now());
-        let inside = Key { ack: 0, ..rst(80, 1).key };
-        let outside = Key { ack: 0, ..rst(81, 1).key };
+        let inside = PacketKey { ack: 0, ..rst(80, 1).key };
+        let outside = PacketKey { ack: 0, ..rst(81, 1).key };
         sightings.came(inside, 1, now);
         assert_eq!(sightings.left(outside, 2, now), Some(Left { in_device: Some(1) }));
-        assert_eq!(sightings.left(Key { ack: 0, ..rst(82, 1).key }, 2, now), OWN, "only once");
+        assert_eq!(
+            sightings.left(PacketKey { ack: 0, ..rst(82, 1).key }, 2, now),
+            OWN,
+            "only once"
+        );
 
-        let turned = |key: Key| Key { flow: Flow { src: key.flow.dst, dst: key.flow.src }, ..key };
-        sightings.came(Key { ack: 0, ..rst(80, 2).key }, 1, now);
-        let left = sightings.left(turned(Key { ack: 0, ..rst(80, 2).key }), 2, now);
+        let turned = |key: PacketKey| PacketKey {
+            flow: Flow { src: key.flow.dst, dst: key.flow.src },
+            ..key
+        };
+        sightings.came(PacketKey { ack: 0, ..rst(80, 2).key }, 1, now);
+        let left = sightings.left(turned(PacketKey { ack: 0, ..rst(80, 2).key }), 2, now);
         assert_eq!(left, Some(Left { in_device: Some(1) }), "both ends");
         // Without numbers nothing is proven.
-        sightings.came(Key { ack: 0, ..rst(80, 0).key }, 1, now);
-        assert_eq!(sightings.left(Key { ack: 0, ..rst(81, 0).key }, 2, now), OWN);
+        sightings.came(PacketKey { ack: 0, ..rst(80, 0).key }, 1, now);
+        assert_eq!(sightings.left(PacketKey { ack: 0, ..rst(81, 0).key }, 2, now), OWN);
     }
 
     #[test]
     fn memory_is_bounded_in_number_and_time() {
         let (mut sightings, now) = (Sightings::default(), Instant::now());
-        for seq in 0..2 * MOST as u32 {
+        for seq in 0..2 * MAX_KEYS as u32 {
             sightings.came(rst(80, seq).key, 1, now);
         }
-        assert!(sightings.passages.len() <= MOST && sightings.order.len() <= MOST);
-        assert!(sightings.under_way.len() <= MOST);
+        assert!(sightings.passages.len() <= MAX_KEYS && sightings.order.len() <= MAX_KEYS);
+        assert!(sightings.under_way.len() <= MAX_KEYS);
         let later = now + UNDER_WAY * 2;
-        assert_eq!(sightings.left(rst(80, 2 * MOST as u32 - 1).key, 2, later), OWN);
+        assert_eq!(sightings.left(rst(80, 2 * MAX_KEYS as u32 - 1).key, 2, later), OWN);
         assert_eq!(sightings.passages.len(), 1);
     }
 }

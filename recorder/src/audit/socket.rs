@@ -17,8 +17,8 @@ use super::packet::{RST, Rst, SNAP, parse};
 use crate::error::{Error, Result};
 use crate::owner::netns::NetnsCookie;
 
-/// What waits in the kernel at the most. A RST takes about 800 bytes there, so these are some
-/// 20,000, a fifth of a second of a flood.
+/// Size of the kernel's receive buffer. A RST takes about 800 bytes there, so it holds some 20,000,
+/// a fifth of a second of a flood.
 const WAITING_BYTES: usize = 16 << 20;
 
 /// One sighting of a RST at a device.
@@ -26,32 +26,33 @@ const WAITING_BYTES: usize = 16 << 20;
 pub(super) struct Sighting {
     pub(super) rst: Rst,
     pub(super) device: u32,
-    /// It left through the device; else it came in.
+    /// True if the packet left through the device, false if it came in.
     pub(super) outgoing: bool,
 }
 
-/// What one read gave.
+/// Result of one read.
 #[derive(Debug)]
 pub(super) enum Received {
     Sighting(Sighting),
-    /// Something that is no RST: it came before the filter was attached.
+    /// A packet that is not a RST: it came before the filter was attached.
     Other,
     /// A packet of a device whose addresses do not fit (InfiniBand): its direction is unknown.
     Unreadable,
-    /// Nothing waits.
+    /// No packet waits.
     Nothing,
 }
 
-/// The socket.
+/// The open packet socket.
 #[derive(Debug)]
 pub(super) struct Tap {
     socket: OwnedFd,
 }
 
 impl Tap {
-    /// Opens it in the network namespace of the calling thread.
+    /// Opens the socket in the network namespace of the calling thread.
     pub(super) fn open() -> Result<Self> {
-        // SOCK_DGRAM: packets begin at the network header, whatever the device puts before.
+        // With SOCK_DGRAM packets begin at the network header, whatever link header the device
+        // adds.
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Packet, SockType::Datagram, flags, SockProtocol::EthAll)
             .map_err(|errno| match errno {
@@ -62,24 +63,24 @@ impl Tap {
         let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
         setsockopt(&socket, AttachFilter, &program)
             .map_err(|errno| Error::System("attach a packet filter", errno.into()))?;
-        // Past net.core.rmem_max with CAP_NET_ADMIN, which recording needs anyway.
+        // CAP_NET_ADMIN allows more than net.core.rmem_max; recording needs it anyway.
         setsockopt(&socket, RcvBufForce, &WAITING_BYTES)
             .or_else(|_| setsockopt(&socket, RcvBuf, &WAITING_BYTES))
             .map_err(|errno| Error::System("enlarge a packet socket", errno.into()))?;
         Ok(Self { socket })
     }
 
-    /// The kernel's number of the namespace; `None` before 5.14.
+    /// The kernel's cookie of the namespace; `None` before 5.14.
     pub(super) fn netns_cookie(&self) -> Option<u64> {
         getsockopt(&self.socket, NetnsCookie).ok()
     }
 
-    /// Packets that found no room since the last call: the kernel's counter starts anew.
+    /// Packets dropped since the last call for lack of space: reading resets the kernel's counter.
     pub(super) fn take_dropped(&self) -> u64 {
         getsockopt(&self.socket, Statistics).map_or(0, |statistics| statistics.tp_drops.into())
     }
 
-    /// Takes one packet.
+    /// Reads one packet.
     pub(super) fn receive(&self) -> io::Result<Received> {
         let mut buffer = [0; SNAP];
         match recvfrom::<LinkAddr>(self.socket.as_raw_fd(), &mut buffer) {
@@ -96,13 +97,13 @@ impl Tap {
             }
             Ok((_, None)) => Ok(Received::Unreadable),
             Err(Errno::EAGAIN) => Ok(Received::Nothing),
-            // A device went down, or a signal came: the next read goes on.
+            // A device went down, or a signal came: the next read continues.
             Err(Errno::EINTR | Errno::ENETDOWN | Errno::ENOBUFS) => Ok(Received::Other),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Sleeps until something waits, or the time is over.
+    /// Sleeps until a packet waits, or the time is over.
     pub(super) fn wait(&self, milliseconds: u16) {
         let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         // An interrupted or failed poll only makes the next read come early.
@@ -110,14 +111,14 @@ impl Tap {
     }
 }
 
-/// A VLAN tag may already be in the packet; the network header is behind it all the same.
+/// A VLAN tag may still be in the packet; the network header follows it all the same.
 fn is_ip(protocol: u16) -> bool {
     let protocol = i32::from(u16::from_be(protocol));
     [libc::ETH_P_IP, libc::ETH_P_IPV6, libc::ETH_P_8021Q, libc::ETH_P_8021AD].contains(&protocol)
 }
 
 sockopt_impl!(
-    /// The program must point at its instructions for as long as the call lasts.
+    /// The program must point at its instructions until the call returns.
     AttachFilter,
     SetOnly,
     libc::SOL_SOCKET,
@@ -126,7 +127,7 @@ sockopt_impl!(
 );
 
 sockopt_impl!(
-    /// Packets taken and dropped.
+    /// Counts of packets delivered and dropped.
     Statistics,
     GetOnly,
     libc::SOL_PACKET,
@@ -134,8 +135,8 @@ sockopt_impl!(
     libc::tpacket_stats
 );
 
-/// Passes RSTs over IPv4 and IPv6, both ways; from loopback only what leaves, since all that
-/// comes in there has left there. Offsets are from the network header.
+/// Passes RSTs over IPv4 and IPv6 in both directions, but from loopback only outgoing ones:
+/// everything that comes in there has left there. Offsets are relative to the network header.
 fn filter() -> [libc::sock_filter; 21] {
     const LOAD_WORD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const LOAD_HALF: u32 = libc::BPF_LD | libc::BPF_H | libc::BPF_ABS;
@@ -151,7 +152,7 @@ fn filter() -> [libc::sock_filter; 21] {
     const DROP: u8 = 20;
     let about = |what: libc::c_int| (libc::SKF_AD_OFF + what).cast_unsigned();
     let step = |code: u32, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf: 0, k };
-    // Jumps are counted from the next instruction; here they name their target.
+    // Jumps are relative to the next instruction; here they name their target.
     let branch = |at: u8, code: u32, k: u32, yes: u8, no: u8| libc::sock_filter {
         code: code as u16,
         jt: yes - at - 1,

@@ -1,4 +1,4 @@
-//! Whose a reset is: the rules. Null is an answer, and an innocent is never named.
+//! Rules for the owner of a reset. Null is a valid answer: an innocent container is never named.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,57 +6,58 @@ use std::sync::Arc;
 use tcprst_schema::container::Pod;
 use tcprst_schema::row::Named;
 
-use super::table::{Life, NetnsId, Table, Whose};
+use super::netns::NetnsId;
+use super::table::{Life, LifeTable, Whose};
 
-/// The root of the v2 hierarchy: sockets of the kernel, and every socket of a host with cgroup
-/// v1 alone. It says nothing.
+/// The root of the v2 hierarchy: it holds the kernel's sockets and, on a host with cgroup v1 alone,
+/// every socket. It identifies no owner.
 pub(crate) const ROOT: u64 = 1;
 
-/// What is known of a reset.
+/// What is known about the owner of a reset.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts {
+pub(crate) struct OwnerEvidence {
     pub(crate) boot_ns: u64,
-    /// The socket's cgroup, and where it is from.
+    /// The socket's cgroup, and the source of that fact.
     pub(crate) cgroup: Option<(u64, &'static str)>,
     pub(crate) netns: NetnsId,
 }
 
-/// What was found.
+/// Result of the rules.
 #[derive(Debug)]
 pub(crate) enum Found {
     Owner(Named, &'static str),
-    /// None of the containers.
-    Nobody,
-    /// Nothing yet: nobody has told of the cgroup.
+    /// The reset belongs to no container.
+    Nothing,
+    /// Not known yet: the cgroup has not been reported.
     UnknownCgroup,
-    /// Nothing yet: what the runtimes say of the containers is still to come.
+    /// Not known yet: the runtimes have not described the containers.
     NotYet,
 }
 
-/// The owner of a reset.
-pub(crate) fn owner(table: &Table, host: NetnsId, facts: &Facts) -> Found {
-    if let Some((cgroup, from)) = facts.cgroup.filter(|(cgroup, _)| *cgroup != ROOT) {
+/// Finds the owner of a reset.
+pub(crate) fn owner(table: &LifeTable, host: NetnsId, evidence: &OwnerEvidence) -> Found {
+    if let Some((cgroup, from)) = evidence.cgroup.filter(|(cgroup, _)| *cgroup != ROOT) {
         return match table.whose(cgroup) {
             Whose::Container(life) => {
                 Found::Owner(Named::container(Arc::clone(&life.container)), from)
             }
-            Whose::Nobodys => Found::Nobody,
+            Whose::Host => Found::Nothing,
             Whose::Unknown => Found::UnknownCgroup,
         };
     }
-    if facts.netns.inode == host.inode {
-        return Found::Nobody;
+    if evidence.netns.inode == host.inode {
+        return Found::Nothing;
     }
-    match inhabitant(table, facts.netns, facts.boot_ns) {
+    match inhabitant(table, evidence.netns, evidence.boot_ns) {
         Some(Ok(named)) => Found::Owner(named, "netns"),
         Some(Err(Unsure)) => Found::NotYet,
-        None => Found::Nobody,
+        None => Found::Nothing,
     }
 }
 
 /// The container or pod on this host that an address belongs to, seen from a namespace.
 pub(crate) fn peer(
-    table: &Table,
+    table: &LifeTable,
     host: NetnsId,
     netns: NetnsId,
     address: IpAddr,
@@ -70,17 +71,18 @@ pub(crate) fn peer(
     inhabitant(table, netns?, boot_ns)?.ok()
 }
 
-/// Several live there, and what they are to each other is not known yet.
+/// Several containers live in the namespace, and it is not known yet whether they are one pod.
 struct Unsure;
 
-/// Who lives in a network namespace: one container, or one pod.
-fn inhabitant(table: &Table, netns: NetnsId, boot_ns: u64) -> Option<Result<Named, Unsure>> {
+/// The inhabitant of a network namespace: one container, or one pod.
+fn inhabitant(table: &LifeTable, netns: NetnsId, boot_ns: u64) -> Option<Result<Named, Unsure>> {
     let lives = table.inhabitants(netns, boot_ns);
     let is_sandbox =
         |life: &Life| life.container.details().is_some_and(|details| details.is_sandbox);
     let mut working = lives.iter().filter(|life| !is_sandbox(life));
     let named = match (working.next(), working.next()) {
-        // Of a pod whose other container has died the port may have been that one's.
+        // Another container of the pod has exited and may have owned the port: only the pod is
+        // certain.
         (Some(only), None)
             if table.has_dead(netns, boot_ns)
                 && only.container.details().is_some_and(|details| details.pod.is_some()) =>
@@ -88,14 +90,14 @@ fn inhabitant(table: &Table, netns: NetnsId, boot_ns: u64) -> Option<Result<Name
             Named::pod_of(Arc::clone(&only.container))
         }
         (Some(only), None) => Named::container(Arc::clone(&only.container)),
-        // A pod of which nothing but the sandbox is there.
+        // Only the sandbox of the pod is left.
         (None, _) => Named::pod_of(Arc::clone(&lives.first()?.container)),
         (Some(_), Some(_)) => return several(&lives),
     };
     Some(Ok(named))
 }
 
-/// One pod's containers share its name; any others have nothing in common but the namespace.
+/// Containers of one pod share its name; others have only the namespace in common.
 fn several(lives: &[&Life]) -> Option<Result<Named, Unsure>> {
     if lives.iter().any(|life| life.container.details().is_none()) {
         return Some(Err(Unsure));
@@ -116,8 +118,8 @@ mod tests {
 
     const HOST: NetnsId = NetnsId { cookie: 1, inode: 1 };
 
-    fn table(containers: &[(char, u64, Option<Details>)]) -> Table {
-        let mut table = Table::default();
+    fn table(containers: &[(char, u64, Option<Details>)]) -> LifeTable {
+        let mut table = LifeTable::default();
         for (digit, cgroup, details) in containers {
             table.made(*cgroup, &format!("/kubepods/pod1/{}", id(*digit)), 100);
             table.began(*cgroup, inside(NETNS));
@@ -137,11 +139,11 @@ mod tests {
         Details { is_sandbox: true, ..of_pod(name) }
     }
 
-    fn facts(cgroup: Option<u64>) -> Facts {
-        Facts { boot_ns: 150, cgroup: cgroup.map(|id| (id, "socket")), netns: NETNS }
+    fn evidence(cgroup: Option<u64>) -> OwnerEvidence {
+        OwnerEvidence { boot_ns: 150, cgroup: cgroup.map(|id| (id, "socket")), netns: NETNS }
     }
 
-    /// Id of the container, name of the pod, attribution.
+    /// Returns id of the container, name of the pod and attribution.
     fn told(found: Found) -> (Option<String>, Option<String>, &'static str) {
         let Found::Owner(named, attribution) = found else { panic!("{found:?}") };
         let pod = named.pod().and_then(|pod| pod.name.clone());
@@ -151,38 +153,41 @@ mod tests {
     #[test]
     fn the_sockets_cgroup_comes_first() {
         let table = table(&[('a', 10, None), ('b', 11, None)]);
-        assert_eq!(told(owner(&table, HOST, &facts(Some(11)))), (Some(id('b')), None, "socket"));
-        // A process of the host that went into the namespace: not the container.
+        assert_eq!(told(owner(&table, HOST, &evidence(Some(11)))), (Some(id('b')), None, "socket"));
+        // A process of the host that entered the namespace is not the container.
         let mut table = table;
         table.made(12, "/system.slice/docker.service", 100);
-        assert!(matches!(owner(&table, HOST, &facts(Some(12))), Found::Nobody));
-        assert!(matches!(owner(&table, HOST, &facts(Some(13))), Found::UnknownCgroup));
+        assert!(matches!(owner(&table, HOST, &evidence(Some(12))), Found::Nothing));
+        assert!(matches!(owner(&table, HOST, &evidence(Some(13))), Found::UnknownCgroup));
     }
 
     #[test]
     fn alone_in_its_namespace_is_the_owner() {
         let alone = table(&[('a', 10, None)]);
-        assert_eq!(told(owner(&alone, HOST, &facts(None))), (Some(id('a')), None, "netns"));
-        assert_eq!(told(owner(&alone, HOST, &facts(Some(ROOT)))), (Some(id('a')), None, "netns"));
+        assert_eq!(told(owner(&alone, HOST, &evidence(None))), (Some(id('a')), None, "netns"));
+        assert_eq!(
+            told(owner(&alone, HOST, &evidence(Some(ROOT)))),
+            (Some(id('a')), None, "netns")
+        );
         let with_pause = table(&[('a', 10, Some(of_pod("p"))), ('b', 11, Some(sandbox("p")))]);
         let expected = (Some(id('a')), Some("p".to_owned()), "netns");
-        assert_eq!(told(owner(&with_pause, HOST, &facts(None))), expected);
+        assert_eq!(told(owner(&with_pause, HOST, &evidence(None))), expected);
         let pause = table(&[('b', 11, Some(sandbox("p")))]);
-        assert_eq!(told(owner(&pause, HOST, &facts(None))), (None, Some("p".into()), "netns"));
-        let late = Facts { boot_ns: 99, ..facts(None) };
-        assert!(matches!(owner(&alone, HOST, &late), Found::Nobody), "before it lived");
-        let on_host = Facts { netns: HOST, ..facts(None) };
-        assert!(matches!(owner(&alone, HOST, &on_host), Found::Nobody));
+        assert_eq!(told(owner(&pause, HOST, &evidence(None))), (None, Some("p".into()), "netns"));
+        let late = OwnerEvidence { boot_ns: 99, ..evidence(None) };
+        assert!(matches!(owner(&alone, HOST, &late), Found::Nothing), "before it lived");
+        let on_host = OwnerEvidence { netns: HOST, ..evidence(None) };
+        assert!(matches!(owner(&alone, HOST, &on_host), Found::Nothing));
     }
 
     #[test]
     fn of_several_only_their_pod_is_known() {
         let pod = table(&[('a', 10, Some(of_pod("p"))), ('b', 11, Some(of_pod("p")))]);
-        assert_eq!(told(owner(&pod, HOST, &facts(None))), (None, Some("p".into()), "netns"));
+        assert_eq!(told(owner(&pod, HOST, &evidence(None))), (None, Some("p".into()), "netns"));
         let strangers = table(&[('a', 10, Some(Details::default())), ('b', 11, Some(of_pod("p")))]);
-        assert!(matches!(owner(&strangers, HOST, &facts(None)), Found::Nobody));
+        assert!(matches!(owner(&strangers, HOST, &evidence(None)), Found::Nothing));
         let open = table(&[('a', 10, Some(of_pod("p"))), ('b', 11, None)]);
-        assert!(matches!(owner(&open, HOST, &facts(None)), Found::NotYet));
+        assert!(matches!(owner(&open, HOST, &evidence(None)), Found::NotYet));
     }
 
     #[test]
@@ -190,15 +195,19 @@ mod tests {
         let containers = [('a', 10, Some(of_pod("p"))), ('b', 11, Some(of_pod("p")))];
         let mut table = table(&containers);
         table.end(&id('a'), 120);
-        assert_eq!(told(owner(&table, HOST, &facts(None))), (None, Some("p".into()), "netns"));
-        assert_eq!(told(owner(&table, HOST, &facts(Some(11)))).0, Some(id('b')), "by its socket");
+        assert_eq!(told(owner(&table, HOST, &evidence(None))), (None, Some("p".into()), "netns"));
+        assert_eq!(
+            told(owner(&table, HOST, &evidence(Some(11)))).0,
+            Some(id('b')),
+            "by its socket"
+        );
     }
 
     #[test]
     fn a_second_cgroup_of_that_name_is_nobodys() {
         let mut table = table(&[('a', 10, None)]);
         table.made(20, &format!("/user.slice/{}", id('a')), 120);
-        assert!(matches!(owner(&table, HOST, &facts(Some(20))), Found::Nobody));
+        assert!(matches!(owner(&table, HOST, &evidence(Some(20))), Found::Nothing));
     }
 
     #[test]

@@ -1,42 +1,41 @@
-//! From the bytes of the kernel half's ring to what happened to a container.
+//! Decodes the kernel half's ring: events in the life of a container.
 
 use tcprst_schema::wire::{Life, LifeEvent};
 use zerocopy::FromBytes;
 
-use super::table::NetnsId;
+use super::netns::NetnsId;
 
-/// What happened, at `boot_ns`.
+/// An event in the life of a container, at `boot_ns`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
+pub(crate) struct ContainerEvent {
     pub(crate) boot_ns: u64,
     pub(crate) cgroup_id: u64,
     pub(crate) what: What,
 }
 
-/// Where a process of a container is.
+/// The namespaces of a process of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ProcessPlace {
     pub(crate) pid: u32,
     pub(crate) netns: NetnsId,
     pub(crate) mntns: Option<u32>,
-    /// In a pid namespace of its own. One that is not may be the runtime's: runc starts itself
-    /// anew in the container's cgroup before it enters the container's namespaces.
+    /// The process is in a pid namespace of its own. Otherwise it may be the runtime's: runc
+    /// re-executes itself in the container's cgroup before it enters the container's namespaces.
     pub(crate) is_inside: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    /// Its cgroup was made.
+    /// The container's cgroup was made.
     Made { path: String },
-    /// Its cgroup was removed.
+    /// The container's cgroup was removed.
     Removed,
-    /// Its first program began.
-    Began(Place),
+    /// The container's first program began.
+    Began(ProcessPlace),
 }
 
-/// Reads a record; `None` where it is short, or tells of something that this version does not
-/// know.
-pub(crate) fn decode(record: &[u8]) -> Option<Event> {
+/// Decodes a record; `None` if it is short, or of a kind that this version does not know.
+pub(crate) fn decode(record: &[u8]) -> Option<ContainerEvent> {
     let (event, _) = LifeEvent::read_from_prefix(record).ok()?;
     let what = if event.kind == Life::Made as u32 {
         let end = event.path.iter().position(|byte| *byte == 0).unwrap_or(event.path.len());
@@ -45,7 +44,7 @@ pub(crate) fn decode(record: &[u8]) -> Option<Event> {
         What::Removed
     } else if event.kind == Life::Began as u32 {
         let netns = NetnsId { cookie: event.netns_cookie, inode: event.netns_inum };
-        What::Began(Place {
+        What::Began(ProcessPlace {
             pid: event.tgid,
             netns,
             mntns: (event.mntns_inum != 0).then_some(event.mntns_inum),
@@ -54,7 +53,7 @@ pub(crate) fn decode(record: &[u8]) -> Option<Event> {
     } else {
         return None;
     };
-    Some(Event { boot_ns: event.boot_ns, cgroup_id: event.cgroup_id, what })
+    Some(ContainerEvent { boot_ns: event.boot_ns, cgroup_id: event.cgroup_id, what })
 }
 
 #[cfg(test)]

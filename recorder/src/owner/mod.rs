@@ -1,26 +1,26 @@
-//! Who owns a reset: processes by their sockets, containers by cgroup and network namespace.
+//! The owners of resets: processes by their sockets, containers by cgroup and network namespace.
 //!
 //! ```text
 //! kernel     ebpf/src/owner.rs      the process behind each socket
-//!            ebpf/src/hooks/life.rs cgroups made and removed, first programs -> a ring of its own
+//!            ebpf/src/hooks/life.rs cgroups made and removed, first programs -> a separate ring
 //!                |
 //! life       bytes -> what happened
 //! scan       what was there before; netns: cookies and addresses
 //!                |
 //! table      containers by cgroup, namespace and address, with their life spans
 //!                |                                     ^
-//! attribution   rules: whose a reset is                | names, when they come
+//! attribution   rules: the owner of a reset            | names, when they come
 //!                |                                     |
 //! rows       write thread                         resolver: asks the container runtimes, in a
-//!                                                 thread of its own, and holds nobody up
+//!                                                 separate thread, and delays no one
 //! ```
 
 mod attribution;
 mod life;
-pub mod netns;
+pub(crate) mod netns;
 mod path;
-pub mod resolver;
-pub mod scan;
+pub(crate) mod resolver;
+pub(crate) mod scan;
 mod table;
 mod watch;
 
@@ -31,38 +31,44 @@ use tcprst_schema::row::{ContainerRow, Named, Owner, Row};
 
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::probe::Lives;
-use attribution::{Facts, Found};
-use table::{Life, NetnsId, Table};
+use crate::kernel::probe::Lives;
+use attribution::{Found, OwnerEvidence};
+use netns::NetnsId;
+use table::{Life, LifeTable};
 use watch::Watch;
 
-/// How owners are found.
+/// Options of the search for owners.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Name of the Kubernetes node; the host's where it is not given.
-    pub node: Option<String>,
-    pub resolver: resolver::Options,
+pub(crate) struct OwnerOptions {
+    /// Name of the Kubernetes node; the host's name if none is given.
+    pub(crate) node: Option<String>,
+    pub(crate) resolver: resolver::ResolverOptions,
 }
 
 /// The owners of resets, as far as they are known.
 #[derive(Debug)]
-pub struct Owners {
-    table: Arc<Mutex<Table>>,
+pub(crate) struct Owners {
+    table: Arc<Mutex<LifeTable>>,
     host: NetnsId,
     host_name: Arc<str>,
     node: Arc<str>,
-    /// Asks the watch to look at the tree again.
+    /// Set to make the watch walk the cgroup tree again.
     is_stale: Arc<AtomicBool>,
-    /// Containers that died before this were written.
+    /// Containers that died before this time have been written.
     written_to_ns: u64,
     watch: Watch,
 }
 
 impl Owners {
-    /// Looks at what is there, and follows it from then on. To be called when the kernel half
-    /// is attached, so that nothing falls in between.
-    pub fn start(lives: Lives, options: Options, host_name: &str, clock: &Clock) -> Result<Self> {
-        let table = Arc::new(Mutex::new(Table::default()));
+    /// Scans the existing containers, and follows changes from then on. Call it when the kernel
+    /// half is attached, so that no change is missed in between.
+    pub(crate) fn start(
+        lives: Lives,
+        options: OwnerOptions,
+        host_name: &str,
+        clock: &Clock,
+    ) -> Result<Self> {
+        let table = Arc::new(Mutex::new(LifeTable::default()));
         let is_stale = Arc::new(AtomicBool::new(false));
         let watch = Watch::start(
             lives,
@@ -82,8 +88,8 @@ impl Owners {
         })
     }
 
-    /// Names the owners of rows that have none yet, as far as they are known by now.
-    pub fn attribute<'a>(&self, rows: impl Iterator<Item = &'a mut Row>) {
+    /// Names the owners of rows that have none yet, as far as they are known.
+    pub(crate) fn attribute<'a>(&self, rows: impl Iterator<Item = &'a mut Row>) {
         let table = lock(&self.table);
         for row in rows {
             if row.owner.is_none() {
@@ -95,14 +101,14 @@ impl Owners {
         }
     }
 
-    fn owner(&self, table: &Table, row: &Row) -> Option<Owner> {
+    fn owner(&self, table: &LifeTable, row: &Row) -> Option<Owner> {
         let cgroup = row.socket.cgroup_id.zip(row.owner_from);
-        let facts = Facts { boot_ns: row.boot_ns, cgroup, netns: namespace(row) };
-        match attribution::owner(table, self.host, &facts) {
+        let evidence = OwnerEvidence { boot_ns: row.boot_ns, cgroup, netns: namespace(row) };
+        match attribution::owner(table, self.host, &evidence) {
             Found::Owner(named, attribution) => {
                 Some(Owner { named, attribution, node: Arc::clone(&self.node) })
             }
-            Found::Nobody | Found::NotYet => None,
+            Found::Nothing | Found::NotYet => None,
             Found::UnknownCgroup => {
                 self.is_stale.store(true, Ordering::Relaxed);
                 None
@@ -110,19 +116,19 @@ impl Owners {
         }
     }
 
-    fn peer(&self, table: &Table, row: &Row) -> Option<Named> {
+    fn peer(&self, table: &LifeTable, row: &Row) -> Option<Named> {
         let (address, _) = row.dst?;
         attribution::peer(table, self.host, namespace(row), address, row.boot_ns)
     }
 
     /// The containers that lived since the last time, as rows of `containers`.
-    pub fn rows(&mut self, clock: &Clock) -> Vec<ContainerRow> {
+    pub(crate) fn rows(&mut self, clock: &Clock) -> Vec<ContainerRow> {
         let since = self.written_to_ns;
         self.written_to_ns = clock.boot_ns();
         let table = lock(&self.table);
-        /// An end is told a little later than it came.
-        const LATE_NS: u64 = 10 * 1_000_000_000;
-        let since = since.saturating_sub(LATE_NS);
+        /// A container's end is reported a little late.
+        const MAX_DELAY_NS: u64 = 10 * 1_000_000_000;
+        let since = since.saturating_sub(MAX_DELAY_NS);
         let has_lived = |life: &&Life| life.to_ns.is_none_or(|end| end >= since);
         let mut rows: Vec<ContainerRow> =
             table.lives().filter(has_lived).map(|life| self.row(life, clock)).collect();
@@ -152,8 +158,8 @@ impl Owners {
         }
     }
 
-    /// Ends the threads; a runtime that hangs does not hold this up.
-    pub fn stop(self) {
+    /// Ends the threads, without waiting for a runtime that hangs.
+    pub(crate) fn stop(self) {
         self.watch.stop();
     }
 }
@@ -162,17 +168,16 @@ fn namespace(row: &Row) -> NetnsId {
     NetnsId { cookie: row.netns_cookie.unwrap_or(0), inode: row.netns_id.unwrap_or(0) }
 }
 
-fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
-    // A thread that panicked left a table that is no worse than before.
+fn lock(table: &Mutex<LifeTable>) -> MutexGuard<'_, LifeTable> {
+    // A panic leaves a table that is still usable.
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Shorter beginnings of an id would fit too many; runtimes show twelve digits.
-pub const SHORTEST_ID: usize = 6;
+/// Shorter prefixes of an id would match too many; runtimes show twelve digits.
+pub(crate) const SHORTEST_ID: usize = 6;
 
-/// Whether the owner is the one that `--container` names: by name, by the beginning of its id,
-/// or by its pod.
-pub fn is_named(owner: &Owner, wanted: &str) -> bool {
+/// Whether the owner matches `--container`: by name, by a prefix of its id, or by its pod.
+pub(crate) fn is_named(owner: &Owner, wanted: &str) -> bool {
     let named = &owner.named;
     let pod = named.pod().and_then(|pod| pod.name.as_deref());
     let by_id = wanted.len() >= SHORTEST_ID

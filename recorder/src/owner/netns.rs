@@ -1,4 +1,4 @@
-//! What a network namespace says of itself, through a process that is in it.
+//! Reads facts about a network namespace through a process that is in it.
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,13 +9,35 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, getsockopt, socket};
 use nix::{getsockopt_impl, libc, sockopt_impl};
 
-use super::table::NetnsId;
+/// A network namespace. A cookie is not reused until reboot; an inode is reused at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct NetnsId {
+    /// 0 if unknown (before 5.12).
+    pub(crate) cookie: u64,
+    pub(crate) inode: u32,
+}
+
+impl NetnsId {
+    /// Whether both are the same namespace. A cookie may be missing on either side: the kernel has
+    /// cookies since 5.12, and reading one takes 5.14 and CAP_SYS_ADMIN.
+    pub(crate) fn is_same(self, other: Self) -> bool {
+        match (self.cookie, other.cookie) {
+            (0, _) | (_, 0) => self.inode == other.inode,
+            (one, other) => one == other,
+        }
+    }
+
+    /// Key of the namespace: the cookie, or the inode if there is no cookie.
+    pub(crate) fn key(self) -> (u64, u32) {
+        if self.cookie != 0 { (self.cookie, 0) } else { (0, self.inode) }
+    }
+}
 
 /// From `include/uapi/asm-generic/socket.h`; libc has it for a few targets only.
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
 sockopt_impl!(
-    /// The number, unique since boot, of the socket's network namespace (5.14).
+    /// The cookie of the socket's network namespace: a number unique since boot (5.14).
     NetnsCookie,
     GetOnly,
     libc::SOL_SOCKET,
@@ -23,9 +45,9 @@ sockopt_impl!(
     u64
 );
 
-/// The host's network namespace: that of process 1, or of the recorder where process 1 has more
-/// rights than it and does not show its own.
-pub fn host() -> u32 {
+/// The host's network namespace: process 1's, or the recorder's own if process 1 has more rights
+/// than the recorder and hides its namespace.
+pub(crate) fn host() -> u32 {
     let inode = |path: &str| fs::metadata(path).ok().map(|file| file.ino());
     let found = inode("/proc/1/ns/net").or_else(|| inode("/proc/self/ns/net"));
     found.and_then(|inode| u32::try_from(inode).ok()).unwrap_or(0)
@@ -41,11 +63,11 @@ pub(crate) fn mount_namespace(pid: u32) -> Option<u32> {
     fs::metadata(format!("/proc/{pid}/ns/mnt")).ok()?.ino().try_into().ok()
 }
 
-/// The network namespace of a process; without the cookie where that is not to be had.
-pub(crate) fn of_process(pid: u32) -> Option<NetnsId> {
+/// The network namespace of a process; without the cookie if that cannot be read.
+pub(crate) fn for_process(pid: u32) -> Option<NetnsId> {
     let inode = inode(pid)?;
     let handle = File::open(format!("/proc/{pid}/ns/net")).ok()?;
-    // A thread of its own, because there is no way back for one that went in.
+    // In a separate thread: a thread that has entered the namespace cannot return.
     let cookie = thread::Builder::new()
         .name("netns".to_owned())
         .spawn(move || {
@@ -60,7 +82,7 @@ pub(crate) fn of_process(pid: u32) -> Option<NetnsId> {
     Some(NetnsId { cookie: cookie.unwrap_or(0), inode })
 }
 
-/// Addresses of the network namespace of a process, loopback aside.
+/// Addresses of the network namespace of a process, without loopback.
 pub(crate) fn addresses(pid: u32) -> Vec<IpAddr> {
     let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/net/{file}"));
     let mut found = local_v4(&read("fib_trie").unwrap_or_default());
@@ -68,7 +90,7 @@ pub(crate) fn addresses(pid: u32) -> Vec<IpAddr> {
     found
 }
 
-/// Addresses of the recorder's own namespace, which is the host's.
+/// Addresses of the recorder's own network namespace, which is the host's.
 pub(crate) fn own_addresses() -> Vec<IpAddr> {
     let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
     interfaces
@@ -89,7 +111,7 @@ fn local_v4(trie: &str) -> Vec<IpAddr> {
             last = leaf.trim().parse::<Ipv4Addr>().ok();
         } else if line.trim() == "/32 host LOCAL"
             && let Some(address) = last.map(IpAddr::V4)
-            // The main and the local table are one list or two.
+            // The main and the local table may be merged into one list.
             && !address.is_loopback()
             && !found.contains(&address)
         {
@@ -99,7 +121,7 @@ fn local_v4(trie: &str) -> Vec<IpAddr> {
     found
 }
 
-/// Addresses in `/proc/net/if_inet6`. Link-local ones are not of one host alone.
+/// Addresses in `/proc/net/if_inet6`, without link-local ones, which are not unique to a host.
 fn local_v6(table: &str) -> Vec<IpAddr> {
     let address = |line: &str| {
         let digits = line.split_ascii_whitespace().next()?;
@@ -125,8 +147,8 @@ mod tests {
 
     #[test]
     fn the_own_namespace_is_found() {
-        let own = of_process(std::process::id()).expect("this process");
+        let own = for_process(std::process::id()).expect("this process");
         assert_eq!(Some(own.inode), inode(std::process::id()));
-        assert!(of_process(0).is_none());
+        assert!(for_process(0).is_none());
     }
 }

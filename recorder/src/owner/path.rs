@@ -1,22 +1,22 @@
-//! What the path of a cgroup says of the container in it.
+//! Finds the container in the path of a cgroup.
 
 use tcprst_schema::container::Runtime;
 
-/// A container by its cgroup's path.
+/// A container named by a cgroup's path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    /// `None` where several runtimes use such paths.
+pub(crate) struct CgroupOwner {
+    /// `None` if several runtimes use such paths.
     pub(crate) runtime: Option<Runtime>,
     pub(crate) id: String,
     /// The cgroup is the container's own, not one inside it.
     pub(crate) is_own: bool,
 }
 
-/// Ids of containers are 64 hexadecimal digits in every runtime; only containerd's own API takes
+/// Container ids are 64 hexadecimal digits in every runtime; only containerd's own API accepts
 /// others.
 const ID_LENGTH: usize = 64;
 
-/// Names of systemd scopes, before the id.
+/// Prefixes of systemd scope names, before the id.
 const SCOPES: &[(&str, Runtime)] = &[
     ("docker-", Runtime::Docker),
     ("libpod-", Runtime::Podman),
@@ -26,20 +26,20 @@ const SCOPES: &[(&str, Runtime)] = &[
     ("nerdctl-", Runtime::Containerd),
 ];
 
-/// Finds the container that a cgroup belongs to: the innermost ancestor that names one. A
-/// container may have cgroups of its own below.
-pub(crate) fn parse(path: &str) -> Option<Place> {
+/// Finds the container that a cgroup belongs to: the innermost ancestor that names one. A container
+/// may have cgroups below its own.
+pub(crate) fn parse(path: &str) -> Option<CgroupOwner> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     (0..parts.len()).rev().find_map(|at| {
         let (runtime, id) = container(&parts, at)?;
-        Some(Place { runtime, id: id.to_owned(), is_own: at + 1 == parts.len() })
+        Some(CgroupOwner { runtime, id: id.to_owned(), is_own: at + 1 == parts.len() })
     })
 }
 
 fn container<'a>(parts: &[&'a str], at: usize) -> Option<(Option<Runtime>, &'a str)> {
     let part = parts[at];
     let parent = at.checked_sub(1).map(|parent| parts[parent]);
-    // conmon, Podman's and CRI-O's monitor, has a cgroup beside the container's.
+    // conmon, the monitor of Podman and CRI-O, has a cgroup next to the container's.
     if part.contains("conmon") {
         return None;
     }
@@ -50,12 +50,13 @@ fn container<'a>(parts: &[&'a str], at: usize) -> Option<(Option<Runtime>, &'a s
         });
         return scope.or_else(|| {
             let machine = name.strip_prefix("machine-")?;
-            // systemd escapes the dash: `machine-` is nspawn's, `machine-qemu\x2d...` a guest.
+            // systemd escapes the dash: nspawn uses `machine-`, a virtual machine
+            // `machine-qemu\x2d...`.
             (parent == Some("machine.slice") && !machine.starts_with("qemu"))
                 .then_some((Some(Runtime::Nspawn), machine))
         });
     }
-    // With `--cgroups=split`, as Quadlet starts them: the container beside its monitor.
+    // With `--cgroups=split`, as Quadlet uses it, the container is next to its monitor.
     if let Some(id) = part.strip_prefix("libpod-payload-") {
         return is_id(id).then_some((Some(Runtime::Podman), id));
     }
@@ -77,7 +78,7 @@ fn container<'a>(parts: &[&'a str], at: usize) -> Option<(Option<Runtime>, &'a s
         pod if pod.starts_with("pod") || parts[..at].iter().any(|p| p.starts_with("kubepods")) => {
             Some((None, part))
         }
-        // A namespace of containerd, or another parent that an administrator chose.
+        // A containerd namespace, or another parent that an administrator chose.
         _ => Some((None, part)),
     }
 }
@@ -93,9 +94,9 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
     fn runtime_of(path: &str) -> Option<(Option<Runtime>, bool)> {
-        let place = parse(&path.replace("ID", ID))?;
-        assert_eq!(place.id, ID, "{path}");
-        Some((place.runtime, place.is_own))
+        let owner = parse(&path.replace("ID", ID))?;
+        assert_eq!(owner.id, ID, "{path}");
+        Some((owner.runtime, owner.is_own))
     }
 
     #[test]
@@ -131,8 +132,8 @@ mod tests {
         }
         // Docker in Docker: the innermost is the owner.
         let inner = "f".repeat(64);
-        let place = parse(&format!("/docker/{ID}/docker/{inner}")).expect("a container");
-        assert_eq!((place.id, place.is_own), (inner, true));
+        let owner = parse(&format!("/docker/{ID}/docker/{inner}")).expect("a container");
+        assert_eq!((owner.id, owner.is_own), (inner, true));
     }
 
     #[test]
@@ -153,9 +154,9 @@ mod tests {
 
     #[test]
     fn machines_have_names() {
-        let place = parse("/machine.slice/machine-web.scope/payload").expect("a machine");
-        assert_eq!((place.runtime, place.id.as_str()), (Some(Runtime::Nspawn), "web"));
-        let place = parse("/lxc.payload.web/init.scope").expect("a container");
-        assert_eq!((place.runtime, place.id.as_str()), (Some(Runtime::Lxc), "web"));
+        let owner = parse("/machine.slice/machine-web.scope/payload").expect("a machine");
+        assert_eq!((owner.runtime, owner.id.as_str()), (Some(Runtime::Nspawn), "web"));
+        let owner = parse("/lxc.payload.web/init.scope").expect("a container");
+        assert_eq!((owner.runtime, owner.id.as_str()), (Some(Runtime::Lxc), "web"));
     }
 }

@@ -1,28 +1,28 @@
-//! What is there already: the tree of cgroup v2 and the processes in it. At the start, and again
-//! where the kernel half had no room to tell.
+//! Scans the cgroup v2 tree and the processes in it: at the start, and again when the kernel half
+//! lost events.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// How cgroups are mounted.
+/// The cgroup hierarchies of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hierarchy {
+pub(crate) enum Hierarchy {
     /// cgroup v2 alone.
     Unified(PathBuf),
-    /// v1 with v2 beside it.
+    /// cgroup v2 next to v1.
     Hybrid(PathBuf),
-    /// v1 alone.
+    /// cgroup v1 alone.
     Legacy,
 }
 
 impl Hierarchy {
-    /// Reads it from the mounts of this process.
-    pub fn find() -> Self {
-        Self::of_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
+    /// Reads the hierarchies from the mounts of this process.
+    pub(crate) fn find() -> Self {
+        Self::from_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default())
     }
 
-    fn of_mounts(mounts: &str) -> Self {
+    fn from_mounts(mounts: &str) -> Self {
         let mut v2 = None;
         let mut has_v1 = false;
         for line in mounts.lines() {
@@ -31,7 +31,7 @@ impl Hierarchy {
             let mut left = left.split(' ').skip(3);
             let (root, point) = (left.next(), left.next());
             match right.split(' ').next() {
-                // A mount of a part is a container's view of it.
+                // Skip a mount of a subtree: that is a container's view.
                 Some("cgroup2") if v2.is_none() && root == Some("/") => v2 = point,
                 Some("cgroup") => has_v1 = true,
                 _ => {}
@@ -44,8 +44,8 @@ impl Hierarchy {
         }
     }
 
-    /// Where v2 is mounted.
-    pub fn root(&self) -> Option<&Path> {
+    /// Mount point of v2.
+    pub(crate) fn root(&self) -> Option<&Path> {
         match self {
             Hierarchy::Unified(root) | Hierarchy::Hybrid(root) => Some(root),
             Hierarchy::Legacy => None,
@@ -53,8 +53,8 @@ impl Hierarchy {
     }
 }
 
-/// Every cgroup below `root`: id (inode of its folder) and path. Those that go meanwhile are
-/// left out.
+/// Every cgroup below `root`: id (inode of its folder) and path. Cgroups that are removed during
+/// the walk are left out.
 pub(crate) fn cgroups(root: &Path) -> Vec<(u64, String)> {
     let mut found = Vec::new();
     let mut open = vec![root.to_owned()];
@@ -93,7 +93,7 @@ pub(crate) fn processes() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let mut pids: Vec<u32> =
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    // The first process of a container tells where it lives; ids rise, mostly.
+    // The first process of a container shows its namespaces; ids mostly rise, so it sorts first.
     pids.sort_unstable();
     pids
 }
@@ -106,12 +106,15 @@ mod tests {
     fn mounts_tell_the_kind_of_host() {
         let v1 = "30 25 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n";
         let v2 = "31 25 0:27 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(Hierarchy::of_mounts(v2), Hierarchy::Unified("/sys/fs/cgroup".into()));
+        assert_eq!(Hierarchy::from_mounts(v2), Hierarchy::Unified("/sys/fs/cgroup".into()));
         let both = format!("{v1}{}", v2.replace("/sys/fs/cgroup", "/sys/fs/cgroup/unified"));
-        assert_eq!(Hierarchy::of_mounts(&both), Hierarchy::Hybrid("/sys/fs/cgroup/unified".into()));
-        assert_eq!(Hierarchy::of_mounts(v1), Hierarchy::Legacy);
+        assert_eq!(
+            Hierarchy::from_mounts(&both),
+            Hierarchy::Hybrid("/sys/fs/cgroup/unified".into())
+        );
+        assert_eq!(Hierarchy::from_mounts(v1), Hierarchy::Legacy);
         let part = v2.replace(" / /sys", " /docker/x /sys");
-        assert_eq!(Hierarchy::of_mounts(&part), Hierarchy::Legacy);
+        assert_eq!(Hierarchy::from_mounts(&part), Hierarchy::Legacy);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The containers of this host, by cgroup and network namespace, with their life spans. Filled
-//! at the start ([`super::scan`]), then by what the kernel tells ([`super::life`]).
+//! The containers of this host, by cgroup and network namespace, with their life spans. Filled at
+//! the start ([`super::scan`]), then from kernel events ([`super::life`]).
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -7,41 +7,18 @@ use std::sync::Arc;
 
 use tcprst_schema::container::{Container, Details, Runtime};
 
-use super::life::{self, Event, What};
-use super::path::{self, Place};
+use super::life::{self, ContainerEvent, What};
+use super::netns::NetnsId;
+use super::path::{self, CgroupOwner};
 
-/// What is kept of the dead: no reset of theirs is older when it is written, except those of
-/// connections in TIME_WAIT, which last a minute.
+/// Dead containers are kept this long. No reset of theirs is written later, except for connections
+/// in TIME_WAIT, which last a minute.
 const KEEP_NS: u64 = 300 * 1_000_000_000;
-/// Containers at the most, and cgroups beside them; of the dead the oldest go first. A node of
-/// Kubernetes has 110 pods, and a build host may start thousands in five minutes.
-const MOST: usize = 16 * 1024;
+/// Maximum number of containers, and of cgroups; the oldest dead are evicted first. A Kubernetes
+/// node has 110 pods, and a build host may start thousands in five minutes.
+const MAX_LIVES: usize = 16 * 1024;
 
-/// A network namespace. The cookie is never used again until reboot, the inode is, at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct NetnsId {
-    /// 0 where it is not known (before 5.12).
-    pub(crate) cookie: u64,
-    pub(crate) inode: u32,
-}
-
-impl NetnsId {
-    /// Whether they are one. A cookie may be missing on either side: the kernel has them since
-    /// 5.12, and to ask for one takes 5.14 and CAP_SYS_ADMIN.
-    fn is(self, other: Self) -> bool {
-        match (self.cookie, other.cookie) {
-            (0, _) | (_, 0) => self.inode == other.inode,
-            (one, other) => one == other,
-        }
-    }
-
-    /// What it is known by.
-    fn key(self) -> (u64, u32) {
-        if self.cookie != 0 { (self.cookie, 0) } else { (0, self.inode) }
-    }
-}
-
-/// The life of a container.
+/// The life span of a container.
 #[derive(Clone, Debug)]
 pub(crate) struct Life {
     pub(crate) container: Arc<Container>,
@@ -52,9 +29,9 @@ pub(crate) struct Life {
     pub(crate) netns: Option<NetnsId>,
     pub(crate) mntns: Option<u32>,
     pub(crate) pid: Option<u32>,
-    /// These three are of a process inside it, and so for good.
+    /// `netns`, `mntns` and `pid` are of a process inside the container, and therefore final.
     is_settled: bool,
-    /// Addresses of its network namespace, as seen there and as the runtime told.
+    /// Addresses of its network namespace, as read there and as reported by the runtime.
     pub(crate) addresses: Vec<IpAddr>,
 }
 
@@ -63,44 +40,44 @@ impl Life {
         self.from_ns <= boot_ns && self.to_ns.is_none_or(|end| boot_ns <= end)
     }
 
-    /// What lives in the host's network may be anybody there.
+    /// Whether the container shares the host's network, where a reset may be anyone's.
     fn is_on_host(&self) -> bool {
         self.container.details().is_some_and(|details| details.is_host_network == Some(true))
     }
 }
 
-/// What a cgroup is.
+/// A known cgroup.
 #[derive(Clone, Debug)]
 struct Cgroup {
-    /// The container that it belongs to; `None` for all others.
+    /// The container that the cgroup belongs to; `None` for other cgroups.
     container: Option<Arc<str>>,
     gone_ns: Option<u64>,
 }
 
-/// Everything that is known of containers.
+/// All known containers, cgroups, namespaces and addresses.
 #[derive(Debug, Default)]
-pub(crate) struct Table {
+pub(crate) struct LifeTable {
     cgroups: HashMap<u64, Cgroup>,
     lives: HashMap<Arc<str>, Life>,
     namespaces: HashMap<(u64, u32), Vec<Arc<str>>>,
     addresses: HashMap<IpAddr, Vec<Arc<str>>>,
-    /// Ids that the resolver is to be asked for.
-    questions: Vec<Place>,
+    /// Containers for which the resolver is to ask the runtimes.
+    questions: Vec<CgroupOwner>,
 }
 
-/// Whose a cgroup is.
+/// The owner of a cgroup.
 #[derive(Debug)]
 pub(crate) enum Whose<'a> {
     Container(&'a Life),
-    /// The host's.
-    Nobodys,
-    /// A cgroup that nobody has told of.
+    /// The host, not a container.
+    Host,
+    /// The cgroup has not been reported.
     Unknown,
 }
 
-impl Table {
-    /// Takes what the kernel told.
-    pub(crate) fn take(&mut self, event: Event) {
+impl LifeTable {
+    /// Applies an event from the kernel.
+    pub(crate) fn take(&mut self, event: ContainerEvent) {
         match event.what {
             What::Made { path } => self.made(event.cgroup_id, &path, event.boot_ns),
             What::Removed => self.removed(event.cgroup_id, event.boot_ns),
@@ -108,28 +85,28 @@ impl Table {
         }
     }
 
-    /// A cgroup is there since `boot_ns`.
+    /// Records a cgroup that exists since `boot_ns`.
     pub(crate) fn made(&mut self, cgroup_id: u64, path: &str, boot_ns: u64) {
         if self.cgroups.contains_key(&cgroup_id) {
             return;
         }
         self.make_room(boot_ns);
-        // A name is anybody's to give: a second cgroup that claims to be a living container's own
-        // is nobody's.
-        let is_claim = |place: &Place| {
-            place.is_own
-                && self.lives.get(place.id.as_str()).is_some_and(|life| {
+        // Anyone can choose a cgroup's name: a second cgroup that claims to be the own cgroup of a
+        // living container belongs to no container.
+        let is_claim = |owner: &CgroupOwner| {
+            owner.is_own
+                && self.lives.get(owner.id.as_str()).is_some_and(|life| {
                     life.to_ns.is_none() && life.cgroup_id.is_some_and(|own| own != cgroup_id)
                 })
         };
-        let place = path::parse(path).filter(|place| !is_claim(place));
-        let container = place.map(|place| {
-            let is_own = place.is_own;
-            // Stopped and started again: a new life, of which the runtime says other things.
-            if is_own && self.lives.get(place.id.as_str()).is_some_and(|old| old.to_ns.is_some()) {
-                self.lives.remove(place.id.as_str());
+        let owner = path::parse(path).filter(|owner| !is_claim(owner));
+        let container = owner.map(|owner| {
+            let is_own = owner.is_own;
+            // Stopped and started again: a new life, about which the runtime gives new details.
+            if is_own && self.lives.get(owner.id.as_str()).is_some_and(|old| old.to_ns.is_some()) {
+                self.lives.remove(owner.id.as_str());
             }
-            let id = self.life(place, boot_ns);
+            let id = self.life(owner, boot_ns);
             if let Some(life) = self.lives.get_mut(&id)
                 && is_own
                 && life.cgroup_id.is_none()
@@ -155,27 +132,33 @@ impl Table {
         }
     }
 
-    /// A process of a cgroup is in a network namespace. On a host with cgroup v1 alone all are
-    /// in the root of v2, and `of_process` has found the container by its other cgroups.
-    pub(crate) fn began(&mut self, cgroup_id: u64, place: life::Place) {
+    /// Records that a process of a cgroup is in a network namespace. On a host with cgroup v1 alone
+    /// all processes are in the root of v2, and `container_of_process` finds the container by its other
+    /// cgroups.
+    pub(crate) fn began(&mut self, cgroup_id: u64, place: life::ProcessPlace) {
         if let Some(id) = self.cgroups.get(&cgroup_id).and_then(|cgroup| cgroup.container.clone()) {
             self.lives_in(&id, place);
         }
     }
 
-    /// A process is of the container that one of its cgroups names.
-    pub(crate) fn of_process(&mut self, paths: &[String], boot_ns: u64) -> Option<Arc<str>> {
-        let place = paths.iter().find_map(|path| path::parse(path))?;
-        Some(self.life(place, boot_ns))
+    /// Finds the container that one of a process's cgroups names.
+    pub(crate) fn container_of_process(
+        &mut self,
+        paths: &[String],
+        boot_ns: u64,
+    ) -> Option<Arc<str>> {
+        let owner = paths.iter().find_map(|path| path::parse(path))?;
+        Some(self.life(owner, boot_ns))
     }
 
-    /// A container lives in a network namespace.
-    pub(crate) fn lives_in(&mut self, id: &str, place: life::Place) {
+    /// Records that a container lives in a network namespace.
+    pub(crate) fn lives_in(&mut self, id: &str, place: life::ProcessPlace) {
         let Some(life) = self.lives.get_mut(id) else {
             return;
         };
-        // The first process inside counts: what is started in it later may go elsewhere
-        // (`nsenter`). Of those outside the last one, which is past the runtime's own.
+        // The first process inside counts: processes started in it later may go elsewhere
+        // (`nsenter`). Until one is seen inside, keep the latest process outside: earlier ones are
+        // the runtime's.
         if life.is_settled {
             return;
         }
@@ -190,13 +173,13 @@ impl Table {
         }
     }
 
-    /// The life of a container, made where it is new.
-    fn life(&mut self, place: Place, boot_ns: u64) -> Arc<str> {
-        if let Some((id, _)) = self.lives.get_key_value(place.id.as_str()) {
+    /// Returns the life of a container, which is added if it is new.
+    fn life(&mut self, owner: CgroupOwner, boot_ns: u64) -> Arc<str> {
+        if let Some((id, _)) = self.lives.get_key_value(owner.id.as_str()) {
             return Arc::clone(id);
         }
         self.make_room(boot_ns);
-        let container = Arc::new(Container::new(place.runtime, &place.id));
+        let container = Arc::new(Container::new(owner.runtime, &owner.id));
         let id = Arc::clone(&container.id);
         let life = Life {
             container,
@@ -211,25 +194,25 @@ impl Table {
             addresses: Vec::new(),
         };
         self.lives.insert(Arc::clone(&id), life);
-        self.questions.push(place);
+        self.questions.push(owner);
         id
     }
 
-    /// Takes a runtime's answer. Of a container that nobody has seen yet, the process that it
-    /// names is returned: where that is tells the rest.
+    /// Applies a runtime's answer. For a container that has not been seen yet, returns the pid in
+    /// the answer: the cgroup and namespaces of that process identify the container.
     pub(crate) fn resolve(&mut self, id: &str, details: Details, is_final: bool) -> Option<u32> {
         match self.lives.get(id) {
             Some(life) => {
-                let told = details.addresses.clone();
+                let addresses = details.addresses.clone();
                 life.container.resolve(details, is_final);
-                self.add_addresses(id, told);
+                self.add_addresses(id, addresses);
                 None
             }
             None => details.pid,
         }
     }
 
-    /// A container that a runtime told of, and whose cgroup does not bear its id.
+    /// Adds a container that a runtime reported, if its cgroup does not bear its id.
     pub(crate) fn adopt(
         &mut self,
         id: &str,
@@ -238,9 +221,9 @@ impl Table {
         path: &str,
         boot_ns: u64,
     ) {
-        let place = Place { runtime, id: id.to_owned(), is_own: true };
-        let id = self.life(place, boot_ns);
-        // It was the runtime who told: nothing is left to be asked.
+        let owner = CgroupOwner { runtime, id: id.to_owned(), is_own: true };
+        let id = self.life(owner, boot_ns);
+        // The runtime has already answered: there is nothing left to ask.
         self.questions.retain(|question| question.id != *id);
         if let Some(life) = self.lives.get_mut(&id) {
             life.cgroup_id = life.cgroup_id.or(cgroup_id);
@@ -251,7 +234,7 @@ impl Table {
         }
     }
 
-    /// Cgroups that a look at the tree did not find are gone, and were not told of.
+    /// Marks cgroups that a scan did not find as removed: their removal was not reported.
     pub(crate) fn keep_only(&mut self, cgroups: &[(u64, String)], boot_ns: u64) {
         let there: HashSet<u64> = cgroups.iter().map(|(id, _)| *id).collect();
         let is_gone = |(id, cgroup): (&u64, &Cgroup)| {
@@ -263,12 +246,13 @@ impl Table {
         }
     }
 
-    /// Containers to ask the runtimes for, since the last time.
-    pub(crate) fn questions(&mut self) -> Vec<Place> {
+    /// Containers to ask the runtimes about, since the last call.
+    pub(crate) fn questions(&mut self) -> Vec<CgroupOwner> {
         std::mem::take(&mut self.questions)
     }
 
-    /// Addresses of the namespace that a container lives in. Loopback is everybody's.
+    /// Adds addresses of a container's network namespace, except loopback, which every namespace
+    /// has.
     pub(crate) fn add_addresses(&mut self, id: &str, addresses: Vec<IpAddr>) {
         let Some(life) = self.lives.get_mut(id).filter(|life| !life.is_on_host()) else {
             return;
@@ -291,17 +275,17 @@ impl Table {
             None => Whose::Unknown,
             Some(cgroup) => match cgroup.container.as_ref().and_then(|id| self.lives.get(id)) {
                 Some(life) => Whose::Container(life),
-                None => Whose::Nobodys,
+                None => Whose::Host,
             },
         }
     }
 
-    /// Those that live in a namespace at that time.
+    /// Containers that live in a namespace at that time.
     pub(crate) fn inhabitants(&self, netns: NetnsId, boot_ns: u64) -> Vec<&Life> {
         self.all_in(netns).filter(|life| life.is_alive_at(boot_ns) && !life.is_on_host()).collect()
     }
 
-    /// Whether somebody who worked there is dead at that time.
+    /// Whether a container of the namespace, other than a sandbox, has died by that time.
     pub(crate) fn has_dead(&self, netns: NetnsId, boot_ns: u64) -> bool {
         let is_sandbox =
             |life: &Life| life.container.details().is_some_and(|details| details.is_sandbox);
@@ -309,7 +293,7 @@ impl Table {
             .any(|life| !is_sandbox(life) && life.to_ns.is_some_and(|end| end < boot_ns))
     }
 
-    /// Living or dead.
+    /// Containers of a namespace, living or dead.
     fn all_in(&self, netns: NetnsId) -> impl Iterator<Item = &Life> {
         let by_inode = NetnsId { cookie: 0, ..netns }.key();
         let keys = [Some(netns.key()), Some(by_inode).filter(|key| *key != netns.key())];
@@ -318,30 +302,30 @@ impl Table {
             .filter_map(|key| self.namespaces.get(&key))
             .flatten()
             .filter_map(|id| self.lives.get(id))
-            .filter(move |life| life.netns.is_some_and(|other| other.is(netns)))
+            .filter(move |life| life.netns.is_some_and(|other| other.is_same(netns)))
     }
 
-    /// Living containers that no cgroup of v2 tells of, with their process and where it was.
+    /// Living containers without a known cgroup v2, with their process and its namespace.
     pub(crate) fn without_cgroup(&self) -> Vec<(Arc<str>, u32, NetnsId)> {
         let lives = self.lives.values().filter(|l| l.cgroup_id.is_none() && l.to_ns.is_none());
         lives.filter_map(|l| Some((Arc::clone(&l.container.id), l.pid?, l.netns?))).collect()
     }
 
-    /// A container has ended.
+    /// Records the end of a container.
     pub(crate) fn end(&mut self, id: &str, boot_ns: u64) {
         if let Some(life) = self.lives.get_mut(id) {
             life.to_ns = Some(boot_ns);
         }
     }
 
-    /// The namespace of containers that has an address at that time, if it is one alone.
+    /// The namespace of containers that has an address at that time, if there is exactly one.
     pub(crate) fn namespace_of(&self, address: IpAddr, boot_ns: u64) -> Option<NetnsId> {
         let lives = self.addresses.get(&address)?.iter().filter_map(|id| self.lives.get(id));
         let has_it = |life: &&Life| life.addresses.contains(&address);
         let living = lives.filter(has_it).filter(|life| life.is_alive_at(boot_ns));
         let mut found = living.filter_map(|life| life.netns);
         let first = found.next()?;
-        found.all(|other| other.is(first)).then_some(first)
+        found.all(|other| other.is_same(first)).then_some(first)
     }
 
     /// Every container, living or dead.
@@ -349,15 +333,15 @@ impl Table {
         self.lives.values()
     }
 
-    /// Forgets who has been dead for long, and where there are too many, the oldest of the dead.
+    /// Forgets containers and cgroups that died long ago; if too many are left, the oldest dead.
     fn make_room(&mut self, now_ns: u64) {
-        if self.cgroups.len().max(self.lives.len()) < MOST {
+        if self.cgroups.len().max(self.lives.len()) < MAX_LIVES {
             return;
         }
         let mut ends: Vec<u64> = self.cgroups.values().filter_map(|c| c.gone_ns).collect();
         ends.sort_unstable();
-        // An eighth at least, so that this is not done for each new one.
-        let eighth = ends.get(MOST / 8).or(ends.last()).copied().unwrap_or(0);
+        // Evict at least an eighth, so that this does not run for each new one.
+        let eighth = ends.get(MAX_LIVES / 8).or(ends.last()).copied().unwrap_or(0);
         self.forget_before(eighth.max(now_ns.saturating_sub(KEEP_NS)));
     }
 
@@ -385,15 +369,16 @@ pub(crate) mod tests {
 
     pub(crate) const NETNS: NetnsId = NetnsId { cookie: 5, inode: 77 };
 
-    pub(crate) fn inside(netns: NetnsId) -> life::Place {
-        life::Place { pid: 42, netns, mntns: Some(3), is_inside: true }
+    pub(crate) fn inside(netns: NetnsId) -> life::ProcessPlace {
+        life::ProcessPlace { pid: 42, netns, mntns: Some(3), is_inside: true }
     }
 
     #[test]
     fn the_runtimes_own_process_is_not_the_container() {
-        let mut table = Table::default();
+        let mut table = LifeTable::default();
         table.made(10, &format!("/docker/{}", id('a')), 100);
-        let outside = life::Place { is_inside: false, ..inside(NetnsId { cookie: 9, inode: 9 }) };
+        let outside =
+            life::ProcessPlace { is_inside: false, ..inside(NetnsId { cookie: 9, inode: 9 }) };
         table.began(10, outside);
         table.add_addresses(&id('a'), vec![IpAddr::from([10, 1, 0, 1])]);
         table.began(10, inside(NETNS));
@@ -406,7 +391,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_container_lives_from_mkdir_to_rmdir() {
-        let mut table = Table::default();
+        let mut table = LifeTable::default();
         table.made(10, &format!("/docker/{}", id('a')), 100);
         table.made(11, &format!("/docker/{}/below", id('a')), 110);
         table.began(11, inside(NETNS));
@@ -421,12 +406,12 @@ pub(crate) mod tests {
         assert!(table.inhabitants(NETNS, 201).is_empty());
         assert!(matches!(table.whose(12), Whose::Unknown));
         table.made(12, "/system.slice/sshd.service", 100);
-        assert!(matches!(table.whose(12), Whose::Nobodys));
+        assert!(matches!(table.whose(12), Whose::Host));
     }
 
     #[test]
     fn a_container_that_starts_again_has_a_new_life() {
-        let mut table = Table::default();
+        let mut table = LifeTable::default();
         let path = format!("/docker/{}", id('a'));
         let address = IpAddr::from([10, 1, 0, 2]);
         table.made(10, &path, 100);
@@ -435,7 +420,7 @@ pub(crate) mod tests {
         table.removed(10, 200);
         table.made(20, &path, 300);
         table.began(20, inside(NetnsId { cookie: 6, inode: 77 }));
-        assert_eq!(table.questions().len(), 2, "asked for anew");
+        assert_eq!(table.questions().len(), 2, "asked for again");
         let Whose::Container(life) = table.whose(20) else { panic!("not known") };
         assert_eq!((life.from_ns, life.to_ns), (300, None));
         assert!(table.inhabitants(NETNS, 350).is_empty(), "the namespace it had before");
@@ -444,7 +429,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_address_that_two_namespaces_have_is_nobodys() {
-        let mut table = Table::default();
+        let mut table = LifeTable::default();
         let address = IpAddr::from([10, 1, 0, 2]);
         for (cgroup, digit, cookie) in [(10, 'a', 5), (11, 'b', 6)] {
             table.made(cgroup, &format!("/docker/{}", id(digit)), 100);
@@ -458,15 +443,15 @@ pub(crate) mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let mut table = Table::default();
-        for cgroup in 0..4 * MOST as u64 {
+        let mut table = LifeTable::default();
+        for cgroup in 0..4 * MAX_LIVES as u64 {
             table.made(cgroup, &format!("/docker/{cgroup:064x}"), cgroup);
             table.began(cgroup, inside(NetnsId { cookie: cgroup + 1, inode: 1 }));
             table.removed(cgroup, cgroup);
         }
-        assert!(table.cgroups.len() <= MOST, "{}", table.cgroups.len());
-        assert!(table.lives.len() <= MOST && table.namespaces.len() <= MOST);
-        let last = 4 * MOST as u64 - 1;
+        assert!(table.cgroups.len() <= MAX_LIVES, "{}", table.cgroups.len());
+        assert!(table.lives.len() <= MAX_LIVES && table.namespaces.len() <= MAX_LIVES);
+        let last = 4 * MAX_LIVES as u64 - 1;
         assert!(matches!(table.whose(last), Whose::Container(_)));
     }
 }

@@ -1,4 +1,4 @@
-//! The thread that keeps the table true: what the kernel tells, and what the runtimes answer.
+//! The thread that keeps the table up to date, from kernel events and the runtimes' answers.
 
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -10,25 +10,25 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::life::{self, Event, Place, What};
+use super::life::{self, ContainerEvent, ProcessPlace, What};
 use super::resolver::{self, Answer, Query, Resolver};
 use super::scan::{self, Hierarchy};
-use super::table::Table;
+use super::table::LifeTable;
 use super::{lock, netns};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::probe::Lives;
+use crate::kernel::probe::Lives;
 
-/// Longest sleep: the ring wakes the thread, answers of runtimes wait this long.
-const NAP_MS: u16 = 20;
-/// A row whose cgroup nobody has told of asks for a new look, but the tree is walked this often
-/// at the most: a large host has thousands of cgroups.
-const SCAN_AGAIN: Duration = Duration::from_secs(5);
+/// Longest sleep. The ring wakes the thread; answers of runtimes wait up to this long.
+const POLL_TIMEOUT_MS: u16 = 20;
+/// Shortest time between two scans of the cgroup tree, because a large host has thousands of
+/// cgroups. A row with an unreported cgroup asks for a scan.
+const MIN_SCAN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often the processes of containers are looked at whose end no cgroup tells.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Interval at which the processes of containers without a cgroup v2 are checked.
+const RESCAN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The running thread.
+/// The running owners thread.
 #[derive(Debug)]
 pub(super) struct Watch {
     is_over: Arc<AtomicBool>,
@@ -39,12 +39,12 @@ struct Watcher {
     lives: Lives,
     resolver: Resolver,
     answers: Receiver<Answer>,
-    table: Arc<Mutex<Table>>,
+    table: Arc<Mutex<LifeTable>>,
     hierarchy: Hierarchy,
     is_stale: Arc<AtomicBool>,
-    /// When the tree was walked, and what the kernel half had lost by then.
+    /// Time of the last scan; `lost` is the kernel half's count of lost events at that time.
     scanned: Instant,
-    /// When the processes of containers without a cgroup of v2 were looked at.
+    /// When the processes of containers without a cgroup v2 were last checked.
     looked: Instant,
     scanned_ns: u64,
     lost: u64,
@@ -53,8 +53,8 @@ struct Watcher {
 impl Watch {
     pub(super) fn start(
         lives: Lives,
-        options: resolver::Options,
-        table: Arc<Mutex<Table>>,
+        options: resolver::ResolverOptions,
+        table: Arc<Mutex<LifeTable>>,
         is_stale: Arc<AtomicBool>,
         boot_ns: u64,
     ) -> Result<Self> {
@@ -71,7 +71,7 @@ impl Watch {
             scanned_ns: boot_ns,
             lost: 0,
         };
-        // Before the first reset is looked at.
+        // Scan before the first reset is attributed.
         watcher.scan();
         let is_over = Arc::new(AtomicBool::new(false));
         let thread = thread::Builder::new()
@@ -86,7 +86,7 @@ impl Watch {
 
     pub(super) fn stop(self) {
         self.is_over.store(true, Ordering::Release);
-        // A panic there has cost names, and was told on stderr.
+        // A panic of the thread costs names; it was reported on stderr.
         let _ = self.thread.join();
     }
 }
@@ -100,25 +100,25 @@ impl Watcher {
             self.end_without_cgroup();
             self.ask();
             let mut fds = [PollFd::new(self.lives.ring.as_fd(), PollFlags::POLLIN)];
-            // An interrupted or failed poll only makes the next turn come early.
-            let _ = poll(&mut fds, PollTimeout::from(NAP_MS));
+            // An interrupted or failed poll only makes the next round start early.
+            let _ = poll(&mut fds, PollTimeout::from(POLL_TIMEOUT_MS));
         }
     }
 
     fn take_lives(&mut self) {
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         while let Some(record) = self.lives.ring.next() {
-            // What cannot be read is of a kind that this version does not know.
-            told.extend(life::decode(&record));
+            // Records that cannot be decoded are of a kind that this version does not know.
+            events.extend(life::decode(&record));
         }
-        for event in told {
+        for event in events {
             self.take(event);
-            // At once: the container may live for 50 ms only.
+            // Ask at once: the container may live for only 50 ms.
             self.ask();
         }
     }
 
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: ContainerEvent) {
         let began = match event.what {
             What::Began(place) => Some((place, event.boot_ns)),
             What::Made { .. } | What::Removed => None,
@@ -129,15 +129,16 @@ impl Watcher {
         }
     }
 
-    /// A process of a container has come up: which one, if the cgroup of v2 does not tell, and
-    /// the addresses there.
-    fn arrive(&self, place: Place, boot_ns: u64) {
+    /// A process of a container has started: finds the container by its v1 cgroups, if v2 does not
+    /// name it, and the addresses there.
+    fn arrive(&self, place: ProcessPlace, boot_ns: u64) {
         let paths = scan::paths_of(place.pid);
         let addresses = container_addresses(place.pid, place.netns);
         let mut table = lock(&self.table);
-        if let Some(id) = table.of_process(&paths, boot_ns) {
+        if let Some(id) = table.container_of_process(&paths, boot_ns) {
             table.lives_in(&id, place);
-            // Unless it is outside, or elsewhere, by now.
+            // Skip the addresses if the process is not the one that counts: it is outside, or
+            // elsewhere.
             if table.get(&id).is_some_and(|life| life.pid == Some(place.pid)) {
                 add_addresses(&mut table, &id, addresses);
             }
@@ -155,7 +156,7 @@ impl Watcher {
         }
     }
 
-    /// A container whose cgroup does not bear its id: `ctr` gives any names.
+    /// Adds a container whose cgroup does not bear its id: `ctr` accepts any name.
     fn adopt(
         &self,
         id: &str,
@@ -164,14 +165,15 @@ impl Watcher {
         details: tcprst_schema::container::Details,
     ) {
         let Some(path) = scan::paths_of(pid).into_iter().next() else { return };
-        // A cgroup that does not bear its name may be others' too, as the service's of its runtime.
+        // A cgroup whose name lacks the id may be shared, such as the cgroup of the runtime's
+        // service.
         let root = self.hierarchy.root().filter(|_| path.contains(id));
         let cgroup = root.and_then(|root| scan::id_of(root, &path));
-        let Some(netns) = netns::of_process(pid) else { return };
+        let Some(netns) = netns::for_process(pid) else { return };
         let addresses = container_addresses(pid, netns);
         let mut table = lock(&self.table);
         table.adopt(id, runtime, cgroup, &path, self.scanned_ns);
-        table.lives_in(id, Place { pid, netns, mntns: None, is_inside: true });
+        table.lives_in(id, ProcessPlace { pid, netns, mntns: None, is_inside: true });
         table.resolve(id, details, true);
         add_addresses(&mut table, id, addresses);
     }
@@ -186,16 +188,16 @@ impl Watcher {
         let lost = self.lives.lost();
         let has_lost = lost > self.lost;
         let is_wanted = has_lost || self.is_stale.load(Ordering::Relaxed);
-        if is_wanted && self.scanned.elapsed() >= SCAN_AGAIN {
+        if is_wanted && self.scanned.elapsed() >= MIN_SCAN_INTERVAL {
             self.lost = lost;
             self.is_stale.store(false, Ordering::Relaxed);
             self.scan();
         }
     }
 
-    /// Where no cgroup tells of the end of a container, its process does.
+    /// Ends containers without a cgroup v2 when their process is gone.
     fn end_without_cgroup(&mut self) {
-        if self.looked.elapsed() < LOOK_AGAIN {
+        if self.looked.elapsed() < RESCAN_INTERVAL {
             return;
         }
         self.looked = Instant::now();
@@ -208,15 +210,15 @@ impl Watcher {
         }
     }
 
-    /// Looks at every cgroup, and at one process of each network namespace.
+    /// Scans every cgroup, and one process of each network namespace.
     fn scan(&mut self) {
-        // What is found was there since the last look at the earliest.
+        // A container found now started after the last scan.
         let since = self.scanned_ns;
         let now = Clock::now().map_or(since, |clock| clock.boot_ns());
         if let Some(root) = self.hierarchy.root() {
             let cgroups = scan::cgroups(root);
             let mut table = lock(&self.table);
-            // First: one that has started again meanwhile has two cgroups, and the old one is gone.
+            // First, because a container restarted since then has two cgroups; the old one is gone.
             table.keep_only(&cgroups, now);
             for (id, path) in &cgroups {
                 table.made(*id, path, since);
@@ -224,15 +226,15 @@ impl Watcher {
         }
         for pid in scan::processes() {
             let paths = scan::paths_of(pid);
-            let known = lock(&self.table).of_process(&paths, since);
+            let known = lock(&self.table).container_of_process(&paths, since);
             let Some(id) = known else { continue };
             if lock(&self.table).get(&id).is_some_and(|life| life.netns.is_none())
-                && let Some(netns) = netns::of_process(pid)
+                && let Some(netns) = netns::for_process(pid)
             {
                 let addresses = container_addresses(pid, netns);
                 let mut table = lock(&self.table);
                 let mntns = netns::mount_namespace(pid);
-                table.lives_in(&id, Place { pid, netns, mntns, is_inside: true });
+                table.lives_in(&id, ProcessPlace { pid, netns, mntns, is_inside: true });
                 add_addresses(&mut table, &id, addresses);
             }
         }
@@ -240,9 +242,10 @@ impl Watcher {
     }
 }
 
-/// Addresses of a container's namespace that are not the host's too: the host's own table may be
-/// that of a router, and rootless Podman gives its containers the host's address.
-fn container_addresses(pid: u32, netns: super::NetnsId) -> Vec<IpAddr> {
+/// Addresses of a container's namespace that the host does not have as well: rootless Podman gives
+/// its containers the host's address. The host's own table is not read, since a router's may be
+/// huge.
+fn container_addresses(pid: u32, netns: netns::NetnsId) -> Vec<IpAddr> {
     if netns.inode == netns::host() {
         return Vec::new();
     }
@@ -252,9 +255,9 @@ fn container_addresses(pid: u32, netns: super::NetnsId) -> Vec<IpAddr> {
     addresses
 }
 
-/// Those of the host's namespace are the host's.
-fn add_addresses(table: &mut Table, id: &str, addresses: Vec<IpAddr>) {
-    let on_host = |netns: super::NetnsId| netns.inode == netns::host();
+/// Adds addresses to a container, unless it is in the host's network namespace.
+fn add_addresses(table: &mut LifeTable, id: &str, addresses: Vec<IpAddr>) {
+    let on_host = |netns: netns::NetnsId| netns.inode == netns::host();
     if table.get(id).and_then(|life| life.netns).is_some_and(|netns| !on_host(netns)) {
         table.add_addresses(id, addresses);
     }

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// A cgroup that is removed when this is dropped.
+/// A cgroup that is removed on drop.
 pub(crate) struct Cgroup {
     folder: PathBuf,
-    /// Where v2 is mounted.
+    /// Mount point of v2.
     v2: PathBuf,
-    /// A hierarchy of v1, mounted for this alone.
+    /// A hierarchy of v1, mounted only for this cgroup.
     v1: Option<tempfile::TempDir>,
 }
 
-/// Where cgroup v2 is mounted: by itself, or beside v1.
+/// Mount point of cgroup v2, alone or next to v1.
 pub(crate) fn v2_root() -> PathBuf {
     ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
         .map(PathBuf::from)
@@ -25,7 +25,7 @@ pub(crate) fn v2_root() -> PathBuf {
 }
 
 impl Cgroup {
-    /// Where a runtime would make it, and named as one would.
+    /// Makes a cgroup where a runtime would, with the name that the runtime would use.
     pub(crate) fn make(runtime: &str, id: &str) -> Self {
         let v2 = v2_root();
         let folder = v2.join(runtime).join(id);
@@ -33,8 +33,8 @@ impl Cgroup {
         Self { folder, v2, v1: None }
     }
 
-    /// The same in a hierarchy of v1; in v2 its processes are in the root, as all are on a host
-    /// that has v1 alone.
+    /// Makes a cgroup in a hierarchy of v1. In v2 its processes are in the root, as on a host with
+    /// v1 alone.
     pub(crate) fn make_v1(runtime: &str, id: &str) -> Self {
         let root = tempfile::TempDir::new().expect("a folder");
         let name = format!("none,name=tcprst{}", std::process::id());
@@ -63,7 +63,7 @@ impl Cgroup {
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // The last process of it may still be on its way out.
+        // The last process may still be exiting.
         for _ in 0..50 {
             if fs::remove_dir(&self.folder).is_ok() {
                 break;
@@ -71,7 +71,7 @@ impl Drop for Cgroup {
             std::thread::sleep(Duration::from_millis(20));
         }
         if let Some(root) = &self.v1 {
-            // What is left of it goes with the hierarchy.
+            // The rest disappears with the hierarchy.
             let _ = self.folder.parent().map(fs::remove_dir);
             let _ = Command::new("umount").arg(root.path()).status();
         }
@@ -80,12 +80,12 @@ impl Drop for Cgroup {
 
 /// An id as container runtimes give them: 64 hexadecimal digits.
 pub(crate) fn id(number: u32) -> String {
-    // The number comes early: a filter takes the first twelve characters, as runtimes show them, and
-    // other tests' containers reset meanwhile.
+    // The number comes early: a filter takes the first twelve characters, as runtimes show them,
+    // and containers of other tests reset at the same time.
     format!("5eed{number:08}{:052}", 0)
 }
 
-/// A program in a network namespace of its own, in the cgroup from its first line on.
+/// A program in its own network namespace, and in the cgroup from its first line on.
 struct Program(Child);
 
 const IN_CONTAINER: &str = "
@@ -118,7 +118,7 @@ sys.stdin.readline()
 ";
 
 impl Program {
-    /// Started in the namespace; waits for a line before it does anything.
+    /// Starts the program in the namespace; it waits for a line before it does anything.
     fn start(cgroup: &Cgroup) -> Self {
         // unshare's child execs python: the first program of the cgroup in its namespaces.
         let child = Command::new("sh")

@@ -1,4 +1,4 @@
-//! Reads recordings back, as any reader of Parquet would.
+//! Reads recordings back as any Parquet reader would.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,10 +13,11 @@ use serde_json::Value as Json;
 use tcprst_schema::arrow::{by_name, table_schema};
 use tcprst_schema::columns::ROLLUP_COLUMNS;
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{SEALED, SPOOL, SegmentName, Table, spool_dir};
+use tcprst_schema::paths::{SEALED, SPOOL, SegmentName, spool_dir};
 use tcprst_schema::rollup::Rollup;
+use tcprst_schema::tables::Table;
 
-/// A row by the names of its columns; times are microseconds.
+/// A row by column name; times are microseconds.
 pub(crate) type Row = BTreeMap<String, Json>;
 
 /// A sealed file.
@@ -51,7 +52,7 @@ impl Segment {
         self.batches.iter().map(|batch| batch.num_rows() as u64).sum()
     }
 
-    /// Checks what holds for each segment of `resets`.
+    /// Checks the invariants of a segment of `resets`.
     pub(crate) fn check(&self) {
         let (footer, path) = (&self.footer, self.path.display());
         assert_eq!(footer.seen, footer.written + footer.lost, "{path}");
@@ -59,7 +60,7 @@ impl Segment {
         self.check_rollup();
     }
 
-    /// Its file of `resets_per_minute` says of its rows what they say themselves.
+    /// Checks that its file of `resets_per_minute` agrees with its rows.
     fn check_rollup(&self) {
         let dir = self.path.ancestors().nth(3).expect("the recording's folder");
         let path = self.name.sealed(dir, Table::ResetsPerMinute);
@@ -85,8 +86,8 @@ impl Segment {
     }
 }
 
-/// Every sealed file of a table, in the order of its name; each must be readable and bear the
-/// name of a segment. A table without a folder has none.
+/// Every sealed file of a table, sorted by name. Each must be readable and have the name of a
+/// segment. A table without a folder has no files.
 pub(crate) fn segments(dir: &Path, table: Table) -> Vec<Segment> {
     let mut found: Vec<Segment> = files(&dir.join(table.name()))
         .iter()
@@ -98,12 +99,12 @@ pub(crate) fn segments(dir: &Path, table: Table) -> Vec<Segment> {
     found
 }
 
-/// What lies in the spool's folder.
+/// All files in the spool's folder.
 pub(crate) fn spool_files(dir: &Path) -> Vec<PathBuf> {
     files(&spool_dir(dir))
 }
 
-/// Its spools; half-written Parquet files aside.
+/// The spools among them, without half-written Parquet files.
 pub(crate) fn spools(dir: &Path) -> Vec<PathBuf> {
     let mut found = spool_files(dir);
     found.retain(|path| path.extension().is_some_and(|extension| extension == SPOOL));
@@ -125,7 +126,7 @@ fn is_in(batch: &RecordBatch, row: usize, cookie: u64) -> bool {
     cookies.is_valid(row) && cookies.value(row).cast_unsigned() == cookie
 }
 
-/// How many rows belong to a network namespace.
+/// Number of rows of a network namespace.
 pub(crate) fn count_in(batches: &[RecordBatch], cookie: u64) -> u64 {
     let count = |batch: &RecordBatch| {
         (0..batch.num_rows()).filter(|&row| is_in(batch, row, cookie)).count() as u64
@@ -133,7 +134,7 @@ pub(crate) fn count_in(batches: &[RecordBatch], cookie: u64) -> u64 {
     batches.iter().map(count).sum()
 }
 
-/// How many of these have a text in a column.
+/// Number of rows of a network namespace with this text in a column.
 pub(crate) fn count_where(batches: &[RecordBatch], cookie: u64, column: &str, text: &str) -> u64 {
     let count = |batch: &RecordBatch| {
         let texts = batch.column_by_name(column).expect("a column").as_string::<i32>();
@@ -144,7 +145,7 @@ pub(crate) fn count_where(batches: &[RecordBatch], cookie: u64, column: &str, te
     batches.iter().map(count).sum()
 }
 
-/// The rows of a network namespace, all of them for `None`.
+/// The rows of a network namespace; all rows for `None`.
 pub(crate) fn rows_in(segments: &[Segment], cookie: Option<u64>) -> Vec<Row> {
     let batches = segments.iter().flat_map(|segment| &segment.batches);
     batches

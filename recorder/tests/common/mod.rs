@@ -20,22 +20,22 @@ pub(crate) use files::{
     Row, Segment, count_in, count_where, rows_in, segments, spool_files, spools,
 };
 
-/// How long a recorder may take to start or to end, on a busy machine.
+/// Time limit for the start and the end of a recorder, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The recorder under test.
 pub(crate) const RECORDER: &str = env!("CARGO_BIN_EXE_tcprst-record");
 
-/// Options of a recorder that loses nothing, even when others on this machine flood: its probes
-/// see the whole machine, and tests filter by their own network namespace.
+/// Options of a recorder that loses nothing, even when other processes on this machine flood: its
+/// probes see the whole machine, and tests filter by their own network namespace.
 pub(crate) const LOSSLESS: [&str; 2] = ["--ring-size", "16MiB"];
 
-/// These tests need the kernel's programs; without them they fail, they do not skip.
+/// These tests need root to load the kernel's programs. Without root they fail; they do not skip.
 pub(crate) fn require_root() {
     assert!(geteuid().is_root(), "this test loads BPF programs: run it as root");
 }
 
-/// For tests that fill the machine, or that start processes while scenarios play.
+/// Lock for tests that load the whole machine, or that start processes while scenarios play.
 pub(crate) fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -48,15 +48,15 @@ pub(crate) fn recorder(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// A running recorder; it is killed when this is dropped.
+/// A running recorder; it is killed on drop.
 pub(crate) struct Recording {
     child: Child,
     stderr: Receiver<String>,
-    /// What it said before it recorded.
+    /// Lines that it wrote to stderr before it recorded.
     said: Vec<String>,
 }
 
-/// How a recorder ended.
+/// The outcome of a recorder that ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -66,7 +66,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// The exit code must be 0. Returns the totals that the recorder names at the end.
+    /// Checks that the exit code is 0. Returns the totals that the recorder reports at the end.
     pub(crate) fn totals(&self) -> Totals {
         assert_eq!(self.code, Some(0), "{self:?}");
         let last = self.said.last().expect("a last word");
@@ -83,7 +83,7 @@ impl Ended {
     }
 }
 
-/// The last line of a recorder.
+/// Totals in the last line of a recorder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Totals {
     pub(crate) seen: u64,
@@ -100,7 +100,7 @@ impl Recording {
         Self::spawn(command)
     }
 
-    /// The same with its stdout at hand.
+    /// Starts it as `start` does, and also returns its stdout.
     pub(crate) fn start_with_stdout(dir: &Path, args: &[&str]) -> (Self, ChildStdout) {
         let mut command = recorder(dir, args);
         command.stdout(Stdio::piped());
@@ -115,7 +115,8 @@ impl Recording {
         let (sender, stderr) = channel();
         thread::spawn(move || {
             for line in lines {
-                // Nobody listens once the recording is dropped; the pipe is read all the same.
+                // Sends fail once the recording is dropped; the pipe is read to its end all the
+                // same.
                 let _ = sender.send(line.expect("UTF-8 on stderr"));
             }
         });
@@ -133,7 +134,7 @@ impl Recording {
         self.child.id()
     }
 
-    /// Ends it by a signal.
+    /// Sends it a signal and waits for its end.
     pub(crate) fn stop(self, signal: Signal) -> Ended {
         let pid = Pid::from_raw(self.child.id().cast_signed());
         kill(pid, signal).expect("the recorder still runs");
@@ -158,14 +159,14 @@ impl Recording {
 
 impl Drop for Recording {
     fn drop(&mut self) {
-        // An error means that it is gone already, which is what we want.
+        // An error means that the process is already gone, which is fine.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The program must have failed with this exit code and exactly one line, of its own, which
-/// is returned.
+/// Checks that the program failed with this exit code and exactly one line of its own on stderr,
+/// and returns that line.
 pub(crate) fn one_line(output: &Output, code: i32) -> String {
     let text = String::from_utf8(output.stderr.clone()).expect("UTF-8");
     assert_eq!(output.status.code(), Some(code), "{text}");

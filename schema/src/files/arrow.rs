@@ -99,8 +99,8 @@ pub const ROW_GROUP_ROWS: usize = 512 * 1024;
 /// hashed again by whoever groups them.
 const DICTIONARY_BYTES: usize = 8 << 20;
 
-/// Columns of many values that people look for one of. A Bloom filter tells of a row group that
-/// it does not have it: minimum and maximum do not.
+/// Columns of many values that people look for one of. A Bloom filter rules out row groups that do not have
+/// it; minimum and maximum do not.
 const LOOKED_FOR: [&str; 2] = ["src_addr", "dst_addr"];
 
 /// Parquet properties of a table: zstd, page statistics with a page index, and the encoding

@@ -17,7 +17,7 @@ pub const KEY_PREFIX: &str = "tcprst.";
 pub struct SiteStatus {
     /// Kernel function of the site.
     pub site: String,
-    /// `sent`, or what was asked for beside it: `received`, `icmp`.
+    /// `sent`, or what was asked for in addition: `received`, `icmp`.
     #[serde(default)]
     pub direction: String,
     /// `raw_tracepoint`, `fentry`, `kprobe`; `None` where nothing sees it.
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_newer_metadata_are_told_apart() {
+    fn foreign_and_newer_metadata_are_different_errors() {
         assert!(matches!(Footer::from_pairs([("pandas", "{}")]), Err(FooterError::Foreign)));
         assert!(matches!(
             Footer::from_pairs([("tcprst.schema_version", "99")]),

@@ -1,4 +1,4 @@
-//! What stands on disk: schemas, footers, names, and the code that reads and writes them.
+//! The files of a recording: schemas, footers, names, and the code that reads and writes them.
 
 pub mod arrow;
 pub mod footer;

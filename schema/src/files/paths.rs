@@ -12,7 +12,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 
-pub use crate::tables::Table;
+use crate::tables::Table;
 
 /// Extension of a sealed segment.
 pub const SEALED: &str = "parquet";

@@ -45,13 +45,13 @@ pub struct Rollup {
 
 impl Default for Rollup {
     fn default() -> Self {
-        Self::by(MINUTE_US)
+        Self::with_step(MINUTE_US)
     }
 }
 
 impl Rollup {
     /// In steps of this length, from midnight UTC.
-    pub fn by(step_us: i64) -> Self {
+    pub fn with_step(step_us: i64) -> Self {
         Self {
             step_us,
             numbers: HashMap::new(),
@@ -127,7 +127,7 @@ impl Rollup {
         number
     }
 
-    /// The groups, by minute, as rows of this table; the rollup starts anew.
+    /// The groups, by minute, as rows of this table. The rollup is empty then.
     pub fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         self.end_run();
         let mut groups: Vec<(Key, i64)> = self.counts.drain().collect();
@@ -141,7 +141,7 @@ impl Rollup {
         let mut columns: Vec<ArrayRef> = vec![Arc::new(time.finish())];
         for at in 0..DIMENSIONS.len() {
             let numbers = groups.iter().map(|(key, _)| key.dimensions[at]);
-            // The time stands before the dimensions.
+            // The time comes before the dimensions.
             columns.push(match ROLLUP_COLUMNS[at + 1].kind {
                 Kind::Text => self.text_column(numbers),
                 _ => {
@@ -153,7 +153,7 @@ impl Rollup {
             });
         }
         columns.push(Arc::new(count.finish()));
-        *self = Self::by(self.step_us);
+        *self = Self::with_step(self.step_us);
         RecordBatch::try_new(spool_schema(ROLLUP_COLUMNS), columns)
     }
 
@@ -245,7 +245,7 @@ mod tests {
             (minute, a, Some(80), 3),
         ];
         assert_eq!(found, expected);
-        assert_eq!(rollup.rows(), 0, "it starts anew");
+        assert_eq!(rollup.rows(), 0, "it is empty again");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! What bpftrace needs around it where the machine does not give it.
+//! The surroundings that bpftrace needs, where the machine does not have them.
 //!
-//! Both act on a thread that starts bpftrace and ends: namespaces and filters are a thread's,
-//! and what it starts inherits them. Neither changes the kernel program or costs it anything.
+//! Both act on a thread that starts bpftrace and ends: namespaces and filters belong to a
+//! thread, and its children inherit them. Neither changes the kernel program or costs it anything.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-/// Mounts tracefs for this thread and its children alone, where nobody has.
+/// Mounts tracefs for this thread and its children alone, where it is not mounted.
 pub(crate) fn provide_tracefs() -> Result<()> {
     const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
     if USUAL.iter().any(|path| Path::new(path).join("events").exists()) {
@@ -31,8 +31,8 @@ pub(crate) fn may_lock_memory() -> bool {
     setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).is_ok()
 }
 
-/// From here on this thread and its children are told that they have raised RLIMIT_MEMLOCK,
-/// and nothing happens. bpftrace 0.17 gives up where it may not raise it, though since 5.11
+/// From here on, attempts of this thread and its children to raise RLIMIT_MEMLOCK seem to succeed,
+/// and change nothing. bpftrace 0.17 gives up where it may not raise it, though since 5.11
 /// the kernel counts maps against the memory cgroup and not against this limit.
 ///
 /// A seccomp filter: unlike strace it stops no system call, so the CPU time stays bpftrace's own.

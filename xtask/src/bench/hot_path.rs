@@ -8,16 +8,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use scenarios::Namespace;
 
 use super::programs::{self, Program, RunStatistics};
 use super::running::{Running, rows};
 use super::tool::Tool;
-use crate::simulate::Namespace;
 
 /// The program that follows changes of state: a few times in the life of a connection.
 const PER_STATE_CHANGE: &str = "inet_sock_set_state";
 /// All that run without a reset: with connections (owners of sockets), and with what others on
-/// this machine start meanwhile (lives of containers). Never with packets.
+/// this machine start during the measurement (lives of containers). Never with packets.
 const NOT_PER_PACKET: &[&str] = &[
     PER_STATE_CHANGE,
     "tcp_destroy_sock",
@@ -28,16 +28,16 @@ const NOT_PER_PACKET: &[&str] = &[
 ];
 /// Connections that carry one byte, then one that carries all the rest.
 const SHORT_CONNECTIONS: usize = 1000;
-const MOST_BYTES: u64 = 1 << 30;
-const MOST_TIME: Duration = Duration::from_secs(5);
+const MAX_BYTES: u64 = 1 << 30;
+const MAX_TIME: Duration = Duration::from_secs(5);
 
-/// What happened while nothing was reset.
+/// The runs of hooks while nothing was reset.
 #[derive(Debug)]
 pub(crate) struct HotPath {
     moved: Moved,
     /// Our programs' runs in that time.
     programs: Vec<Program>,
-    /// Resets that others on this machine caused meanwhile: the programs run for them.
+    /// Resets that other programs of this machine caused at the same time: the hooks run for them.
     resets_elsewhere: u64,
 }
 
@@ -52,11 +52,11 @@ struct Moved {
 pub(crate) fn measure(ns: &Namespace, tool: Tool) -> Result<HotPath> {
     let _statistics = RunStatistics::enable()?;
     let mut recorder = Running::start(tool, ns)?;
-    let before = programs::of_process(recorder.pid())?;
+    let before = programs::for_process(recorder.pid())?;
     let resets = ns.out_rsts()?;
     let moved = ns.run(transfer)?;
     ensure!(ns.out_rsts()? == resets, "the transfer caused resets, so it proves nothing");
-    let mut after = programs::of_process(recorder.pid())?;
+    let mut after = programs::for_process(recorder.pid())?;
     for (id, program) in &mut after {
         let start = before.get(id).cloned().unwrap_or_default();
         program.runs -= start.runs;
@@ -180,7 +180,7 @@ fn send_much(stream: &mut TcpStream) -> io::Result<()> {
     let chunk = vec![0; 64 << 10];
     let start = Instant::now();
     let mut sent = 0;
-    while sent < MOST_BYTES && start.elapsed() < MOST_TIME {
+    while sent < MAX_BYTES && start.elapsed() < MAX_TIME {
         stream.write_all(&chunk)?;
         sent += chunk.len() as u64;
     }

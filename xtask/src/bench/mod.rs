@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: what the recorder costs, beside the tools that it replaces, and how fast the
-//! analyzer is, beside DuckDB.
+//! `cargo xtask bench`: the cost of the recorder compared with the tools that it replaces, and the
+//! speed of the analyzer compared with DuckDB.
 //!
 //! Every number is measured in the same run, on the same machine, with the same resets.
 //! Timings are printed and never asserted; only "nothing on the hot path" can fail.
@@ -18,13 +18,13 @@ mod table;
 mod tool;
 mod usage;
 
-use std::num::{NonZeroU32, NonZeroU64};
-
 use anyhow::Result;
 use clap::Subcommand;
 
+use crate::needs::{self, User};
+
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     #[command(subcommand)]
     bench: Bench,
 }
@@ -36,32 +36,17 @@ enum Bench {
     /// Measure how the cost of `summary` grows with the recording
     Scale(analyze::ScaleArgs),
     /// Compare tcprst-record with tcpdump and bpftrace on the same resets
-    Record(RecordArgs),
-    /// Count how often an innocent process is named, beside the task on the CPU
-    Owners(OwnersArgs),
+    Record(record::RecordArgs),
+    /// Count how often an innocent process is named, and how often the task on the CPU is one
+    Owners(owners::OwnersArgs),
 }
 
-#[derive(Debug, clap::Args)]
-struct OwnersArgs {
-    /// Resets of all kinds
-    #[arg(long, value_name = "N", default_value = "1000")]
-    resets: NonZeroU64,
-    /// Write docs/owners.md
-    #[arg(long)]
-    write_docs: bool,
-}
-
-#[derive(Debug, clap::Args)]
-struct RecordArgs {
-    /// Resets in each flood
-    #[arg(long, value_name = "N", default_value = "300000")]
-    resets: NonZeroU64,
-    /// Measure everything this often, and print medians
-    #[arg(long, value_name = "R", default_value = "3")]
-    rounds: NonZeroU32,
-}
-
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
+    match args.bench {
+        Bench::Analyze(_) => needs::provide(User::BenchAnalyze)?,
+        Bench::Record(_) | Bench::Owners(_) => needs::provide(User::BenchRecord)?,
+        Bench::Scale(_) => {}
+    }
     match args.bench {
         Bench::Analyze(args) => analyze::run(&args),
         Bench::Scale(args) => analyze::run_scale(&args),

@@ -1,9 +1,10 @@
 //! `cargo xtask bench owners`: how often an innocent process is named, by tcprst-record and by
-//! whoever takes the task on the CPU for the owner (`bpf_get_current_pid_tgid` and its like), on
+//! tools that take the task on the CPU for the owner (`bpf_get_current_pid_tgid`), on
 //! the same resets, while every CPU is busy with something else.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -12,16 +13,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use scenarios::{Abilities, Doctor, Recording, Row, is_of};
 use serde_json::{Value as Json, json};
 
 use super::running::spawn_bpftrace;
 use super::tool::Tool;
-use super::{OwnersArgs, conditions, programs};
-use crate::matrix::{Abilities, Doctor, Recording, Row, is_of};
-use crate::simulate::{
+use super::{conditions, programs};
+use crate::{exit, print, workspace};
+use scenarios::{
     Busy, Caused, Deadline, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios,
 };
-use crate::{exit, print, workspace};
 
 /// Where the table goes with `--write-docs`.
 const DOCUMENT: &str = "docs/owners.md";
@@ -30,7 +31,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long a tool needs to print what it has.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// What somebody who asks for the current task sees. The kernel gives both ends as socket
+/// The program of a tool that asks for the current task. The kernel gives both ends as socket
 /// addresses: of them family, port and the first bytes of the address are enough.
 const CURRENT: &str = r#"tracepoint:tcp:tcp_send_reset {
     printf("%d %s %r %r\n", pid, comm, buf(args->saddr, 24), buf(args->daddr, 24));
@@ -67,8 +68,8 @@ struct Truth {
 }
 
 impl Truth {
-    /// Whether naming that process is right: it acted, or its socket was reset. Who has neither
-    /// acted nor a socket is innocent.
+    /// Whether naming that process is right: it acted, or its socket was reset. A process that
+    /// neither acted nor has a socket is innocent.
     fn judge(&self, pid: u32, has_socket: bool) -> Verdict {
         let own = std::process::id();
         let is_right = self.caused.pid == Some(pid) || has_socket && pid == own;
@@ -79,6 +80,16 @@ impl Truth {
             (_, false) => Verdict::Wrong,
         }
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OwnersArgs {
+    /// Resets of all kinds
+    #[arg(long, value_name = "N", default_value = "1000")]
+    resets: NonZeroU64,
+    /// Write docs/owners.md
+    #[arg(long)]
+    write_docs: bool,
 }
 
 pub(crate) fn run(args: &OwnersArgs) -> Result<()> {
@@ -153,12 +164,17 @@ fn play_until(ns: &Namespace, doctor: &Doctor, resets: u64) -> Result<Vec<Truth>
 }
 
 /// The two counts, and the table of them.
-struct Table {
+struct OwnersTable {
     ours: Count,
     text: String,
 }
 
-fn tabulate(ns: &Namespace, truths: &[Truth], rows: &[Row], current: &[Sighting]) -> Result<Table> {
+fn tabulate(
+    ns: &Namespace,
+    truths: &[Truth],
+    rows: &[Row],
+    current: &[Sighting],
+) -> Result<OwnersTable> {
     let mut by_cause: BTreeMap<&str, (Count, Count)> = BTreeMap::new();
     let (mut ours, mut theirs) = (Count::default(), Count::default());
     for truth in truths {
@@ -166,7 +182,7 @@ fn tabulate(ns: &Namespace, truths: &[Truth], rows: &[Row], current: &[Sighting]
         let mut found = rows.iter().filter(|row| is_of(row, &truth.caused)).filter(here);
         let Some(row) = found.next() else { continue };
         let counts = by_cause.entry(truth.scenario.expect.cause).or_default();
-        let verdict = of_row(truth, row);
+        let verdict = verdict_on(truth, row);
         if verdict == Verdict::Wrong {
             eprintln!("{}: an innocent is named: {row:?}", truth.scenario.name);
         }
@@ -190,11 +206,11 @@ fn tabulate(ns: &Namespace, truths: &[Truth], rows: &[Row], current: &[Sighting]
             ours.resets, ours.named, ours.wrong, theirs.named, theirs.resets, theirs.wrong
         );
     }
-    Ok(Table { ours, text })
+    Ok(OwnersTable { ours, text })
 }
 
 /// Every process and container that a row names must be right.
-fn of_row(truth: &Truth, row: &Row) -> Verdict {
+fn verdict_on(truth: &Truth, row: &Row) -> Verdict {
     let number = |column: &str| {
         row.get(column).and_then(Json::as_u64).and_then(|number| u32::try_from(number).ok())
     };
@@ -274,7 +290,7 @@ impl Current {
             .stdin(Stdio::null())
             .stdout(File::create(&out)?)
             .stderr(File::create(dir.join("current.stderr"))?);
-        let child = spawn_bpftrace(command).context("start bpftrace (package bpftrace)")?;
+        let child = spawn_bpftrace(command).context("start bpftrace")?;
         let mut current = Self { child, out };
         Deadline::after(START_LIMIT).until("bpftrace to be ready", || {
             if let Some(status) = current.child.try_wait()? {
@@ -283,9 +299,9 @@ impl Current {
                     fs::read_to_string(dir.join("current.stderr"))?
                 );
             }
-            let before = programs::of_process(current.child.id())?;
+            let before = programs::for_process(current.child.id())?;
             thread::sleep(Duration::from_millis(300));
-            let after = programs::of_process(current.child.id())?;
+            let after = programs::for_process(current.child.id())?;
             Ok(!before.is_empty() && before.keys().eq(after.keys()))
         })?;
         Ok(current)

@@ -4,12 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-
-use crate::simulate::{ClosedDoor, Flood, Namespace};
+use scenarios::{ClosedDoor, Flood, Namespace};
 
 /// Resets come in bursts of as many as fall due in this time.
 const TICK: Duration = Duration::from_millis(1);
-/// Further behind than this, the pace starts anew: to catch up would be another test.
+/// Further behind than this, the pace starts again: catching up would be another test.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Causes closed-port resets at `rate` a second for the time of `length`, from one thread.

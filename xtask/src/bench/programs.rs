@@ -28,7 +28,7 @@ impl RunStatistics {
             libc::syscall(libc::SYS_bpf, BPF_ENABLE_STATS, &raw const attr, size_of_val(&attr))
         };
         ensure!(fd >= 0, "enable BPF run statistics: {}", io::Error::last_os_error());
-        // SAFETY: the call made this descriptor, and nobody else knows it.
+        // SAFETY: the call made this descriptor, and no other code has it.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
     }
 }
@@ -36,18 +36,18 @@ impl RunStatistics {
 /// One loaded program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Program {
-    /// The raw tracepoint that it hangs on; none where the link does not tell.
+    /// The raw tracepoint that it hangs on; none where the link does not name it.
     pub(crate) tracepoint: Option<String>,
     pub(crate) runs: u64,
     pub(crate) nanoseconds: u64,
 }
 
 /// The programs that a process holds, by id: it may hold several descriptors of one.
-pub(crate) fn of_process(pid: u32) -> Result<BTreeMap<u32, Program>> {
+pub(crate) fn for_process(pid: u32) -> Result<BTreeMap<u32, Program>> {
     let folder = format!("/proc/{pid}/fdinfo");
     let mut infos = Vec::new();
     for entry in fs::read_dir(&folder).with_context(|| format!("read {folder}"))? {
-        // A descriptor may be closed meanwhile.
+        // A descriptor may be closed at the same time.
         infos.extend(fs::read_to_string(entry?.path()));
     }
     Ok(parse(infos.iter().map(String::as_str)))

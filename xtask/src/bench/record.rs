@@ -1,26 +1,36 @@
 //! `cargo xtask bench record`: measures round by round, prints medians.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
 
 use anyhow::Result;
+use scenarios::{Flood, Namespace, flood};
 
-use super::RecordArgs;
 use super::conditions;
 use super::hot_path;
 use super::pace::{self, Held, paced};
 use super::programs::{self, RunStatistics};
-use super::running::{Outcome, Running};
+use super::running::{Running, Tally};
 use super::stats::median;
-use super::table::{Row, render};
+use super::table::{MeasureRow, render};
 use super::tool::Tool;
 use super::usage;
-use crate::simulate::{Flood, Namespace, flood};
 use crate::{exit, print};
 
 /// How long a pace must hold.
 const TRIAL: Duration = Duration::from_secs(3);
 /// Resets a second on a machine with a problem, but not under attack.
 const CALM: f64 = 1000.0;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecordArgs {
+    /// Resets in each flood
+    #[arg(long, value_name = "N", default_value = "300000")]
+    resets: NonZeroU64,
+    /// Measure everything this often, and print medians
+    #[arg(long, value_name = "R", default_value = "3")]
+    rounds: NonZeroU32,
+}
 
 pub(crate) fn run(args: &RecordArgs) -> Result<()> {
     exit::require_root("BPF programs, packet capture and a network namespace need root")?;
@@ -77,7 +87,7 @@ const NOTES: &[&str] = &[
      its CPU time is its own.\n",
 ];
 
-/// What one round measured.
+/// The measurements of one round.
 #[derive(Debug)]
 struct Round {
     /// Floods without any tool: before, between and after those with one.
@@ -89,16 +99,16 @@ struct Round {
 struct Measured {
     flood: Cost,
     added: Cost,
-    outcome: Outcome,
-    kernel: Option<Kernel>,
+    outcome: Tally,
+    kernel: Option<KernelCost>,
     /// With `--socket-owner=off`.
-    kernel_without_owner: Option<Kernel>,
+    kernel_without_owner: Option<KernelCost>,
     held: Held,
     /// CPU microseconds a reset at [`CALM`].
     calm: f64,
 }
 
-/// What a flood took, in nanoseconds a reset.
+/// The cost of a flood, in nanoseconds a reset.
 #[derive(Clone, Copy, Debug)]
 struct Cost {
     cpu: f64,
@@ -107,7 +117,7 @@ struct Cost {
 }
 
 impl Cost {
-    fn of_flood(ns: &Namespace, resets: u64) -> Result<Self> {
+    fn from_flood(ns: &Namespace, resets: u64) -> Result<Self> {
         let before = usage::own()?;
         let Flood { resets, elapsed, .. } = flood(ns, resets, 1)?;
         let cpu = usage::own()? - before;
@@ -131,13 +141,13 @@ impl Cost {
 
 /// BPF run statistics, in nanoseconds a reset.
 #[derive(Clone, Copy, Debug)]
-struct Kernel {
+struct KernelCost {
     all: f64,
     /// The part of programs on `inet_sock_set_state`.
     states: f64,
 }
 
-impl Kernel {
+impl KernelCost {
     /// None for a tool without BPF programs.
     fn measure(tool: Tool, ns: &Namespace, resets: u64) -> Result<Option<Self>> {
         if tool == Tool::Tcpdump {
@@ -146,7 +156,7 @@ impl Kernel {
         let mut running = Running::start(tool, ns)?;
         let statistics = RunStatistics::enable()?;
         let resets = flood(ns, resets, 1)?.resets;
-        let programs = programs::of_process(running.pid())?;
+        let programs = programs::for_process(running.pid())?;
         drop(statistics);
         running.stop(ns)?;
         let each = |only: Option<&str>| {
@@ -163,13 +173,13 @@ impl Round {
     fn measure(ns: &Namespace, resets: u64) -> Result<Self> {
         // Sockets, caches and the CPU's clock settle.
         flood(ns, resets / 10, 1)?;
-        let mut bare = vec![Cost::of_flood(ns, resets)?];
+        let mut bare = vec![Cost::from_flood(ns, resets)?];
         let mut floods = Vec::new();
         for tool in Tool::ALL {
             let mut running = Running::start(tool, ns)?;
-            let cost = Cost::of_flood(ns, resets)?;
+            let cost = Cost::from_flood(ns, resets)?;
             floods.push((tool, cost, running.stop(ns)?));
-            bare.push(Cost::of_flood(ns, resets)?);
+            bare.push(Cost::from_flood(ns, resets)?);
         }
         let ceiling = median(bare.iter().map(|cost| cost.per_second())).unwrap_or(CALM);
         let mut tools = Vec::new();
@@ -178,9 +188,9 @@ impl Round {
                 flood,
                 added: flood.above(bare[index], bare[index + 1]),
                 outcome,
-                kernel: Kernel::measure(tool, ns, resets)?,
+                kernel: KernelCost::measure(tool, ns, resets)?,
                 kernel_without_owner: match tool {
-                    Tool::Tcprst => Kernel::measure(Tool::TcprstWithoutOwner, ns, resets)?,
+                    Tool::Tcprst => KernelCost::measure(Tool::TcprstWithoutOwner, ns, resets)?,
                     _ => None,
                 },
                 held: held(tool, ns, ceiling)?,
@@ -207,7 +217,7 @@ fn held(tool: Tool, ns: &Namespace, ceiling: f64) -> Result<Held> {
 }
 
 /// CPU microseconds of the tool for each reset at an everyday pace. While it runs, so that
-/// starting and ending it, which are no matter of resets, do not weigh on so few.
+/// the CPU time of its start and end is left out, which would distort so few resets.
 fn calm(tool: Tool, ns: &Namespace) -> Result<f64> {
     let mut running = Running::start(tool, ns)?;
     let before = usage::total_of(running.pid())?;
@@ -221,7 +231,7 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn rows(rounds: &[Round]) -> Vec<Row> {
+fn rows(rounds: &[Round]) -> Vec<MeasureRow> {
     // The median over the rounds, tool by tool; none where a round has none.
     let tools = |value: &dyn Fn(&Measured) -> Option<f64>| {
         std::array::from_fn(|tool| {
@@ -237,37 +247,57 @@ fn rows(rounds: &[Round]) -> Vec<Row> {
         at_ceiling.count() * 2 > rounds.len()
     });
     vec![
-        Row::new("kernel ns per reset (BPF run statistics)", 0, tools(&|m| Some(m.kernel?.all))),
-        Row::new(
+        MeasureRow::new(
+            "kernel ns per reset (BPF run statistics)",
+            0,
+            tools(&|m| Some(m.kernel?.all)),
+        ),
+        MeasureRow::new(
             "  of that in inet_sock_set_state",
             0,
             tools(&|m| Some(m.kernel?.states).filter(|states| *states > 0.0)),
         ),
-        Row::new("  with --socket-owner=off", 0, tools(&|m| Some(m.kernel_without_owner?.all))),
-        Row::new("added ns per reset, CPU time", 0, tools(&|m| Some(m.added.cpu)))
+        MeasureRow::new(
+            "  with --socket-owner=off",
+            0,
+            tools(&|m| Some(m.kernel_without_owner?.all)),
+        ),
+        MeasureRow::new("added ns per reset, CPU time", 0, tools(&|m| Some(m.added.cpu)))
             .without_tool(bare(&|cost| cost.cpu)),
-        Row::new("added ns per reset, wall time", 0, tools(&|m| Some(m.added.wall)))
+        MeasureRow::new("added ns per reset, wall time", 0, tools(&|m| Some(m.added.wall)))
             .without_tool(bare(&|cost| cost.wall)),
-        Row::new("unpaced flood, resets per second", 0, tools(&|m| Some(m.flood.per_second())))
-            .without_tool(bare(&|cost| cost.per_second())),
-        Row::new(
+        MeasureRow::new(
+            "unpaced flood, resets per second",
+            0,
+            tools(&|m| Some(m.flood.per_second())),
+        )
+        .without_tool(bare(&|cost| cost.per_second())),
+        MeasureRow::new(
             "  kept of it, %",
             2,
             tools(&|m| Some((100.0 * kept(m) / m.flood.resets as f64).min(100.0))),
         ),
-        Row::new("rate held without loss, resets per second", 0, tools(&|m| Some(m.held.rate)))
-            .at_least(ceilings),
-        Row::new(
+        MeasureRow::new(
+            "rate held without loss, resets per second",
+            0,
+            tools(&|m| Some(m.held.rate)),
+        )
+        .at_least(ceilings),
+        MeasureRow::new(
             "user CPU us per reset (flood)",
             2,
             tools(&|m| Some(micros(m.outcome.cpu.user) / kept(m))),
         ),
-        Row::new(
+        MeasureRow::new(
             "system CPU us per reset (flood)",
             2,
             tools(&|m| Some(micros(m.outcome.cpu.system) / kept(m))),
         ),
-        Row::new("CPU us per reset at 1 000 per second", 2, tools(&|m| Some(m.calm))),
-        Row::new("bytes on disk per reset", 2, tools(&|m| Some(m.outcome.bytes? as f64 / kept(m)))),
+        MeasureRow::new("CPU us per reset at 1 000 per second", 2, tools(&|m| Some(m.calm))),
+        MeasureRow::new(
+            "bytes on disk per reset",
+            2,
+            tools(&|m| Some(m.outcome.bytes? as f64 / kept(m))),
+        ),
     ]
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use scenarios::{Deadline, Namespace};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
@@ -17,7 +18,6 @@ use super::attach;
 use super::programs;
 use super::tool::{PCAP, Tool};
 use super::usage::Cpu;
-use crate::simulate::{Deadline, Namespace};
 use crate::workspace;
 
 /// bpftrace compiles first, on a machine that may be busy.
@@ -31,13 +31,13 @@ pub(crate) struct Running {
     tool: Tool,
     child: Child,
     dir: TempDir,
-    /// What starting it cost, which is no matter of resets.
+    /// The CPU time of the start, which has nothing to do with resets.
     start_cpu: Cpu,
 }
 
-/// What a tool recorded of the namespace's resets.
+/// The part of the namespace's resets that a tool recorded.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct Tally {
     pub(crate) kept: u64,
     /// By its own account.
     pub(crate) lost: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Outcome {
     pub(crate) cpu: Cpu,
 }
 
-impl Outcome {
+impl Tally {
     /// Whether nothing is missing: neither by the tool's account nor by ours.
     pub(crate) fn is_complete(&self, resets: u64) -> bool {
         self.lost == 0 && self.kept >= resets
@@ -72,7 +72,7 @@ impl Running {
         .with_context(|| format!("start {}", tool.name()))?;
         let mut running = Self { tool, child, dir, start_cpu: Cpu::default() };
         running.await_ready()?;
-        running.start_cpu = Cpu::of_process(running.pid())?;
+        running.start_cpu = Cpu::for_process(running.pid())?;
         Ok(running)
     }
 
@@ -99,9 +99,9 @@ impl Running {
                 // It says "Attaching" before it does, and loads others for a moment to see
                 // what the kernel can do.
                 Tool::Bpftrace => {
-                    let before = programs::of_process(self.pid())?;
+                    let before = programs::for_process(self.pid())?;
                     thread::sleep(ATTACH_TIME);
-                    let after = programs::of_process(self.pid())?;
+                    let after = programs::for_process(self.pid())?;
                     Ok(!before.is_empty() && before.keys().eq(after.keys()))
                 }
             }
@@ -115,24 +115,24 @@ impl Running {
     }
 
     /// Ends it as its users do, by Ctrl-C, and takes stock.
-    pub(crate) fn stop(&mut self, ns: &Namespace) -> Result<Outcome> {
+    pub(crate) fn stop(&mut self, ns: &Namespace) -> Result<Tally> {
         thread::sleep(self.tool.settling_time());
-        let ended = Cpu::of_ended_children()?;
+        let ended = Cpu::for_ended_children()?;
         kill(Pid::from_raw(self.pid().try_into()?), Signal::SIGINT).context("send SIGINT")?;
         let status = self.child.wait()?;
-        let cpu = Cpu::of_ended_children()? - ended - self.start_cpu;
+        let cpu = Cpu::for_ended_children()? - ended - self.start_cpu;
         let stderr = self.said("stderr")?;
         ensure!(status.success(), "{} ended ({status}): {}", self.tool.name(), stderr.trim());
         let (kept, lost, bytes) = match self.tool {
             Tool::Tcprst | Tool::TcprstWithoutOwner => recorded(&self.recording(), ns)?,
             Tool::Tcpdump => {
                 let (captured, dropped) = tcpdump_counts(&stderr)
-                    .with_context(|| format!("no counts in what tcpdump said: {stderr}"))?;
+                    .with_context(|| format!("no counts in the output of tcpdump: {stderr}"))?;
                 (captured, dropped, Some(self.dir.path().join(PCAP).metadata()?.len()))
             }
             Tool::Bpftrace => (bpftrace_counts(&self.said("stdout")?), 0, None),
         };
-        Ok(Outcome { kept, lost, bytes, cpu })
+        Ok(Tally { kept, lost, bytes, cpu })
     }
 }
 
@@ -212,7 +212,7 @@ fn tcpdump_counts(said: &str) -> Option<(u64, u64)> {
 }
 
 /// The sum over all stacks: each ends in a line `]: COUNT`. Resets of the whole machine, since
-/// the one-liner tells no namespaces apart.
+/// the one-liner does not distinguish namespaces.
 fn bpftrace_counts(said: &str) -> u64 {
     said.lines().filter_map(|line| line.strip_prefix("]: ")?.trim().parse::<u64>().ok()).sum()
 }

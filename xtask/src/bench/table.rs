@@ -2,7 +2,7 @@
 
 /// One measure.
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
+pub(crate) struct MeasureRow {
     label: &'static str,
     decimals: usize,
     /// Without any tool.
@@ -13,7 +13,7 @@ pub(crate) struct Row {
     at_least: [bool; 3],
 }
 
-impl Row {
+impl MeasureRow {
     pub(crate) fn new(label: &'static str, decimals: usize, tools: [Option<f64>; 3]) -> Self {
         Self { label, decimals, none: None, tools, at_least: [false; 3] }
     }
@@ -35,7 +35,7 @@ impl Row {
             let bound = if self.at_least[index] { ">= " } else { "" };
             format!("{bound}{}", number(self.tools[index]))
         };
-        // Between two lower bounds there is no ratio.
+        // Two lower bounds have no ratio.
         let bound = |peer: usize| match (self.at_least[0], self.at_least[peer]) {
             (false, false) => Some(""),
             (true, false) => Some(">= "),
@@ -58,9 +58,9 @@ const HEAD: [&str; COLUMNS] =
     ["", "no tool", "tcprst", "tcpdump", "bpftrace", "tcprst/tcpdump", "tcprst/bpftrace"];
 
 /// The lines of the table.
-pub(crate) fn render(rows: &[Row]) -> Vec<String> {
+pub(crate) fn render(rows: &[MeasureRow]) -> Vec<String> {
     let mut lines = vec![HEAD.map(str::to_owned)];
-    lines.extend(rows.iter().map(Row::cells));
+    lines.extend(rows.iter().map(MeasureRow::cells));
     let width = |column: usize| lines.iter().map(|cells| cells[column].len()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
     lines
@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn ratios_are_ours_to_theirs() {
-        let row = Row::new("x", 0, [Some(3.0), Some(4.0), None]).at_least([true, false, false]);
+        let row =
+            MeasureRow::new("x", 0, [Some(3.0), Some(4.0), None]).at_least([true, false, false]);
         let cells = row.cells();
         assert_eq!(cells[2..], [">= 3", "4", "n/a", ">= 0.75", "n/a"].map(str::to_owned));
     }

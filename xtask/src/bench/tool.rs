@@ -37,7 +37,7 @@ impl Tool {
         }
     }
 
-    /// What records resets in `dir`. Buffers are everybody's defaults.
+    /// The command that records resets in `dir`, with default buffers.
     pub(crate) fn command(self, dir: &Path) -> Command {
         let mut command = Command::new(self.program());
         match self {
@@ -58,7 +58,7 @@ impl Tool {
 
     /// How long to wait between the last reset and the end. libpcap looks into a block that is
     /// not full only once a second, and what it has not looked at when it is stopped it forgets.
-    /// The others read what is left when they are told to end.
+    /// The others drain their buffers when they are stopped.
     pub(crate) fn settling_time(self) -> Duration {
         match self {
             Self::Tcpdump => Duration::from_millis(1500),
@@ -66,16 +66,15 @@ impl Tool {
         }
     }
 
-    /// The first line of `--version`. A tool that is missing is an error: a comparison without
-    /// it would be none.
+    /// The first line of `--version`. A missing tool is an error, because nothing can be
+    /// compared without it.
     pub(crate) fn version(self) -> Result<String> {
         let program = self.program();
         let output = match Command::new(&program).arg("--version").output() {
             Err(error) if error.kind() == ErrorKind::NotFound => match self {
-                Self::Tcprst | Self::TcprstWithoutOwner => bail!(
-                    "no {}: build it by `cargo build --release --workspace`",
-                    program.display()
-                ),
+                Self::Tcprst | Self::TcprstWithoutOwner => {
+                    bail!("{} is missing: run `cargo build --release`", program.display())
+                }
                 _ => bail!(
                     "{} IS MISSING and nothing is compared without it: \
                             install the package {0}",

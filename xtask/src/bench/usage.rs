@@ -18,15 +18,15 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// Of a running process, in steps of 10 ms.
-    pub(crate) fn of_process(pid: u32) -> Result<Self> {
+    /// The CPU time of a running process, in steps of 10 ms.
+    pub(crate) fn for_process(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/stat");
         let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         parse(&stat).with_context(|| format!("no CPU times in {path}"))
     }
 
-    /// Of all children that have ended and were waited for.
-    pub(crate) fn of_ended_children() -> Result<Self> {
+    /// The CPU time of all children that have ended and were waited for.
+    pub(crate) fn for_ended_children() -> Result<Self> {
         let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
         Ok(Self { user: duration(usage.user_time()), system: duration(usage.system_time()) })
     }
@@ -48,7 +48,7 @@ pub(crate) fn own() -> Result<Duration> {
     clock(ClockId::CLOCK_PROCESS_CPUTIME_ID)
 }
 
-/// CPU time of a running process so far: finer than [`Cpu::of_process`], but not split.
+/// CPU time of a running process so far: finer than [`Cpu::for_process`], but not split.
 pub(crate) fn total_of(pid: u32) -> Result<Duration> {
     clock(clock_getcpuclockid(Pid::from_raw(pid.try_into()?)).context("find a CPU clock")?)
 }

@@ -21,7 +21,7 @@ const TAIL: usize = 40;
 
 const QEMU: &str = "qemu-system-x86_64";
 
-/// What to boot.
+/// A kernel, its file systems and its tests.
 #[derive(Debug)]
 pub(crate) struct Guest<'a> {
     /// For messages and names of files.
@@ -30,14 +30,14 @@ pub(crate) struct Guest<'a> {
     pub(crate) initrd: &'a Path,
     /// A system of its own; what it writes there is forgotten.
     pub(crate) disk: Option<&'a Path>,
-    /// What `xtask guest` reads from its kernel's command line.
+    /// The part of the kernel's command line that `xtask guest` reads.
     pub(crate) arguments: &'a str,
     pub(crate) limit: Duration,
     /// Console and results are kept here.
     pub(crate) logs: &'a Path,
 }
 
-/// What a guest has said before it ended as it should.
+/// The results of a guest that ended as it should.
 #[derive(Debug)]
 pub(crate) struct Booted {
     /// Lines of the second serial port.
@@ -79,9 +79,7 @@ impl Guest<'_> {
             }
         }
         let mut qemu =
-            Machine(self.command().spawn().with_context(|| {
-                format!("cannot run {QEMU}: install the package qemu-system-x86")
-            })?);
+            Machine(self.command().spawn().with_context(|| format!("cannot run {QEMU}"))?);
         let end = Instant::now() + self.limit;
         let status = loop {
             match qemu.0.try_wait()? {

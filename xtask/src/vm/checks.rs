@@ -1,4 +1,4 @@
-//! What is tested on each kernel. The same code runs in the guests and on the host.
+//! The tests on each kernel. The same code runs in the guests and on the host.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,12 +9,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use scenarios::{ContainersPlan, Doctor, play_in_containers, record};
 use serde::{Deserialize, Serialize};
 
 use super::message::{Finding, Message};
 use super::reload;
-use crate::containers::{self, Plan};
-use crate::matrix::{self, Doctor};
 
 /// A test by the name that `--test` gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -23,7 +22,7 @@ use crate::matrix::{self, Doctor};
 pub(crate) enum Test {
     /// Every scenario is recorded once with its cause, and the ledger balances
     Causes,
-    /// doctor tells of every site
+    /// doctor reports every site
     Doctor,
     /// Without BTF: exit code 4 and one line
     NoBtf,
@@ -51,17 +50,19 @@ impl Test {
     }
 }
 
-/// What a test works with.
+/// The programs and folders of a test.
 #[derive(Debug)]
 pub(crate) struct Bench {
     pub(crate) recorder: PathBuf,
+    /// The program in the containers: this one.
+    pub(crate) actor: PathBuf,
     /// A folder for recordings.
     pub(crate) work: PathBuf,
     /// The scenarios of `causes`; all of them if none is named.
     pub(crate) scenarios: Vec<String>,
 }
 
-/// Runs a test and tells `tell` what came of it.
+/// Runs a test and gives its result to `tell`.
 pub(crate) fn run(
     test: Test,
     bench: &Bench,
@@ -81,12 +82,12 @@ pub(crate) fn run(
     tell(Message::Finding(finding))
 }
 
-/// What is wrong, one line each.
+/// The faults that a test found, one line each.
 type Faults = Vec<String>;
 
 fn causes(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Result<Faults> {
     let names: Vec<&str> = bench.scenarios.iter().map(String::as_str).collect();
-    let played = matrix::record(&bench.recorder, &bench.work.join("causes"), &names)?;
+    let played = record(&bench.recorder, &bench.work.join("causes"), &names)?;
     let column = played.judge()?;
     let faults = column.faults();
     for line in &played.recorded.said {
@@ -123,8 +124,10 @@ fn containers(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Res
     ensure!(!mounts.lines().any(is_v1), "cgroup v1 is mounted");
     let doctor = Doctor::ask(&bench.recorder)?;
     // Emulated, a container takes seconds: the many that live for an instant are the host's test.
-    let plan = Plan { brief: 5, ..Plan::whole(&bench.recorder, &bench.work.join("containers")) };
-    let verdict = containers::play(&plan)?;
+    let work = bench.work.join("containers");
+    let plan =
+        ContainersPlan { brief: 5, ..ContainersPlan::whole(&bench.recorder, &bench.actor, &work) };
+    let verdict = play_in_containers(&plan)?;
     let mut faults = verdict.faults.clone();
     faults.extend(verdict.unhooked.iter().map(|what| format!("not seen: {what}")));
     if doctor.owners.cgroups != "v2" {

@@ -1,5 +1,5 @@
 //! A whole Debian system for a guest: systemd is its first process, cgroups are v2 alone, and
-//! container runtimes are installed. Made once for each kernel, kept beside the kernels.
+//! container runtimes are installed. Made once for each kernel and kept with the kernels.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,12 +8,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::apt;
-use super::fetch::Kernel;
+use super::fetch::GuestKernel;
+use crate::apt;
 
 /// The suite of the system, which is that of its kernel.
 const SUITE: &str = "trixie";
-/// What the containers of the tests need; dependencies follow.
+/// The packages that the containers of the tests need; dependencies follow.
 const PACKAGES: &[&str] = &[
     "containerd",
     "containernetworking-plugins",
@@ -37,8 +37,8 @@ const VERSION: u32 = 1;
 /// Sparse: what is not used is not there.
 const SIZE: &str = "4G";
 
-/// Services that the packages would start: tests start their own. And who would ask for a login
-/// on the console: that hangs up on whoever writes there.
+/// Services that the packages would start: tests start their own. Also the login prompt on the
+/// console, which hangs up on other writers.
 const MASKED: &[&str] = &[
     "apt-daily-upgrade.timer",
     "apt-daily.timer",
@@ -71,7 +71,7 @@ TTYPath=/dev/ttyS0
 ";
 
 /// The image of a system with this kernel's modules.
-pub(crate) fn system(kernel: &Kernel, cache: &Path) -> Result<PathBuf> {
+pub(crate) fn system(kernel: &GuestKernel, cache: &Path) -> Result<PathBuf> {
     let kept = cache.join("systems");
     fs::create_dir_all(&kept).with_context(|| format!("cannot make {}", kept.display()))?;
     let image = kept.join(format!("{SUITE}-{}-{VERSION}.ext4", kernel.version));
@@ -86,7 +86,7 @@ pub(crate) fn system(kernel: &Kernel, cache: &Path) -> Result<PathBuf> {
     let unfinished = work.path().join("image");
     let mut mke2fs = Command::new("mke2fs");
     mke2fs.args(["-q", "-t", "ext4", "-d"]).arg(&root).arg(&unfinished).arg(SIZE);
-    success(&mut mke2fs, "e2fsprogs")?;
+    success(&mut mke2fs)?;
     // Whole or not at all.
     fs::rename(&unfinished, &image).context("keep a system")?;
     Ok(image)
@@ -99,10 +99,10 @@ fn bootstrap(root: &Path) -> Result<()> {
         .arg(SUITE)
         .arg(root)
         .arg(apt::mirror()?);
-    success(&mut debootstrap, "debootstrap")
+    success(&mut debootstrap)
 }
 
-fn prepare(root: &Path, kernel: &Kernel) -> Result<()> {
+fn prepare(root: &Path, kernel: &GuestKernel) -> Result<()> {
     for unused in
         ["var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"]
     {
@@ -111,8 +111,8 @@ fn prepare(root: &Path, kernel: &Kernel) -> Result<()> {
     let modules = root.join("usr/lib/modules");
     fs::create_dir_all(&modules)?;
     let mut copy = Command::new("cp");
-    success(copy.arg("-a").arg(&kernel.modules).arg(&modules), "coreutils")?;
-    success(Command::new("depmod").arg("-b").arg(root).arg(&kernel.release), "kmod")?;
+    success(copy.arg("-a").arg(&kernel.modules).arg(&modules))?;
+    success(Command::new("depmod").arg("-b").arg(root).arg(&kernel.release))?;
     let units = root.join("etc/systemd/system");
     for unit in MASKED {
         let link = units.join(unit);
@@ -129,10 +129,9 @@ fn prepare(root: &Path, kernel: &Kernel) -> Result<()> {
     Ok(())
 }
 
-fn success(command: &mut Command, package: &str) -> Result<()> {
+fn success(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let done =
-        command.output().with_context(|| format!("cannot run {program} (package {package})"))?;
+    let done = command.output().with_context(|| format!("cannot run {program}"))?;
     let said =
         String::from_utf8_lossy(if done.stderr.is_empty() { &done.stdout } else { &done.stderr });
     let end: Vec<&str> = said.lines().rev().take(3).collect();

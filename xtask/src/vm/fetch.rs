@@ -8,16 +8,16 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 
-use super::apt::{KernelPackages, Suite};
 use super::kernels::Line;
+use crate::apt::{KernelPackages, Suite};
 use crate::workspace;
 
 /// An unpacked kernel.
 #[derive(Clone, Debug)]
-pub(crate) struct Kernel {
+pub(crate) struct GuestKernel {
     /// Name of its line.
     pub(crate) line: &'static str,
-    /// As `uname -r` tells it.
+    /// As `uname -r` prints it.
     pub(crate) release: String,
     /// Debian's version of its packages.
     pub(crate) version: String,
@@ -33,10 +33,10 @@ pub(crate) fn default_cache() -> Result<PathBuf> {
 
 /// The newest kernel of a line. Where the archive cannot be asked, the newest that was fetched
 /// before, with a word on stderr.
-pub(crate) fn newest(line: &Line, cache: &Path) -> Result<Kernel> {
+pub(crate) fn newest(line: &Line, cache: &Path) -> Result<GuestKernel> {
     let kept = cache.join("kernels").join(line.name);
     fs::create_dir_all(&kept).with_context(|| format!("cannot make {}", kept.display()))?;
-    // Others may run at the same time: apt's lists are nobody else's meanwhile.
+    // Others may run at the same time, and apt's lists must not change under this one.
     let lock = File::create(cache.join("lock")).context("lock the cache of kernels")?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive)
         .map_err(|(_, error)| error)
@@ -46,18 +46,18 @@ pub(crate) fn newest(line: &Line, cache: &Path) -> Result<Kernel> {
         Err(error) => {
             let kernel = newest_kept(line, &kept)?.with_context(|| {
                 format!(
-                    "no kernel {} to be had from Debian ({error:#}), nor fetched before",
+                    "kernel {} cannot be fetched from Debian ({error:#}), and none was fetched before",
                     line.name
                 )
             })?;
-            eprintln!("{}: not asked for a newer one: {error:#}", line.name);
+            eprintln!("{}: cannot look for a newer kernel: {error:#}", line.name);
             eprintln!("{}: using {}, fetched before", line.name, kernel.release);
             Ok(kernel)
         }
     }
 }
 
-fn from_archive(line: &Line, cache: &Path, kept: &Path) -> Result<Kernel> {
+fn from_archive(line: &Line, cache: &Path, kept: &Path) -> Result<GuestKernel> {
     let mut why_not = vec![];
     for suite_name in line.suites {
         let found = Suite::update(&cache.join("lists").join(suite_name), suite_name)
@@ -73,7 +73,12 @@ fn from_archive(line: &Line, cache: &Path, kept: &Path) -> Result<Kernel> {
     bail!("{}", why_not.join("; "))
 }
 
-fn unpacked(line: &Line, suite: &Suite, wanted: &KernelPackages, kept: &Path) -> Result<Kernel> {
+fn unpacked(
+    line: &Line,
+    suite: &Suite,
+    wanted: &KernelPackages,
+    kept: &Path,
+) -> Result<GuestKernel> {
     let dir = kept.join(&wanted.version);
     if !dir.is_dir() {
         eprintln!("{}: fetching {}", line.name, wanted.version);
@@ -81,7 +86,7 @@ fn unpacked(line: &Line, suite: &Suite, wanted: &KernelPackages, kept: &Path) ->
         let root = work.path().join("root");
         for archive in suite.download(&wanted.packages, work.path())? {
             let status = Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&root).status();
-            let status = status.context("cannot run dpkg-deb (package dpkg)")?;
+            let status = status.context("cannot run dpkg-deb")?;
             ensure!(status.success(), "cannot unpack {}", archive.display());
         }
         // Whole or not at all.
@@ -91,7 +96,7 @@ fn unpacked(line: &Line, suite: &Suite, wanted: &KernelPackages, kept: &Path) ->
 }
 
 /// The kernel that was fetched last.
-fn newest_kept(line: &Line, kept: &Path) -> Result<Option<Kernel>> {
+fn newest_kept(line: &Line, kept: &Path) -> Result<Option<GuestKernel>> {
     let mut found = vec![];
     for entry in fs::read_dir(kept)? {
         let entry = entry?;
@@ -105,8 +110,8 @@ fn newest_kept(line: &Line, kept: &Path) -> Result<Option<Kernel>> {
 }
 
 /// Finds image and modules in an unpacked package: in `/boot` and `/lib` or, since 6.12, in
-/// `/usr/lib`, and since 7.x both beside each other.
-fn at(line: &'static str, version: &str, dir: &Path) -> Result<Kernel> {
+/// `/usr/lib`, and since 7.x both in one folder.
+fn at(line: &'static str, version: &str, dir: &Path) -> Result<GuestKernel> {
     let modules = ["usr/lib/modules", "lib/modules"]
         .iter()
         .filter_map(|place| fs::read_dir(dir.join(place)).ok()?.next()?.ok())
@@ -121,7 +126,7 @@ fn at(line: &'static str, version: &str, dir: &Path) -> Result<Kernel> {
         .into_iter()
         .find(|image| image.is_file())
         .with_context(|| format!("no kernel image in {}: remove it", dir.display()))?;
-    Ok(Kernel { line, release, version: version.to_owned(), image, modules })
+    Ok(GuestKernel { line, release, version: version.to_owned(), image, modules })
 }
 
 #[cfg(test)]

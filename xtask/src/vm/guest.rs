@@ -2,6 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::asm;
+use std::env;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -28,11 +29,11 @@ pub(crate) fn arguments(tests: &[Test], scenarios: &[String]) -> String {
     format!("tcprst.tests={} tcprst.scenarios={}", tests.join(","), scenarios.join(","))
 }
 
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let command_line = fs::read_to_string("/proc/cmdline").context("read /proc/cmdline")?;
     ensure!(
         command_line.contains("tcprst.tests="),
-        "this is for the guests of `cargo xtask vm`, and this machine is none"
+        "this command is for the guests of `cargo xtask vm`, and this machine is not one"
     );
     let tests: Vec<Test> = list(&command_line, "tcprst.tests")
         .filter_map(|name| Test::from_str(name, false).ok())
@@ -42,6 +43,7 @@ pub fn run() -> Result<()> {
     let (programs, work) = if has_system { ("/opt/tcprst", "/var/tmp") } else { ("/bin", "/tmp") };
     let bench = Bench {
         recorder: Path::new(programs).join("tcprst-record"),
+        actor: env::current_exe().context("cannot find this program")?,
         work: PathBuf::from(work),
         scenarios: list(&command_line, "tcprst.scenarios").map(str::to_owned).collect(),
     };
@@ -66,7 +68,7 @@ pub fn run() -> Result<()> {
         eprintln!("test {}", test.name());
         checks::run(test, &bench, &mut tell)?;
     }
-    // What the port still holds must reach the host before qemu ends.
+    // Bytes that the port still holds must reach the host before qemu ends.
     nix::sys::termios::tcdrain(&port).context("drain the serial port")?;
     leave()
 }
@@ -83,7 +85,7 @@ fn leave() -> Result<()> {
              options(nomem, nostack, preserves_flags));
     }
     thread::sleep(Duration::from_secs(10));
-    bail!("qemu goes on")
+    bail!("qemu did not end")
 }
 
 #[cfg(not(target_arch = "x86_64"))]

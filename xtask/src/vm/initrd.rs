@@ -21,14 +21,8 @@ pub(crate) const MODULES: &str = "/modules";
 pub(crate) const BASE_ORDER: &str = "/modules/base.order";
 pub(crate) const NETFILTER_ORDER: &str = "/modules/netfilter.order";
 
-/// Programs of this machine, with Debian's package of each.
-const TOOLS: &[(&str, &str)] = &[
-    ("ip", "iproute2"),
-    ("ss", "iproute2"),
-    ("nft", "nftables"),
-    ("xtables-legacy-multi", "iptables"),
-    ("xtables-nft-multi", "iptables"),
-];
+/// Programs of this machine that every guest gets.
+const TOOLS: &[&str] = &["ip", "ss", "nft", "xtables-legacy-multi", "xtables-nft-multi"];
 const LEGACY: &[&str] = &[
     "iptables",
     "iptables-save",
@@ -54,8 +48,8 @@ pub(crate) fn base(work: &Path) -> Result<PathBuf> {
     fs::write(root.join("init"), INIT)?;
     fs::set_permissions(root.join("init"), PermissionsExt::from_mode(0o755))?;
     busybox(&root)?;
-    for &(tool, package) in TOOLS {
-        let program = find(tool, package)?;
+    for tool in TOOLS {
+        let program = find(tool)?;
         copy(&program, &root.join("usr/sbin").join(tool))?;
         for library in libraries(&program)? {
             copy_in(&library, &root)?;
@@ -67,7 +61,7 @@ pub(crate) fn base(work: &Path) -> Result<PathBuf> {
         }
     }
     let plugins = Path::new("/").join(XTABLES);
-    for entry in fs::read_dir(&plugins).context("plugins of iptables (package iptables)")? {
+    for entry in fs::read_dir(&plugins).context("plugins of iptables")? {
         copy_in(&entry?.path(), &root)?;
     }
     archive(&root)
@@ -88,7 +82,7 @@ pub(crate) fn starter(modules: &Modules, work: &Path) -> Result<PathBuf> {
 
 /// The static busybox under the names of all its applets.
 fn busybox(root: &Path) -> Result<()> {
-    let busybox = find("busybox", "busybox-static")?;
+    let busybox = find("busybox")?;
     if !libraries(&busybox)?.is_empty() {
         bail!("busybox is not static: install the package busybox-static");
     }
@@ -132,7 +126,7 @@ fn decompress(module: &Module, to: &Path) -> Result<()> {
         Some("xz") => {
             let mut xz = Command::new("xz");
             xz.arg("-dc").arg(&module.file).stdout(File::create(to)?);
-            let status = xz.status().context("cannot run xz (package xz-utils)")?;
+            let status = xz.status().context("cannot run xz")?;
             ensure!(status.success(), "cannot decompress {shown}");
             Ok(())
         }
@@ -162,18 +156,18 @@ pub(crate) fn join(parts: &[&Path], to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn find(program: &str, package: &str) -> Result<PathBuf> {
+fn find(program: &str) -> Result<PathBuf> {
     ["/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         .iter()
         .map(|folder| Path::new(folder).join(program))
         .find(|path| path.is_file())
-        .with_context(|| format!("no {program} on this machine: install the package {package}"))
+        .with_context(|| format!("no {program} on this machine"))
 }
 
 /// Shared objects that a program needs, the loader among them; none if it is static.
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let said = Command::new("ldd").arg(program).env("LC_ALL", "C").output();
-    let said = said.context("cannot run ldd (package libc-bin)")?;
+    let said = said.context("cannot run ldd")?;
     // For a static program it fails, or names none.
     libraries_of(&String::from_utf8_lossy(&said.stdout))
         .with_context(|| format!("{} lacks a library", program.display()))
@@ -214,7 +208,7 @@ fn archive(root: &Path) -> Result<PathBuf> {
         .stdin(Stdio::piped())
         .stdout(File::create(&archive)?)
         .spawn()
-        .context("cannot run cpio (package cpio)")?;
+        .context("cannot run cpio")?;
     let mut names = vec![];
     walk(root, Path::new(""), &mut names)?;
     let list: String = names.iter().map(|name| format!("{}\0", name.display())).collect();

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line {
     pub(crate) name: &'static str,
-    /// What the versions of this line begin with.
+    /// The beginning of the versions of this line.
     prefix: &'static str,
     /// Debian suites that carry it, best first. A suite's security updates count as its own.
     pub(crate) suites: &'static [&'static str],

@@ -1,10 +1,10 @@
-//! What a guest tells the host, one JSON object a line on the second serial port.
+//! The messages of a guest to the host: one JSON object a line on the second serial port.
 
 use anyhow::{Context, Result};
+use scenarios::{Column, Doctor};
 use serde::{Deserialize, Serialize};
 
 use super::checks::Test;
-use crate::matrix::{Column, Doctor};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -21,7 +21,7 @@ pub(crate) enum Message {
 pub(crate) struct Finding {
     pub(crate) test: Test,
     pub(crate) passed: bool,
-    /// What is wrong, or what there is to know.
+    /// The faults, or notes.
     pub(crate) details: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn parse(results: &str) -> Result<Vec<Message>> {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .map(|line| {
-            serde_json::from_str(line).with_context(|| format!("not a guest's word: {line}"))
+            serde_json::from_str(line).with_context(|| format!("not a message of a guest: {line}"))
         })
         .collect()
 }

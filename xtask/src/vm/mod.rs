@@ -1,7 +1,6 @@
 //! `cargo xtask vm`: the same tests on the newest kernel of each line, in guests of qemu, and on
 //! the host itself.
 
-mod apt;
 mod boot;
 mod checks;
 mod disk;
@@ -19,7 +18,6 @@ use std::env;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{self, Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -29,22 +27,23 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use nix::sys::utsname::uname;
+use scenarios::scenarios;
 
 use self::boot::Guest;
 use self::checks::{Bench, Test};
-use self::fetch::Kernel;
+use self::fetch::GuestKernel;
 use self::kernels::{HOST, LINES, SYSTEM};
 use self::report::Examined;
-use crate::simulate::scenarios;
+use crate::needs::{self, User};
 use crate::{exit, workspace};
 
-pub use guest::run as run_guest;
+pub(crate) use guest::run as run_guest;
 
 /// A boot with all scenarios takes a minute or two.
 const BOOT_LIMIT: u64 = 480;
 
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The kernel lines to test, `host` for this machine's own; all of them if none is named
     #[arg(long = "kernel", value_name = "LINE", value_parser = PossibleValuesParser::new(kernels::names()))]
     kernels: Vec<String>,
@@ -72,13 +71,15 @@ pub struct Args {
     built: bool,
 }
 
-pub fn run(args: Args) -> Result<()> {
+pub(crate) fn run(args: Args) -> Result<()> {
     let wanted = |name: &str| args.kernels.is_empty() || args.kernels.iter().any(|k| k == name);
     if wanted(HOST) {
         exit::require_root(
-            "recording on the host needs root: without it, name the guests by --kernel",
+            "recording on the host needs root: without root, name the guests with --kernel",
         )?;
     }
+    let lines: Vec<_> = LINES.iter().filter(|line| wanted(line.name)).collect();
+    needs::provide(if lines.is_empty() { User::VmHost } else { User::Vm })?;
     if !args.built {
         build()?;
     }
@@ -86,7 +87,6 @@ pub fn run(args: Args) -> Result<()> {
         [] => Test::value_variants().to_vec(),
         tests => tests.to_vec(),
     };
-    let lines: Vec<_> = LINES.iter().filter(|line| wanted(line.name)).collect();
     let has_system = lines.iter().any(|line| line.name == SYSTEM);
     ensure!(
         has_system || !tests.iter().all(|test| test.wants_system()),
@@ -96,7 +96,7 @@ pub fn run(args: Args) -> Result<()> {
     // Links into it are made from elsewhere.
     let cache = path::absolute(cache).context("the cache's folder")?;
     let lab = Lab::new(&args, tests, &cache, lines.is_empty())?;
-    let kernels: Vec<Kernel> =
+    let kernels: Vec<GuestKernel> =
         lines.iter().map(|line| fetch::newest(line, &cache)).collect::<Result<_>>()?;
 
     // The host first: it takes seconds.
@@ -116,16 +116,13 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Only the recorder: this program runs already.
 fn build() -> Result<()> {
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(workspace::root())
-        .args(["build", "--release", "--locked", "--bin", "tcprst-record"])
-        .status()
-        .context("cannot run cargo")?;
+    let mut cargo = workspace::cargo("build");
+    let status = cargo.args(["--bin", "tcprst-record"]).status().context("cannot run cargo")?;
     ensure!(status.success(), "the recorder does not build");
     Ok(())
 }
 
-/// What all kernels share.
+/// Programs, archives and folders that all kernels share.
 #[derive(Debug)]
 struct Lab {
     tests: Vec<Test>,
@@ -178,11 +175,15 @@ impl Lab {
         let start = Instant::now();
         let work = self.work.path().join(HOST);
         fs::create_dir_all(&work)?;
-        let bench =
-            Bench { recorder: self.recorder.clone(), work, scenarios: self.scenarios.clone() };
+        let bench = Bench {
+            recorder: self.recorder.clone(),
+            actor: env::current_exe().context("cannot find this program")?,
+            work,
+            scenarios: self.scenarios.clone(),
+        };
         let release = uname().context("uname")?.release().to_string_lossy().into_owned();
         let mut examined = Examined::new(HOST, &release, None);
-        // Those of containers are among the tests of the recorder.
+        // The tests of containers are among the tests of the recorder.
         let here = |test: &&Test| !test.wants_no_modules() && !test.wants_system();
         for test in self.tests.iter().filter(here) {
             eprintln!("{HOST}: {release}: {}", test.name());
@@ -196,7 +197,7 @@ impl Lab {
     }
 
     /// The tests on each kernel, `jobs` kernels at a time; in the order of the kernels.
-    fn examine_guests(&self, kernels: &[Kernel], jobs: usize) -> Result<Vec<Examined>> {
+    fn examine_guests(&self, kernels: &[GuestKernel], jobs: usize) -> Result<Vec<Examined>> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(vec![]);
         thread::scope(|scope| {
@@ -225,10 +226,10 @@ impl Lab {
         Ok(done.into_iter().map(|(_, examined)| examined).collect())
     }
 
-    fn examine_guest(&self, kernel: &Kernel) -> Result<Examined> {
+    fn examine_guest(&self, kernel: &GuestKernel) -> Result<Examined> {
         let work = self.work.path().join(kernel.line);
         fs::create_dir_all(work.join("depmod"))?;
-        let modules = modules::of(kernel, &work.join("depmod"))?;
+        let modules = modules::choose(kernel, &work.join("depmod"))?;
         let mut examined = Examined::new(kernel.line, &kernel.release, Some(&kernel.version));
         examined.absent = modules.absent.clone();
         let initrd = work.join("initrd");
@@ -257,7 +258,7 @@ impl Lab {
 
     fn boot(
         &self,
-        kernel: &Kernel,
+        kernel: &GuestKernel,
         boot: &str,
         tests: &[Test],
         initrd: &Path,
@@ -288,7 +289,7 @@ impl Lab {
         for test in tests {
             ensure!(
                 examined.finding(*test).is_some(),
-                "{name}: no word on the test {}. The end of its console:\n{}",
+                "{name}: no result of the test {}. The end of its console:\n{}",
                 test.name(),
                 guest.tail()
             );

@@ -8,10 +8,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::fetch::Kernel;
+use super::fetch::GuestKernel;
 
-/// What scenarios need beside netfilter: `ss -K`, devices, packet sockets, and TCP-MD5 where the
-/// kernel asks its crypto layer. What a kernel has not is said; what is built in is fine.
+/// Modules that scenarios need besides netfilter: `ss -K`, devices, packet sockets, and TCP-MD5
+/// where the kernel asks its crypto layer. A module that a kernel does not have is reported; one
+/// that is built in is fine.
 const BASE: &[&str] = &[
     "inet_diag",
     "tcp_diag",
@@ -56,7 +57,7 @@ const NETFILTER: &[&str] = &[
     "nft_meta_bridge",
 ];
 
-/// What a guest needs to reach a disk with a system on it.
+/// Modules that a guest needs to reach a disk with a system on it.
 const DISK: &[&str] = &["virtio_pci", "virtio_blk", "ext4"];
 
 /// The modules of one kernel, ready to be put into an initrd.
@@ -80,8 +81,8 @@ pub(crate) struct Module {
 }
 
 /// Which modules to load, by depmod's own account. `work` is an empty folder.
-pub(crate) fn of(kernel: &Kernel, work: &Path) -> Result<Modules> {
-    // depmod writes beside the modules; the cache is left as it was unpacked.
+pub(crate) fn choose(kernel: &GuestKernel, work: &Path) -> Result<Modules> {
+    // depmod writes into the folder of the modules; the cache stays as it was unpacked.
     let folder = work.join("lib/modules").join(&kernel.release);
     fs::create_dir_all(&folder)?;
     for entry in fs::read_dir(&kernel.modules)? {
@@ -89,7 +90,7 @@ pub(crate) fn of(kernel: &Kernel, work: &Path) -> Result<Modules> {
         symlink(entry.path(), folder.join(entry.file_name()))?;
     }
     let status = Command::new("depmod").arg("-b").arg(work).arg(&kernel.release).status();
-    let status = status.context("cannot run depmod (package kmod)")?;
+    let status = status.context("cannot run depmod")?;
     ensure!(status.success(), "depmod: {status}");
     let graph = Graph::parse(&fs::read_to_string(folder.join("modules.dep"))?, &folder);
     let builtin = fs::read_to_string(folder.join("modules.builtin"))?;
@@ -110,7 +111,7 @@ fn name_of(path: &str) -> String {
     file.split('.').next().unwrap_or(file).replace('-', "_")
 }
 
-/// What depmod says: each module's file and what must be loaded before it.
+/// The output of depmod: each module's file and the modules that must be loaded before it.
 #[derive(Debug)]
 struct Graph {
     files: BTreeMap<String, PathBuf>,

@@ -8,11 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
+use scenarios::{Abilities, Recording, is_of};
 
 use super::checks::Bench;
 use super::initrd::{MODULES, NETFILTER_ORDER};
-use crate::matrix::{Abilities, Recording, is_of};
-use crate::simulate::{Caused, Deadline, Namespace, Outcome, Scenario, play, scenarios};
+use scenarios::{Caused, Deadline, Namespace, Outcome, Scenario, play, scenarios};
 
 /// A function of a netfilter module that the recorder must find when it comes.
 const SITE: &str = "nf_send_reset";
@@ -32,7 +32,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Vec<String>> {
         Recording::start(&bench.recorder, &bench.work.join("modules"), &home, abilities)?;
     let mut faults = vec![];
     if !recording.has_said(SITE) {
-        faults.push(format!("started without the module and does not say so of {SITE}"));
+        faults.push(format!("started without the module, and reports nothing about {SITE}"));
     }
     recorded(&recording, Scenario::find("closed_port")?, "without the module", &mut faults)?;
     for round in ["loaded after the start", "unloaded and loaded again"] {
@@ -73,7 +73,7 @@ fn recorded(
         });
         Ok(of_flow.filter_map(|row| Some(row.get("callee")?.as_str()?.to_owned())).collect())
     };
-    // A missing row is told below.
+    // A missing row is reported below.
     let _ = Deadline::after(PATIENCE).until("a row", || Ok(!callees()?.is_empty()));
     let callees = callees()?;
     if callees != [scenario.expect.callee] {

@@ -1,13 +1,13 @@
-//! What came of it, as tables on stdout.
+//! The results on all kernels, as tables on stdout.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use scenarios::{Balance, Cell, Column, Doctor, Verdict};
 
 use super::checks::Test;
 use super::message::{Finding, Message};
-use crate::matrix::{Balance, Cell, Column, Doctor, Verdict};
 use crate::print;
 
 /// Everything that is known of one kernel.
@@ -72,7 +72,7 @@ pub(crate) fn played(kernels: &[Examined]) -> Vec<&str> {
     })
 }
 
-/// One or two words for a cell; what they stand for is told below the table.
+/// One or two words for a cell; a legend below the table explains them.
 pub(crate) fn short(cell: &Cell) -> &'static str {
     match cell.verdict {
         Verdict::Ok => "ok",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tcprst_schema::paths::SegmentName;
 use tcprst_schema::tables::{Content, Table};
 
-use super::file::{Checked, Kind, Status};
+use super::file::{Checked, FileKind, Status};
 
 pub(super) fn compare(checked: &mut Vec<Checked>) {
     compare_rollups(checked);
@@ -25,12 +25,12 @@ fn compare_rollups(checked: &mut [Checked]) {
     let key = |file: &Checked| Some((recording(&file.path), file.name()?));
     let segments: HashMap<(PathBuf, SegmentName), Option<i64>> = checked
         .iter()
-        .filter(|file| file.kind == Kind::Sealed(Table::Resets))
+        .filter(|file| file.kind == FileKind::Sealed(Table::Resets))
         .filter_map(|file| Some((key(file)?, file.rows.filter(|_| file.status != Status::Broken))))
         .collect();
     for file in checked.iter_mut() {
         let is_rollup =
-            matches!(file.kind, Kind::Sealed(table) if table.row().content == Content::Rollup);
+            matches!(file.kind, FileKind::Sealed(table) if table.row().content == Content::Rollup);
         if !is_rollup || file.status == Status::Broken {
             continue;
         }
@@ -84,8 +84,8 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
     for file in checked {
         let (Some(footer), Some(name)) = (&file.footer, file.name()) else { continue };
         let dir = match file.kind {
-            Kind::Sealed(_) => recording(&file.path),
-            Kind::Spool | Kind::SetAside => {
+            FileKind::Sealed(_) => recording(&file.path),
+            FileKind::Spool | FileKind::SetAside => {
                 file.path.ancestors().nth(2).unwrap_or(&file.path).to_owned()
             }
         };
@@ -93,13 +93,13 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
         let boot = boots.entry(key).or_default();
         boot.dir.clone_from(&dir);
         let is_merged = !footer.merged.is_empty();
-        boot.is_partial |= is_damaged || is_merged || file.kind == Kind::Spool;
+        boot.is_partial |= is_damaged || is_merged || file.kind == FileKind::Spool;
         match file.kind {
-            Kind::Sealed(Table::Resets) => {
+            FileKind::Sealed(Table::Resets) => {
                 boot.footers += footer.lost;
                 boot.is_recovered |= footer.recovered;
             }
-            Kind::Sealed(Table::Losses) => boot.losses += file.sum.cast_unsigned(),
+            FileKind::Sealed(Table::Losses) => boot.losses += file.sum.cast_unsigned(),
             _ => {}
         }
         // The rollup of a segment has its name, and so has the losses file of its recovery.
@@ -117,7 +117,7 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
             boot.losses == boot.footers || (boot.is_recovered && boot.losses > boot.footers);
         if boot.is_whole() && !agrees {
             let mut file =
-                Checked::new(Kind::Sealed(Table::Losses), &boot.dir.join(Table::Losses.name()));
+                Checked::new(FileKind::Sealed(Table::Losses), &boot.dir.join(Table::Losses.name()));
             file.wrong(format_args!(
                 "reports {} lost resets of {host}, but the footers report {}",
                 boot.losses, boot.footers

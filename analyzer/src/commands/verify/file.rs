@@ -21,18 +21,18 @@ use crate::recording::types::reader_schema;
 const MAX_REPORTED: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     Sealed(Table),
     Spool,
     /// A spool that a recorder could not read.
     SetAside,
 }
 
-impl Kind {
+impl FileKind {
     pub(super) fn table(self) -> Table {
         match self {
-            Kind::Sealed(table) => table,
-            Kind::Spool | Kind::SetAside => Table::Resets,
+            FileKind::Sealed(table) => table,
+            FileKind::Spool | FileKind::SetAside => Table::Resets,
         }
     }
 }
@@ -62,7 +62,7 @@ impl Status {
 /// The result for one file.
 #[derive(Debug)]
 pub(super) struct Checked {
-    pub(super) kind: Kind,
+    pub(super) kind: FileKind,
     pub(super) path: PathBuf,
     pub(super) footer: Option<Footer>,
     pub(super) rows: Option<i64>,
@@ -73,7 +73,7 @@ pub(super) struct Checked {
 }
 
 impl Checked {
-    pub(super) fn new(kind: Kind, path: &Path) -> Self {
+    pub(super) fn new(kind: FileKind, path: &Path) -> Self {
         let (path, problems) = (path.to_owned(), Vec::new());
         Self { kind, path, footer: None, rows: None, sum: 0, status: Status::Ok, problems }
     }
@@ -109,14 +109,14 @@ impl Checked {
 }
 
 /// Reads a file to its end; `None` if it was removed.
-pub(super) fn check(kind: Kind, path: &Path) -> Option<Checked> {
+pub(super) fn check(kind: FileKind, path: &Path) -> Option<Checked> {
     let checked = Checked::new(kind, path);
     match kind {
-        Kind::SetAside => {
+        FileKind::SetAside => {
             Some(checked.broken("set aside by the recorder, which could not recover it"))
         }
-        Kind::Spool => check_spool(checked),
-        Kind::Sealed(_) => match File::open(path) {
+        FileKind::Spool => check_spool(checked),
+        FileKind::Sealed(_) => match File::open(path) {
             Ok(file) => Some(check_sealed(checked, file)),
             // The recorder's retention removed the file after the listing.
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,

@@ -29,7 +29,7 @@ mod cross_file;
 mod file;
 mod numbers;
 
-use file::{Checked, Kind, Status};
+use file::{Checked, FileKind, Status};
 
 /// Extension of a spool that the recorder could not recover after it was killed.
 const DAMAGED: &str = "damaged";
@@ -48,8 +48,8 @@ pub(crate) fn run(
             &spool_dir(dir),
             &mut |path| {
                 let kind = match path.extension()?.to_str()? {
-                    SPOOL => Kind::Spool,
-                    DAMAGED => Kind::SetAside,
+                    SPOOL => FileKind::Spool,
+                    DAMAGED => FileKind::SetAside,
                     _ => return None,
                 };
                 Some((kind, path.to_owned()))
@@ -60,7 +60,8 @@ pub(crate) fn run(
             list(
                 &dir.join(table.name()),
                 &mut |path| {
-                    (path.extension()? == SEALED).then(|| (Kind::Sealed(table), path.to_owned()))
+                    (path.extension()? == SEALED)
+                        .then(|| (FileKind::Sealed(table), path.to_owned()))
                 },
                 &mut found,
             )?;
@@ -95,8 +96,8 @@ pub(crate) fn run(
 /// Lists files below a folder, sorted; none if the folder does not exist.
 fn list(
     top: &Path,
-    choose: &mut dyn FnMut(&Path) -> Option<(Kind, PathBuf)>,
-    found: &mut Vec<(Kind, PathBuf)>,
+    choose: &mut dyn FnMut(&Path) -> Option<(FileKind, PathBuf)>,
+    found: &mut Vec<(FileKind, PathBuf)>,
 ) -> Result<(), Error> {
     let failed = |path: &Path, source| Error::Folder { path: path.to_owned(), source };
     let entries = match fs::read_dir(top) {
@@ -119,7 +120,7 @@ fn list(
 }
 
 /// Checks each file; `None` for a file removed since. Shows the progress on a terminal.
-fn check_all(found: &[(Kind, PathBuf)], threads: usize) -> Vec<Option<Checked>> {
+fn check_all(found: &[(FileKind, PathBuf)], threads: usize) -> Vec<Option<Checked>> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         let mut results = Vec::new();

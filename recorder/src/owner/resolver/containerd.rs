@@ -1,14 +1,14 @@
-//! containerd's own API, for containers that no pod has (`ctr`, `nerdctl`). Of its messages only the
-//! fields that are used. Docker's are in the namespace `moby` and CRI's in `k8s.io`: both are asked
-//! for elsewhere.
+//! containerd's own API, for containers without a pod (`ctr`, `nerdctl`). The messages have only
+//! the fields that are used. Docker's containers are in the namespace `moby` and CRI's in `k8s.io`:
+//! other modules ask for both.
 
 use std::path::Path;
 
 use tcprst_schema::container::{Details, Runtime};
 use tonic::transport::Channel;
 
+use super::failure::Failure;
 use super::grpc;
-use super::health::Failure;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct Nothing {}
@@ -28,7 +28,7 @@ struct Namespace {
 #[derive(Clone, PartialEq, prost::Message)]
 struct ListResponse {
     #[prost(message, repeated, tag = "1")]
-    containers: Vec<Container>,
+    containers: Vec<ContainerRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -40,11 +40,11 @@ struct GetRequest {
 #[derive(Clone, PartialEq, prost::Message)]
 struct GetContainerResponse {
     #[prost(message, optional, tag = "1")]
-    container: Option<Container>,
+    container: Option<ContainerRecord>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Container {
+struct ContainerRecord {
     #[prost(string, tag = "1")]
     id: String,
     #[prost(string, tag = "3")]
@@ -87,7 +87,7 @@ struct Process {
     pid: u32,
 }
 
-/// Namespaces of others that build on it.
+/// Namespaces of other runtimes that build on containerd.
 const OTHERS: [&str; 2] = ["moby", "k8s.io"];
 
 async fn namespaces(channel: &Channel) -> Result<Vec<String>, Failure> {
@@ -103,7 +103,7 @@ pub(super) async fn inspect(
     id: &str,
     early: Option<&Details>,
 ) -> Result<Option<Details>, Failure> {
-    // Its files say that it is a pod's, which CRI does not know any more.
+    // A pod's container by its files, which CRI no longer knows.
     if early.is_some_and(|early| early.pod.is_some()) {
         return Ok(None);
     }
@@ -120,7 +120,7 @@ pub(super) async fn inspect(
     Ok(None)
 }
 
-/// The digest of an image's manifest, for images that CRI knows no repository of: those that were
+/// Adds the digest of an image's manifest, if CRI knows no repository of the image because it was
 /// not pulled.
 pub(super) async fn with_digest(socket: &Path, details: Details) -> Result<Details, Failure> {
     let (None, Some(image)) = (&details.image_digest, &details.image) else { return Ok(details) };
@@ -145,7 +145,7 @@ async fn digest(
 async fn details(
     channel: &Channel,
     namespace: &str,
-    container: Container,
+    container: ContainerRecord,
 ) -> Result<Details, Failure> {
     let digest = digest(channel, namespace, &container.image).await?;
     let request = GetTaskRequest { container_id: container.id.clone() };
@@ -154,7 +154,7 @@ async fn details(
         grpc::call(channel, method, request, Some(namespace)).await?;
     Ok(Details {
         runtime: Some(Runtime::Containerd),
-        // It has no other name.
+        // containerd has no other name for a container.
         name: Some(container.id.into()),
         image: (!container.image.is_empty()).then(|| container.image.into()),
         image_digest: digest.map(Into::into),
@@ -163,7 +163,7 @@ async fn details(
     })
 }
 
-/// Ids of its containers, in every namespace of its own.
+/// Ids of containerd's own containers, in all of their namespaces.
 pub(super) async fn list(socket: &Path) -> Result<Vec<String>, Failure> {
     let channel = grpc::connect(socket).await?;
     let mut ids = Vec::new();

@@ -1,5 +1,5 @@
-//! The Container Runtime Interface of Kubernetes (`runtime.v1`), as containerd and CRI-O speak it.
-//! Of its messages only the fields that are used, with their numbers in `api.proto`.
+//! The Container Runtime Interface of Kubernetes (`runtime.v1`), as containerd and CRI-O serve it.
+//! The messages have only the fields that are used, with their numbers in `api.proto`.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,8 +9,9 @@ use serde::Deserialize;
 use tcprst_schema::container::{Details, Pod};
 use tonic::transport::Channel;
 
-use super::health::Failure;
-use super::{Endpoint, files, grpc};
+use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::{files, grpc};
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct ListContainersRequest {
@@ -18,7 +19,7 @@ struct ListContainersRequest {
     filter: Option<IdFilter>,
 }
 
-/// `ContainerFilter` and `PodSandboxFilter` alike.
+/// Used for `ContainerFilter` and `PodSandboxFilter`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct IdFilter {
     #[prost(string, tag = "1")]
@@ -28,11 +29,11 @@ struct IdFilter {
 #[derive(Clone, PartialEq, prost::Message)]
 struct ListContainersResponse {
     #[prost(message, repeated, tag = "1")]
-    containers: Vec<Container>,
+    containers: Vec<CriContainer>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Container {
+struct CriContainer {
     #[prost(string, tag = "1")]
     id: String,
     #[prost(string, tag = "2")]
@@ -129,18 +130,18 @@ struct PodIp {
 #[derive(Clone, PartialEq, prost::Message)]
 struct LinuxPodSandboxStatus {
     #[prost(message, optional, tag = "1")]
-    namespaces: Option<Namespace>,
+    namespaces: Option<CriNamespace>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Namespace {
+struct CriNamespace {
     #[prost(message, optional, tag = "2")]
     options: Option<NamespaceOption>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct NamespaceOption {
-    /// `NamespaceMode`: 0 the pod's, 2 the node's.
+    /// `NamespaceMode`: 0 is the pod's network namespace, 2 the node's.
     #[prost(int32, tag = "1")]
     network: i32,
 }
@@ -154,11 +155,11 @@ struct ImageStatusRequest {
 #[derive(Clone, PartialEq, prost::Message)]
 struct ImageStatusResponse {
     #[prost(message, optional, tag = "1")]
-    image: Option<Image>,
+    image: Option<CriImage>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct Image {
+struct CriImage {
     #[prost(string, repeated, tag = "3")]
     repo_digests: Vec<String>,
 }
@@ -187,7 +188,7 @@ const NODE: i32 = 2;
 const LIST_CONTAINERS: &str = "/runtime.v1.RuntimeService/ListContainers";
 const LIST_SANDBOXES: &str = "/runtime.v1.RuntimeService/ListPodSandbox";
 
-/// What it says of a container, or of a pod's sandbox.
+/// Details of a container or of a pod's sandbox.
 pub(super) async fn inspect(endpoint: &Endpoint, id: &str) -> Result<Option<Details>, Failure> {
     let channel = grpc::connect(&endpoint.path).await?;
     let request = ListContainersRequest { filter: Some(IdFilter { id: id.to_owned() }) };
@@ -201,7 +202,7 @@ pub(super) async fn inspect(endpoint: &Endpoint, id: &str) -> Result<Option<Deta
     Ok(details.map(|details| Details { runtime: Some(endpoint.runtime), ..details }))
 }
 
-async fn container_details(channel: &Channel, container: Container) -> Result<Details, Failure> {
+async fn container_details(channel: &Channel, container: CriContainer) -> Result<Details, Failure> {
     let of_pod = sandbox(channel, &container.pod_sandbox_id).await?.unwrap_or_default();
     let name = container.metadata.map(|metadata| metadata.name);
     let label = container.labels.get("io.kubernetes.container.name");
@@ -233,7 +234,7 @@ async fn digest(channel: &Channel, image: &str) -> Result<Option<std::sync::Arc<
     Ok(files::digest_of(&digests.unwrap_or_default()))
 }
 
-/// A pod by its sandbox.
+/// Details of a pod, from its sandbox.
 async fn sandbox(channel: &Channel, id: &str) -> Result<Option<Details>, Failure> {
     let request = PodSandboxStatusRequest { pod_sandbox_id: id.to_owned() };
     let found: Option<PodSandboxStatusResponse> =
@@ -271,7 +272,7 @@ pub(super) async fn list(socket: &Path) -> Result<Vec<String>, Failure> {
     Ok(containers.chain(sandboxes).collect())
 }
 
-/// Where containerd keeps its state: above the folder of its CRI part.
+/// containerd's state folder: the parent of its CRI plugin's folder.
 pub(super) async fn state(socket: &Path) -> Result<Option<PathBuf>, Failure> {
     let channel = grpc::connect(socket).await?;
     let request = StatusRequest { verbose: true };

@@ -1,4 +1,4 @@
-//! Docker's API. No version in the paths: 20.10 refuses those above 1.41, 29 those below 1.44.
+//! Docker's API. Paths have no version: 20.10 refuses those above 1.41, 29 those below 1.44.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tcprst_schema::container::{Details, Runtime};
 
-use super::health::Failure;
+use super::failure::Failure;
 use super::{files, http};
 
 #[derive(Deserialize)]
@@ -16,7 +16,7 @@ struct Listed {
     id: String,
 }
 
-/// `GET /containers/ID/json`, and `config.v2.json` of the state folder, which is alike.
+/// `GET /containers/ID/json`, and `config.v2.json` of the state folder, which has the same form.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Inspected {
@@ -25,7 +25,7 @@ pub(super) struct Inspected {
     image: String,
     config: Config,
     #[serde(default)]
-    state: State,
+    state: RunState,
     host_config: Option<HostConfig>,
     #[serde(default)]
     network_settings: NetworkSettings,
@@ -38,16 +38,16 @@ struct Config {
     labels: Option<HashMap<String, String>>,
 }
 
-/// Podman's is alike.
+/// Podman's has the same form.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct State {
-    /// 0 where it does not run.
+pub(super) struct RunState {
+    /// 0 if the container does not run.
     #[serde(default)]
     pid: u32,
 }
 
-impl State {
+impl RunState {
     pub(super) fn pid(&self) -> Option<u32> {
         (self.pid != 0).then_some(self.pid)
     }
@@ -75,7 +75,7 @@ struct Network {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Image {
+struct InspectedImage {
     repo_digests: Option<Vec<String>>,
 }
 
@@ -96,7 +96,7 @@ impl NetworkSettings {
 }
 
 impl Inspected {
-    /// Id of its image, and what else it tells.
+    /// Id of the image, and the other details.
     pub(super) fn details(self) -> (String, Details) {
         let labels = self.config.labels.unwrap_or_default();
         let details = Details {
@@ -104,7 +104,7 @@ impl Inspected {
             name: Some(self.name.trim_start_matches('/').into()),
             image: Some(self.config.image.as_str().into()),
             image_digest: None,
-            // cri-dockerd labels as the kubelet does.
+            // cri-dockerd sets the same labels as the kubelet.
             pod: files::pod_of_labels(&labels),
             is_sandbox: labels.get("io.kubernetes.docker.type").is_some_and(|t| t == "podsandbox"),
             is_host_network: self.host_config.map(|host| host.network_mode == "host"),
@@ -118,18 +118,18 @@ impl Inspected {
 pub(super) async fn inspect(socket: &Path, id: &str) -> Result<Option<Details>, Failure> {
     let inspected: Option<Inspected> = http::get(socket, &format!("/containers/{id}/json")).await?;
     let Some((image, details)) = inspected.map(Inspected::details) else { return Ok(None) };
-    let image: Option<Image> = http::get(socket, &format!("/images/{image}/json")).await?;
+    let image: Option<InspectedImage> = http::get(socket, &format!("/images/{image}/json")).await?;
     let digests = image.and_then(|image| image.repo_digests).unwrap_or_default();
     Ok(Some(Details { image_digest: files::digest_of(&digests), ..details }))
 }
 
-/// Ids of the containers that run.
+/// Ids of the running containers.
 pub(super) async fn list(socket: &Path) -> Result<Vec<String>, Failure> {
     let listed: Option<Vec<Listed>> = http::get(socket, "/containers/json").await?;
     Ok(listed.unwrap_or_default().into_iter().map(|one| one.id).collect())
 }
 
-/// Where it keeps its state.
+/// Docker's state folder.
 pub(super) async fn root(socket: &Path) -> Result<Option<PathBuf>, Failure> {
     let info: Option<Info> = http::get(socket, "/info").await?;
     Ok(info.map(|info| info.docker_root_dir))

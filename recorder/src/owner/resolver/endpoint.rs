@@ -1,24 +1,31 @@
-//! Where container runtimes listen.
+//! Sockets on which container runtimes listen.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use tcprst_schema::container::Runtime;
 
-use super::Options;
-
 /// The socket of a runtime: `RUNTIME=PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    pub runtime: Runtime,
-    pub path: PathBuf,
+pub(crate) struct Endpoint {
+    pub(crate) runtime: Runtime,
+    pub(crate) path: PathBuf,
 }
 
-/// Runtimes that can be asked.
+/// Sockets to ask.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ResolverOptions {
+    /// Given sockets; each replaces the default sockets of its runtime.
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// Ask only the given sockets, not the default ones.
+    pub(crate) only_given: bool,
+}
+
+/// Runtimes that the resolver can ask.
 const ASKED: [Runtime; 4] = [Runtime::Docker, Runtime::Podman, Runtime::Containerd, Runtime::Crio];
 
-/// Where they listen if nobody has said otherwise: as packaged, and inside Kubernetes
-/// distributions, which bring a containerd of their own.
+/// Default sockets: of the packages, and of Kubernetes distributions, which bring their own
+/// containerd.
 const USUAL: &[(Runtime, &str)] = &[
     (Runtime::Docker, "/run/docker.sock"),
     (Runtime::Podman, "/run/podman/podman.sock"),
@@ -35,22 +42,23 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let names = || ASKED.map(Runtime::name).join(", ");
-        let (name, path) =
-            text.split_once('=').ok_or_else(|| format!("say RUNTIME=PATH, of {}", names()))?;
+        let (name, path) = text
+            .split_once('=')
+            .ok_or_else(|| format!("expected RUNTIME=PATH; runtimes: {}", names()))?;
         let runtime = ASKED.into_iter().find(|runtime| runtime.name() == name);
         let runtime =
-            runtime.ok_or_else(|| format!("no runtime {name:?}: there are {}", names()))?;
-        // As `crictl` and Docker write it.
+            runtime.ok_or_else(|| format!("unknown runtime {name:?}; runtimes: {}", names()))?;
+        // `crictl` and Docker write paths with this prefix.
         let path = path.strip_prefix("unix://").unwrap_or(path);
         if !Path::new(path).is_absolute() {
-            return Err("the path of a socket begins with /".to_owned());
+            return Err("the path of a socket must start with /".to_owned());
         }
         Ok(Self { runtime, path: path.into() })
     }
 }
 
-/// Those that were given, and the usual ones that are there now.
-pub(super) fn present(options: &Options) -> Vec<Endpoint> {
+/// The given endpoints, and the default ones that exist now.
+pub(super) fn present(options: &ResolverOptions) -> Vec<Endpoint> {
     let mut found = options.endpoints.clone();
     let is_given =
         |runtime: Runtime| options.endpoints.iter().any(|given| given.runtime == runtime);

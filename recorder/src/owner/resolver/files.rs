@@ -1,25 +1,31 @@
-//! What runtimes write down: it is there before the container starts, and is read in microseconds,
-//! while the API waits for the start. These formats are nobody's promise: what does not read as
-//! expected is nothing.
+//! Reads the state files of runtimes. They exist before the container starts and take microseconds
+//! to read, while the API waits for the start. Their formats are not stable interfaces: a file that
+//! does not parse as expected is ignored.
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tcprst_schema::container::{Details, Pod, Runtime};
 
-use super::State;
 use super::docker::{HostConfig, Inspected};
 
 /// Storage drivers of containers/storage, which Podman and CRI-O share.
 const DRIVERS: [&str; 3] = ["overlay", "vfs", "btrfs"];
 
-/// Looks for a container in a runtime's state.
-pub(super) fn look(state: &State, id: &str) -> Option<Details> {
-    // A file's name, and nothing else.
+/// The state folder of a runtime.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StateFolder {
+    pub(crate) runtime: Runtime,
+    pub(crate) folder: PathBuf,
+}
+
+/// Finds a container in a runtime's state folder.
+pub(super) fn look(state: &StateFolder, id: &str) -> Option<Details> {
+    // Accept only a plain file name.
     if id.is_empty() || id.contains(['/', '\0']) || id.starts_with('.') {
         return None;
     }
@@ -51,7 +57,7 @@ struct Stored {
     names: Vec<String>,
     #[serde(default)]
     image: String,
-    /// JSON in a string.
+    /// JSON inside a string.
     #[serde(default)]
     metadata: String,
 }
@@ -60,7 +66,7 @@ struct Stored {
 #[serde(rename_all = "kebab-case")]
 struct Metadata {
     image_name: Option<String>,
-    /// CRI-O's.
+    /// Set by CRI-O only.
     pod_name: Option<String>,
 }
 
@@ -71,7 +77,7 @@ struct StoredImage {
     digest: Option<String>,
 }
 
-fn storage(state: &State, id: &str) -> Option<Details> {
+fn storage(state: &StateFolder, id: &str) -> Option<Details> {
     DRIVERS.iter().find_map(|driver| {
         let list =
             |what: &str| state.folder.join(format!("{driver}-{what}")).join(format!("{what}.json"));
@@ -105,17 +111,17 @@ struct Bundle {
 #[derive(Deserialize)]
 struct Linux {
     #[serde(default)]
-    namespaces: Vec<Namespace>,
+    namespaces: Vec<SpecNamespace>,
 }
 
 #[derive(Deserialize)]
-struct Namespace {
+struct SpecNamespace {
     #[serde(rename = "type")]
     kind: String,
 }
 
 impl Bundle {
-    /// A container without a network namespace in its bundle stays where the runtime is.
+    /// A container without a network namespace in its bundle stays in the runtime's namespace.
     fn is_host_network(&self) -> Option<bool> {
         let namespaces = &self.linux.as_ref()?.namespaces;
         Some(!namespaces.iter().any(|namespace| namespace.kind == "network"))
@@ -133,7 +139,7 @@ fn containerd(state: &Path, id: &str) -> Option<Details> {
         Some(match entry.file_name() == "k8s.io" {
             true => Details {
                 is_host_network: bundle.is_host_network(),
-                ..of_annotations(&bundle.annotations)
+                ..from_annotations(&bundle.annotations)
             },
             false => Details {
                 runtime: Some(Runtime::Containerd),
@@ -145,8 +151,8 @@ fn containerd(state: &Path, id: &str) -> Option<Details> {
     })
 }
 
-/// What containerd's CRI writes into the bundle.
-fn of_annotations(annotations: &HashMap<String, String>) -> Details {
+/// Details from the annotations that containerd's CRI plugin writes into the bundle.
+fn from_annotations(annotations: &HashMap<String, String>) -> Details {
     let get = |name: &str| -> Option<Arc<str>> {
         annotations.get(&format!("io.kubernetes.cri.{name}")).map(|text| text.as_str().into())
     };
@@ -166,7 +172,7 @@ fn of_annotations(annotations: &HashMap<String, String>) -> Details {
     }
 }
 
-/// The pod that a kubelet's labels tell of.
+/// The pod named by a kubelet's labels.
 pub(super) fn pod_of_labels(labels: &HashMap<String, String>) -> Option<Pod> {
     let get = |name: &str| -> Option<Arc<str>> {
         labels.get(&format!("io.kubernetes.{name}")).map(|text| text.as_str().into())
@@ -179,7 +185,7 @@ pub(super) fn pod_of_labels(labels: &HashMap<String, String>) -> Option<Pod> {
     })
 }
 
-/// `sha256:...` of the first of `REPOSITORY@sha256:...`.
+/// `sha256:...` from the first `REPOSITORY@sha256:...`.
 pub(super) fn digest_of(repo_digests: &[String]) -> Option<Arc<str>> {
     repo_digests.iter().find_map(|one| Some(one.split_once('@')?.1.into()))
 }
@@ -188,7 +194,7 @@ pub(super) fn digest_of(repo_digests: &[String]) -> Option<Arc<str>> {
 mod tests {
     use super::*;
 
-    fn state(runtime: Runtime, files: &[(&str, &str)]) -> (tempfile::TempDir, State) {
+    fn state(runtime: Runtime, files: &[(&str, &str)]) -> (tempfile::TempDir, StateFolder) {
         let dir = tempfile::tempdir().expect("a folder");
         for (path, text) in files {
             let path = dir.path().join(path);
@@ -196,7 +202,7 @@ mod tests {
             fs::write(path, text).expect("a file");
         }
         let folder = dir.path().to_owned();
-        (dir, State { runtime, folder })
+        (dir, StateFolder { runtime, folder })
     }
 
     #[test]
@@ -240,7 +246,7 @@ mod tests {
         assert_eq!(details.image.as_deref(), Some("docker.io/nginx:1"));
         assert_eq!(details.image_digest.as_deref(), Some("sha256:77"));
         assert_eq!(look(&podman, "c"), None, "CRI-O's");
-        let crio = State { runtime: Runtime::Crio, ..podman };
+        let crio = StateFolder { runtime: Runtime::Crio, ..podman };
         assert_eq!(look(&crio, "c").and_then(|d| d.name).as_deref(), Some("k8s_web"));
     }
 

@@ -11,12 +11,12 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Request};
 use tonic_prost::ProstCodec;
 
-use super::health::Failure;
+use super::failure::{Failure, MAX_ANSWER_BYTES};
 
 /// A connection to a runtime; one serves several calls.
 pub(super) async fn connect(socket: &Path) -> Result<Channel, Failure> {
     let socket = socket.to_owned();
-    // The connector knows the way: the name is only asked for.
+    // The connector ignores the name and always uses the socket.
     let connector = tower::service_fn(move |_: Uri| {
         let socket = socket.clone();
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }
@@ -24,8 +24,8 @@ pub(super) async fn connect(socket: &Path) -> Result<Channel, Failure> {
     Ok(Endpoint::from_static("http://localhost").connect_with_connector(connector).await?)
 }
 
-/// Calls a method, such as `/runtime.v1.RuntimeService/Version`. `None` where it knows no such
-/// thing, or does not offer the service.
+/// Calls a method, such as `/runtime.v1.RuntimeService/Version`. `None` if the runtime does not
+/// find the object, or does not offer the service.
 pub(super) async fn call<Q, A>(
     channel: &Channel,
     method: &'static str,
@@ -36,8 +36,8 @@ where
     Q: Message + 'static,
     A: Message + Default + 'static,
 {
-    let mut client = tonic::client::Grpc::new(channel.clone())
-        .max_decoding_message_size(super::http::MOST_BYTES);
+    let mut client =
+        tonic::client::Grpc::new(channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
     client.ready().await?;
     let mut request = Request::new(question);
     if let Some(namespace) = namespace.and_then(|name| MetadataValue::try_from(name).ok()) {

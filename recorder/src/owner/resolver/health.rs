@@ -1,4 +1,4 @@
-//! One runtime: whether it is well, and what it is asked meanwhile.
+//! Client of one runtime, which tracks its health and backs off after a failure.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -7,56 +7,36 @@ use tcprst_schema::container::Details;
 use tokio::sync::Semaphore;
 use tokio::time::{self, Instant};
 
-use super::{Endpoint, State};
+use super::dispatch;
+use super::endpoint::Endpoint;
+use super::failure::{Failure, REQUEST_TIMEOUT};
+use super::files::StateFolder;
+use crate::stderr::say;
 
-/// A runtime that has not answered by then hangs. Docker holds an inspection up for 134 ms while a
-/// container starts, Podman for 40 ms; in an emulated machine each takes some seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// One that hangs or talks nonsense is left alone for so long.
+/// A runtime that hangs or answers nonsense is not asked again for this time.
 const BACK_OFF: Duration = Duration::from_secs(5);
-/// Requests to one runtime at a time.
-const AT_ONCE: usize = 8;
+/// Maximum number of concurrent requests to one runtime.
+const MAX_IN_FLIGHT: usize = 8;
 
-/// Why a runtime gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    TimeOut,
-    #[error("{0}")]
-    Io(#[from] std::io::Error),
-    #[error("{0}")]
-    Http(#[from] hyper::Error),
-    #[error("HTTP status {0}")]
-    Status(hyper::StatusCode),
-    #[error("an answer of more than {} MiB", super::http::MOST_BYTES >> 20)]
-    TooLarge,
-    #[error("not what this runtime says: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("{0}")]
-    Grpc(#[from] tonic::Status),
-    #[error("{0}")]
-    Transport(#[from] tonic::transport::Error),
-}
-
-/// A runtime as it is known.
+/// A runtime and its known state.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) endpoint: Endpoint,
     at_once: Semaphore,
-    /// Until then nobody asks it.
+    /// No requests are sent until this time.
     rest: Cell<Option<Instant>>,
-    /// Whether the last word on it was a warning.
+    /// Whether the last message about it was a warning.
     is_bad: Cell<bool>,
-    /// Whether what it has was listed since it is well.
+    /// Whether its containers were listed since it last became well.
     is_listed: Cell<bool>,
-    state: RefCell<Option<State>>,
+    state: RefCell<Option<StateFolder>>,
 }
 
 impl Client {
     pub(super) fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
-            at_once: Semaphore::new(AT_ONCE),
+            at_once: Semaphore::new(MAX_IN_FLIGHT),
             rest: Cell::new(None),
             is_bad: Cell::new(false),
             is_listed: Cell::new(false),
@@ -64,33 +44,33 @@ impl Client {
         }
     }
 
-    /// The folder of its state, once it has told.
-    pub(super) fn state(&self) -> Option<State> {
+    /// Its state folder, once the runtime has reported it.
+    pub(super) fn state(&self) -> Option<StateFolder> {
         self.state.borrow().clone()
     }
 
-    /// What it says of a container; `None` where it does not know it, or is not well.
+    /// Details of a container; `None` if the runtime does not know it, or is not well.
     pub(super) async fn ask(&self, id: &str, early: Option<&Details>) -> Option<Details> {
         let runtime = Some(self.endpoint.runtime);
-        let details = self.request(super::inspect(&self.endpoint, id, early)).await?;
+        let details = self.request(dispatch::inspect(&self.endpoint, id, early)).await?;
         details.map(|details| Details { runtime: details.runtime.or(runtime), ..details })
     }
 
-    /// The ids of what it has, if that was not listed since it is well.
+    /// Ids of its containers, unless they were already listed since it became well.
     pub(super) async fn list(&self) -> Option<Vec<String>> {
         if self.is_listed.replace(true) {
             return None;
         }
         let found = self.request(async {
-            let folder = super::state(&self.endpoint).await?;
-            Ok((folder, super::ids(&self.endpoint).await?))
+            let folder = dispatch::state_folder(&self.endpoint).await?;
+            Ok((folder, dispatch::list(&self.endpoint).await?))
         });
         let Some((folder, ids)) = found.await else {
             self.is_listed.set(false);
             return None;
         };
         let runtime = self.endpoint.runtime;
-        *self.state.borrow_mut() = folder.map(|folder| State { runtime, folder });
+        *self.state.borrow_mut() = folder.map(|folder| StateFolder { runtime, folder });
         Some(ids)
     }
 
@@ -100,11 +80,11 @@ impl Client {
             return None;
         }
         let _turn = self.at_once.acquire().await.ok()?;
-        // Others have found out while this one waited.
+        // Another request may have failed while this one waited.
         if is_resting() {
             return None;
         }
-        match time::timeout(PATIENCE, request).await.unwrap_or(Err(Failure::TimeOut)) {
+        match time::timeout(REQUEST_TIMEOUT, request).await.unwrap_or(Err(Failure::TimeOut)) {
             Ok(answer) => {
                 self.is_well();
                 Some(answer)
@@ -119,18 +99,18 @@ impl Client {
     fn is_well(&self) {
         self.rest.set(None);
         if self.is_bad.replace(false) {
-            crate::say!("{}: answers again", self.name());
+            say!("{}: answers again", self.name());
         }
     }
 
-    /// One warning, however many requests fail.
+    /// Prints one warning, however many requests fail.
     fn fails(&self, failure: &Failure) {
         self.rest.set(Some(Instant::now() + BACK_OFF));
-        // What started meanwhile is asked for when it is well again.
+        // Containers that start during the failure are listed when the runtime is well again.
         self.is_listed.set(false);
         if !self.is_bad.replace(true) {
-            crate::say!(
-                "{}: {failure}: its containers have ids and no names until it answers",
+            say!(
+                "{}: {failure}: its containers have ids but no names until it answers",
                 self.name()
             );
         }

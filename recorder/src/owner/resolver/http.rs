@@ -1,4 +1,4 @@
-//! GET over a Unix socket, as Docker and Podman speak it.
+//! HTTP GET over a Unix socket, for Docker and Podman.
 
 use std::path::Path;
 
@@ -9,13 +9,10 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::health::Failure;
+use super::failure::{Failure, MAX_ANSWER_BYTES};
 
-/// An answer of more is none: an inspection takes 10 kB, a list of a thousand containers 2 MB.
-pub(super) const MOST_BYTES: usize = 8 << 20;
-
-/// Asks for a path; `None` where there is no such thing (404, and what Podman says of containers
-/// that are on their way out).
+/// Requests a path; `None` if the object does not exist (404, or Podman's 409 for a container that
+/// is being removed).
 pub(super) async fn get<T: DeserializeOwned>(
     socket: &Path,
     path: &str,
@@ -36,14 +33,14 @@ pub(super) async fn get<T: DeserializeOwned>(
         if !status.is_success() {
             return Err(Failure::Status(status));
         }
-        let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
         let body = body.map_err(|error| match error.downcast::<hyper::Error>() {
             Ok(error) => Failure::Http(*error),
             Err(_) => Failure::TooLarge,
         })?;
         Ok(Some(serde_json::from_slice(&body.to_bytes())?))
     };
-    // The connection does its part while the exchange waits for it, and goes with it.
+    // The connection is driven while the exchange waits for it, and ends with it.
     tokio::pin!(exchange);
     tokio::pin!(connection);
     let mut is_open = true;

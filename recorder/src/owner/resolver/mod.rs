@@ -1,4 +1,4 @@
-//! What the container runtimes say of a container: name, image, pod.
+//! Asks the container runtimes about a container: name, image, pod.
 //!
 //! ```text
 //! ask -> queue (bounded, the oldest gives way) -> files     at once, even while the API blocks
@@ -6,13 +6,15 @@
 //!                                              -> answers (bounded)
 //! ```
 //!
-//! One thread with a single-threaded runtime does all of it: a runtime that hangs costs nobody
-//! else anything, and neither a container nor a reset ever waits.
+//! One thread with a single-threaded runtime does all requests: a runtime that hangs delays no
+//! other runtime, and neither a container nor a reset ever waits.
 
 mod containerd;
 mod cri;
+mod dispatch;
 mod docker;
 mod endpoint;
+mod failure;
 mod files;
 mod grpc;
 mod health;
@@ -20,7 +22,6 @@ mod http;
 mod podman;
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -34,52 +35,45 @@ use tokio::task::LocalSet;
 use tokio::time;
 
 use crate::error::{Error, Result};
-pub use endpoint::Endpoint;
-use health::{Client, Failure};
+use crate::stderr::say;
+pub(crate) use endpoint::{Endpoint, ResolverOptions};
+use files::StateFolder;
+use health::Client;
 
-/// Questions that wait; beyond, the oldest is given up. A host that starts more containers than
-/// this in two seconds has more than names to worry about.
-const WAITING: usize = 4096;
-/// Questions under way at a time; each may wait for its runtime's turn.
-const AT_ONCE: usize = 64;
-/// The usual places are looked at this often, for runtimes that start later.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Maximum number of waiting questions; beyond it the oldest is dropped. A host that starts more
+/// containers than this in two seconds has bigger problems than names.
+const MAX_WAITING: usize = 4096;
+/// Maximum number of concurrent questions; each may wait for its runtime's turn.
+const MAX_IN_FLIGHT: usize = 64;
+/// Interval at which the default sockets are checked, for runtimes that start later.
+const RESCAN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The cgroup is there before its runtime knows the container: containerd tells of a pod's sandbox
-/// only when that runs.
-const ASK_AGAIN: [Duration; 3] =
+/// The cgroup exists before its runtime knows the container: containerd reports a pod's sandbox
+/// only when it runs.
+const RETRY_DELAYS: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
 
-/// A container about which nothing is known but where its cgroup lies.
+/// A container of which only the cgroup's path is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
-    /// Where the path tells; else every runtime of this host is asked.
-    pub runtime: Option<Runtime>,
-    /// Id of the container, whole.
-    pub id: String,
+pub(crate) struct Query {
+    /// The runtime, if the path names it; otherwise every runtime of this host is asked.
+    pub(crate) runtime: Option<Runtime>,
+    /// Full id of the container.
+    pub(crate) id: String,
 }
 
-/// What came of it.
+/// Result of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Twice, where the runtime's files know it already: the second one is final.
+pub(crate) enum Answer {
+    /// Sent twice if the runtime's files already know the container: the second one is final.
     Found { id: String, details: Details, is_final: bool },
-    /// No runtime of this host knows it (any more).
+    /// No runtime of this host knows the container, or knows it any longer.
     Unknown { id: String },
-}
-
-/// Where to ask.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    /// Sockets that were given; each replaces the usual places of its runtime.
-    pub endpoints: Vec<Endpoint>,
-    /// Ask these alone, and look nowhere else.
-    pub only_given: bool,
 }
 
 /// The running resolver.
 #[derive(Debug)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     queue: Arc<Queue>,
 }
 
@@ -93,7 +87,7 @@ struct Queue {
 impl Queue {
     fn push(&self, query: Query) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() == WAITING {
+        if waiting.len() == MAX_WAITING {
             waiting.pop_front();
         }
         waiting.push_back(query);
@@ -107,9 +101,9 @@ impl Queue {
 }
 
 impl Resolver {
-    /// Starts the thread. Containers that are there already come as answers by themselves.
-    pub fn start(options: Options) -> Result<(Self, Receiver<Answer>)> {
-        let (answers, receiver) = sync_channel(WAITING);
+    /// Starts the thread. It also sends answers for containers that already exist, without a query.
+    pub(crate) fn start(options: ResolverOptions) -> Result<(Self, Receiver<Answer>)> {
+        let (answers, receiver) = sync_channel(MAX_WAITING);
         let queue = Arc::new(Queue::default());
         thread::Builder::new()
             .name("resolver".to_owned())
@@ -121,37 +115,37 @@ impl Resolver {
         Ok((Self { queue }, receiver))
     }
 
-    /// Asks for a container; never waits.
-    pub fn ask(&self, query: Query) {
+    /// Queues a question about a container; never waits.
+    pub(crate) fn ask(&self, query: Query) {
         self.queue.push(query);
     }
 }
 
 impl Drop for Resolver {
-    /// The thread ends by itself, whatever a runtime does: nothing there blocks.
+    /// The thread ends by itself, whatever a runtime does, because nothing in it blocks.
     fn drop(&mut self) {
         self.queue.is_over.store(true, Ordering::Release);
         self.queue.more.notify_one();
     }
 }
 
-fn run(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
+fn run(queue: &Arc<Queue>, options: &ResolverOptions, answers: &SyncSender<Answer>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            crate::say!("containers have no names: cannot start the resolver: {error}");
+            say!("containers have no names: cannot start the resolver: {error}");
             return;
         }
     };
     let local = LocalSet::new();
     runtime.block_on(local.run_until(serve(queue, options, answers)));
-    // Requests under way are dropped with it.
+    // Pending requests are dropped with the runtime.
 }
 
-async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answer>) {
+async fn serve(queue: &Arc<Queue>, options: &ResolverOptions, answers: &SyncSender<Answer>) {
     let mut clients: Vec<Rc<Client>> = Vec::new();
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
-    let mut look = time::interval(LOOK_AGAIN);
+    let turns = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
+    let mut look = time::interval(RESCAN_INTERVAL);
     while !queue.is_over.load(Ordering::Acquire) {
         tokio::select! {
             _ = look.tick() => {
@@ -174,7 +168,7 @@ async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answe
                     tokio::task::spawn_local(async move {
                         answer(query, &asked, &answers).await;
                         drop(turn);
-                        // For the next that waits.
+                        // Wake up for the next waiting query.
                         queue.more.notify_one();
                     });
                 }
@@ -183,7 +177,7 @@ async fn serve(queue: &Arc<Queue>, options: &Options, answers: &SyncSender<Answe
     }
 }
 
-/// Asks a runtime that is new, or well again, for what it has; each is then a question of its own.
+/// Lists the containers of a runtime that is new, or well again, and queues a query for each.
 async fn list(client: Rc<Client>, queue: Arc<Queue>) {
     if let Some(ids) = client.list().await {
         let runtime = Some(client.endpoint.runtime);
@@ -194,7 +188,7 @@ async fn list(client: Rc<Client>, queue: Arc<Queue>) {
 async fn answer(query: Query, clients: &[Rc<Client>], answers: &SyncSender<Answer>) {
     let Query { runtime, id } = query;
     let mut early = None;
-    // A path of Kubernetes may be any runtime's but Podman's.
+    // A Kubernetes path may belong to any runtime except Podman.
     let may_be = |client: &&Rc<Client>| runtime.is_none_or(|one| one == client.endpoint.runtime);
     let asked: Vec<&Rc<Client>> = clients.iter().filter(may_be).collect();
     for folder in asked.iter().filter_map(|client| client.state()).chain(usual_state(runtime)) {
@@ -204,7 +198,7 @@ async fn answer(query: Query, clients: &[Rc<Client>], answers: &SyncSender<Answe
         send(answers, Answer::Found { id: id.clone(), details, is_final: false }).await;
     }
     let mut said = ask_all(&asked, &id, early.as_ref()).await;
-    for wait in ASK_AGAIN {
+    for wait in RETRY_DELAYS {
         if said.is_none() && !asked.is_empty() {
             time::sleep(wait).await;
             said = ask_all(&asked, &id, early.as_ref()).await;
@@ -229,9 +223,8 @@ async fn ask_all(clients: &[&Rc<Client>], id: &str, early: Option<&Details>) -> 
     None
 }
 
-/// Where runtimes keep their state, if nobody has said otherwise: for those that do not run, as
-/// Podman mostly does not.
-fn usual_state(runtime: Option<Runtime>) -> Vec<State> {
+/// Default state folders, for runtimes that do not run, as Podman mostly does not.
+fn usual_state(runtime: Option<Runtime>) -> Vec<StateFolder> {
     let usual = [
         (Runtime::Docker, "/var/lib/docker"),
         (Runtime::Podman, "/var/lib/containers/storage"),
@@ -242,70 +235,18 @@ fn usual_state(runtime: Option<Runtime>) -> Vec<State> {
     usual
         .into_iter()
         .filter(|(one, _)| runtime.is_none_or(|wanted| wanted == *one))
-        .map(|(runtime, folder)| State { runtime, folder: folder.into() })
+        .map(|(runtime, folder)| StateFolder { runtime, folder: folder.into() })
         .collect()
 }
 
-/// A folder with the state of a runtime.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct State {
-    pub(crate) runtime: Runtime,
-    pub(crate) folder: PathBuf,
-}
-
-/// The reader takes answers every few milliseconds: a full channel is a short wait, or the end.
+/// The reader takes answers every few milliseconds: a full channel means a short wait, or the end.
 async fn send(answers: &SyncSender<Answer>, mut answer: Answer) {
-    const PATIENCE: Duration = Duration::from_millis(10);
+    const SEND_RETRY: Duration = Duration::from_millis(10);
     for _ in 0..100 {
         match answers.try_send(answer) {
             Err(TrySendError::Full(back)) => answer = back,
             Ok(()) | Err(TrySendError::Disconnected(_)) => return,
         }
-        time::sleep(PATIENCE).await;
-    }
-}
-
-/// Asks one runtime.
-async fn inspect(
-    endpoint: &Endpoint,
-    id: &str,
-    early: Option<&Details>,
-) -> Result<Option<Details>, Failure> {
-    match endpoint.runtime {
-        Runtime::Docker => docker::inspect(&endpoint.path, id).await,
-        Runtime::Podman => podman::inspect(&endpoint.path, id).await,
-        Runtime::Containerd => match cri::inspect(endpoint, id).await? {
-            Some(details) => containerd::with_digest(&endpoint.path, details).await.map(Some),
-            None => containerd::inspect(&endpoint.path, id, early).await,
-        },
-        Runtime::Crio => cri::inspect(endpoint, id).await,
-        Runtime::Nspawn | Runtime::Lxc => Ok(None),
-    }
-}
-
-async fn ids(endpoint: &Endpoint) -> Result<Vec<String>, Failure> {
-    match endpoint.runtime {
-        Runtime::Docker => docker::list(&endpoint.path).await,
-        Runtime::Podman => podman::list(&endpoint.path).await,
-        Runtime::Containerd => {
-            let mut found = cri::list(&endpoint.path).await?;
-            found.extend(containerd::list(&endpoint.path).await?);
-            Ok(found)
-        }
-        Runtime::Crio => cri::list(&endpoint.path).await,
-        Runtime::Nspawn | Runtime::Lxc => Ok(Vec::new()),
-    }
-}
-
-/// Where a runtime keeps its state, by its own word.
-async fn state(endpoint: &Endpoint) -> Result<Option<PathBuf>, Failure> {
-    match endpoint.runtime {
-        Runtime::Docker => docker::root(&endpoint.path).await,
-        Runtime::Podman => podman::root(&endpoint.path).await,
-        Runtime::Containerd => Ok(cri::state(&endpoint.path).await?.or_else(|| {
-            // Without CRI: beside its socket, by default.
-            endpoint.path.parent().map(Path::to_owned)
-        })),
-        Runtime::Crio | Runtime::Nspawn | Runtime::Lxc => Ok(None),
+        time::sleep(SEND_RETRY).await;
     }
 }

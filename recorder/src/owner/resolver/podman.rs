@@ -1,13 +1,13 @@
-//! Podman's own API (libpod): Docker's, which it speaks too, knows no pods. It wants a version
-//! in the path, and takes any from 4.0.0 on.
+//! Podman's own API (libpod), because the Docker API, which Podman also serves, knows no pods. Its
+//! paths need a version; any from 4.0.0 on is accepted.
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tcprst_schema::container::{Details, Pod, Runtime};
 
-use super::docker::{HostConfig, NetworkSettings, State};
-use super::health::Failure;
+use super::docker::{HostConfig, NetworkSettings, RunState};
+use super::failure::Failure;
 use super::http;
 
 const BASE: &str = "/v4.0.0/libpod";
@@ -28,11 +28,11 @@ struct Inspected {
     image_digest: String,
     #[serde(default)]
     is_infra: bool,
-    /// Id of the pod; empty without.
+    /// Id of the pod; empty if there is none.
     #[serde(default)]
     pod: String,
     #[serde(default)]
-    state: State,
+    state: RunState,
     host_config: Option<HostConfig>,
     #[serde(default)]
     network_settings: NetworkSettings,
@@ -87,7 +87,7 @@ pub(super) async fn inspect(socket: &Path, id: &str) -> Result<Option<Details>, 
     }))
 }
 
-/// Of a container on its way out Podman says 500: that is no fault of its.
+/// Podman answers 500 for a container that is being removed; that is not an error of the runtime.
 async fn get_while_it_lives<T: serde::de::DeserializeOwned>(
     socket: &Path,
     path: &str,
@@ -98,14 +98,14 @@ async fn get_while_it_lives<T: serde::de::DeserializeOwned>(
     }
 }
 
-/// Ids of the containers that run.
+/// Ids of the running containers.
 pub(super) async fn list(socket: &Path) -> Result<Vec<String>, Failure> {
     let listed: Option<Option<Vec<Listed>>> =
         http::get(socket, &format!("{BASE}/containers/json")).await?;
     Ok(listed.flatten().unwrap_or_default().into_iter().map(|one| one.id).collect())
 }
 
-/// Where it keeps its state.
+/// Podman's state folder.
 pub(super) async fn root(socket: &Path) -> Result<Option<PathBuf>, Failure> {
     let info: Option<Info> = http::get(socket, &format!("{BASE}/info")).await?;
     Ok(info.map(|info| info.store.graph_root))

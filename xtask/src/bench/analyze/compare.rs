@@ -9,7 +9,7 @@ use super::super::stats::median;
 use super::duck::Duck;
 use super::ours::Ours;
 use super::process::{self, PageCache};
-use super::queries::{Chosen, Group, QUERIES, Query};
+use super::queries::{BenchQuery, Chosen, Group, QUERIES};
 use super::results;
 
 /// How often; 0 leaves it out.
@@ -17,12 +17,12 @@ use super::results;
 pub(crate) struct Rounds {
     pub(crate) warm: u32,
     pub(crate) cold: u32,
-    /// Of those, whole processes.
+    /// Whether whole processes are measured too.
     pub(crate) processes: bool,
 }
 
 impl Rounds {
-    fn of(self, mode: Mode) -> u32 {
+    fn count(self, mode: Mode) -> u32 {
         match mode {
             Mode::InProcess => self.warm,
             Mode::InProcessCold => self.cold,
@@ -72,10 +72,10 @@ impl Pair {
     }
 }
 
-/// What was measured of one query.
+/// The measurements of one query.
 #[derive(Debug)]
 struct Measured {
-    query: &'static Query,
+    query: &'static BenchQuery,
     group: Group,
     modes: [Pair; MODES.len()],
     /// Peak of a whole process, bytes.
@@ -121,7 +121,7 @@ pub(crate) fn run(
         duck_session.run(&sql)?;
         for mode in MODES {
             let mut times = [Vec::new(), Vec::new()];
-            for _ in 0..rounds.of(mode) {
+            for _ in 0..rounds.count(mode) {
                 // In turns, so that what else the machine does hits both.
                 for side in 0..2 {
                     if mode.is_cold() {
@@ -170,13 +170,13 @@ pub(crate) fn run(
 }
 
 /// Each query, and those that the rollup answers a second time, from the rows.
-fn asked() -> impl Iterator<Item = (&'static Query, Group)> {
+fn asked() -> impl Iterator<Item = (&'static BenchQuery, Group)> {
     let again = QUERIES.iter().filter(|query| query.group == Group::Rollup);
     let all = QUERIES.iter().map(|query| (query, query.group));
     all.chain(again.map(|query| (query, Group::Raw)))
 }
 
-/// What the queries ask about: an hour in the middle, and a peer of that hour.
+/// The subject of the queries: an hour in the middle, and a peer of that hour.
 fn choose(ours: &Ours, data: &Path) -> Result<Chosen> {
     let folder = data.join("resets");
     let mut dates: Vec<String> = fs::read_dir(&folder)

@@ -1,4 +1,4 @@
-//! What a bench has measured, in docs/analyze.md: each between its own marks.
+//! Measurements of benches in docs/analyze.md, each between its own marks.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::workspace;
 
-/// Replaces what stands between the marks of a bench.
+/// Replaces the text between the marks of a bench.
 pub(crate) fn write(bench: &str, lines: &[String]) -> Result<()> {
     let path = workspace::root().join("docs").join("analyze.md");
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;

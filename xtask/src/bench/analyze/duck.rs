@@ -6,14 +6,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use super::session::{Replies, Session};
+use super::session::{BenchSession, Replies};
 use crate::workspace;
 
 /// Runs the statements inside of one process.
 const DRIVER: &str = include_str!("duck.py");
 
-/// What is compared with: the library for time inside the process, the command line for whole
-/// processes.
+/// The packages that are compared with: the library for time inside the process, the command line
+/// for whole processes.
 const PACKAGES: [&str; 2] = ["duckdb>=2", "duckdb-cli"];
 
 /// DuckDB, installed.
@@ -57,11 +57,11 @@ impl Duck {
     }
 
     /// One process that stays, with the views made.
-    pub(crate) fn session(&self, data: &Path) -> Result<Session> {
+    pub(crate) fn session(&self, data: &Path) -> Result<BenchSession> {
         let python = self.folder.join("bin").join("python");
         let mut command = Command::new(python);
         command.arg(self.driver()).arg(glob(data)).arg(self.threads.to_string());
-        Session::start("DuckDB", command, Replies::Stdout)
+        BenchSession::start("DuckDB", command, Replies::Stdout)
     }
 
     /// A process for one statement, its result as CSV on stdout.

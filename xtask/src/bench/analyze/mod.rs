@@ -70,7 +70,7 @@ pub(crate) fn run(args: &AnalyzeArgs) -> Result<()> {
         line(text)?;
     }
     let mut measure = |name: &str, data: &Path, rounds| -> Result<()> {
-        let cache = PageCache::of(data)?;
+        let cache = PageCache::for_files(data)?;
         let mut about = format!("{name}: {}", sample::describe(data)?);
         if rounds == all && all.cold > 0 {
             about = format!("{about}; {}", cache.describe());

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use super::queries::Group;
-use super::session::{Replies, Session};
+use super::session::{BenchSession, Replies};
 use crate::workspace;
 
 /// The analyzer.
@@ -27,13 +27,13 @@ impl Ours {
     }
 
     /// One process that stays.
-    pub(crate) fn session(&self, data: &Path, from: Group) -> Result<Session> {
+    pub(crate) fn session(&self, data: &Path, from: Group) -> Result<BenchSession> {
         let mut command = self.arguments(data);
         command.arg("--timing");
         if from == Group::Raw {
             command.arg("--no-rollup");
         }
-        Session::start("tcprst-analyze", command, Replies::Stderr)
+        BenchSession::start("tcprst-analyze", command, Replies::Stderr)
     }
 
     /// A process for one statement, that reads all rows.

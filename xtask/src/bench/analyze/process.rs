@@ -1,4 +1,5 @@
-//! Whole processes: how long they take and how much memory, with the files in the page cache or not.
+//! Whole processes: how long they take and how much memory, with the files in the page cache or
+//! not.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -62,7 +63,7 @@ pub(crate) struct PageCache {
 const DROP: &str = "/proc/sys/vm/drop_caches";
 
 impl PageCache {
-    pub(crate) fn of(data: &Path) -> Result<Self> {
+    pub(crate) fn for_files(data: &Path) -> Result<Self> {
         sync();
         if OpenOptions::new().write(true).open(DROP).is_ok() {
             return Ok(Self { files: None });

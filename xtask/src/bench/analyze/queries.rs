@@ -1,4 +1,4 @@
-//! What is asked: the same text on both sides.
+//! The queries: the same text for both programs.
 
 /// How the analyzer may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +25,13 @@ impl Group {
 
 /// One question.
 #[derive(Debug)]
-pub(crate) struct Query {
+pub(crate) struct BenchQuery {
     pub(crate) name: &'static str,
     pub(crate) group: Group,
     sql: &'static str,
 }
 
-/// What stands for something that the data decide.
+/// A placeholder for a value that depends on the data.
 #[derive(Clone, Debug)]
 pub(crate) struct Chosen {
     /// A moment in the middle, at a full hour, RFC 3339 without its end.
@@ -40,7 +40,7 @@ pub(crate) struct Chosen {
     pub(crate) peer_port: u16,
 }
 
-impl Query {
+impl BenchQuery {
     /// One line, so that it can be sent as one.
     pub(crate) fn sql(&self, chosen: &Chosen) -> String {
         self.sql
@@ -53,16 +53,20 @@ impl Query {
     }
 }
 
-const fn raw(name: &'static str, sql: &'static str) -> Query {
-    Query { name, group: Group::Raw, sql }
+const fn raw(name: &'static str, sql: &'static str) -> BenchQuery {
+    BenchQuery { name, group: Group::Raw, sql }
 }
 
-const fn rollup(name: &'static str, sql: &'static str) -> Query {
-    Query { name, group: Group::Rollup, sql }
+const fn rollup(name: &'static str, sql: &'static str) -> BenchQuery {
+    BenchQuery { name, group: Group::Rollup, sql }
 }
 
-pub(crate) const QUERIES: &[Query] = &[
-    Query { name: "all resets", group: Group::Footers, sql: "SELECT count(*) AS n FROM resets" },
+pub(crate) const QUERIES: &[BenchQuery] = &[
+    BenchQuery {
+        name: "all resets",
+        group: Group::Footers,
+        sql: "SELECT count(*) AS n FROM resets",
+    },
     rollup("by caller", "SELECT caller, count(*) AS n FROM resets GROUP BY caller"),
     rollup(
         "cause x container x port x hour",

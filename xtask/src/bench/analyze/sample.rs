@@ -17,7 +17,7 @@ pub(crate) fn make(name: &str, options: &[&str]) -> Result<PathBuf> {
     })
 }
 
-/// A sample after `tcprst-analyze compact`, beside it.
+/// A sample after `tcprst-analyze compact`, in a folder next to it.
 pub(crate) fn compacted(ours: &Ours, sample: &Path) -> Result<PathBuf> {
     let mut name = sample.file_name().context("a sample has a name")?.to_owned();
     name.push("-compacted");
@@ -46,7 +46,7 @@ fn folder() -> Result<PathBuf> {
     Ok(workspace::cache_dir()?.join("bench").join("samples"))
 }
 
-/// Makes a folder under another name and renames it: one that was not finished is made anew.
+/// Makes a folder under another name and renames it: an unfinished one is made again.
 fn once(out: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let mut partial = out.as_os_str().to_owned();
     partial.push(".partial");

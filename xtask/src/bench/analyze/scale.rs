@@ -1,7 +1,7 @@
 //! `cargo xtask bench scale`: how the cost of `summary` grows with the recording.
 //!
-//! Thirty days of two hosts, one segment a day as `compact` leaves them. The recorder's writer makes
-//! them as long as that: it would write a thousand million resets twice otherwise.
+//! Thirty days of two hosts, one segment a day as `compact` leaves them. The recorder's writer
+//! makes them as long as that: it would write a thousand million resets twice otherwise.
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -62,7 +62,7 @@ pub(crate) fn run(args: &ScaleArgs) -> Result<()> {
         peaks.push((resets, mib));
     }
     if args.write_docs {
-        ensure!(times.len() > 1, "one size is no line: give --events several");
+        ensure!(times.len() > 1, "one size does not make a line: give --events more than once");
         let svg = plot::svg(
             "resets",
             &[

@@ -10,25 +10,25 @@ use anyhow::{Context, Result, bail, ensure};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Replies {
     Stdout,
-    /// On stdout are the results, which nobody reads here.
+    /// The results are on stdout, which is not read here.
     Stderr,
 }
 
 /// One side of the comparison.
-pub(crate) struct Session {
+pub(crate) struct BenchSession {
     name: &'static str,
     child: Child,
     statements: Option<ChildStdin>,
     replies: Box<dyn BufRead + Send>,
 }
 
-impl std::fmt::Debug for Session {
+impl std::fmt::Debug for BenchSession {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("BenchSession").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Session {
+impl BenchSession {
     pub(crate) fn start(name: &'static str, mut command: Command, from: Replies) -> Result<Self> {
         command.stdin(Stdio::piped());
         match from {

@@ -1,0 +1,246 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Parser, Subcommand, ValueEnum};
+use nix::sys::statfs::{NSFS_MAGIC, statfs};
+use tcprst_schema::hook::Direction;
+use tcprst_schema::layout::MAX_FILTERS;
+use tcprst_schema::wire::MAX_FRAMES;
+
+use crate::app::print::PrintFormat;
+use crate::app::recorder::{Filter, Options};
+use crate::owner::resolver::{Endpoint, ResolverOptions};
+use crate::owner::{OwnerOptions, SHORTEST_ID};
+use crate::stderr::say;
+use crate::store::SealPolicy;
+
+/// Records every TCP RST that this host's kernel sends, with the kernel stack that led to it.
+///
+/// Runs until SIGINT or SIGTERM, then seals the open segment and exits 0. Read the recording with
+/// tcprst-analyze, or with any tool that reads Parquet.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 not permitted, 4 kernel unsupported.
+#[derive(Debug, Parser)]
+#[command(name = "tcprst-record", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) record: Record,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show what this kernel and host can record, site by site, and why not.
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Record {
+    /// Folder of the recording; created if it does not exist.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub(crate) out: Option<PathBuf>,
+    /// Seal a segment when its first reset is this old.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
+    rotate_interval: Duration,
+    /// Seal a segment when its spool is this large; the sealed file is a fraction of that.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    rotate_size: u64,
+    /// Write resets to disk this often: a crash loses at most this much time.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    flush_interval: Duration,
+    /// Kernel stack frames to record for each reset; two or three of them are the tracer's own.
+    #[arg(long, value_name = "N", default_value_t = 24,
+          value_parser = clap::value_parser!(u32).range(4..=MAX_FRAMES as i64))]
+    stack_depth: u32,
+    /// Size of each CPU's ring buffer; a power of two, at least 4KiB.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = ring_size)]
+    ring_size: u32,
+    /// Stop after this time.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// Also record the resets that this host receives (direction `received`).
+    ///
+    /// Only those that the kernel accepts for a socket. If both hosts run a recorder, the same
+    /// reset is in both recordings, with the same addresses.
+    #[arg(long)]
+    received: bool,
+    /// Also record refusals by ICMP (direction `icmp`).
+    ///
+    /// A client cannot tell "destination unreachable" in answer to a TCP segment from a reset.
+    /// Firewall rules send it (REJECT without tcp-reset), and so do routes that refuse.
+    #[arg(long)]
+    icmp: bool,
+    /// Also print each reset on stdout.
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true,
+          default_missing_value = "table")]
+    pub(crate) print: Option<PrintFormat>,
+    /// Also count the RST packets that leave this network namespace, and compare.
+    ///
+    /// A packet that no kernel function explains is `crafted` or `forwarded`, in the table
+    /// `ledger` and in a summary at the end. The audit costs time for every packet of the
+    /// namespace, not only for resets, and needs CAP_NET_RAW.
+    #[arg(long)]
+    audit: bool,
+    /// Remember which process connected, accepted or listened on each socket.
+    ///
+    /// This costs a little for each connection and nothing for each packet. Without it, the
+    /// process columns of the socket (`socket_pid` and others) are null, and resets from
+    /// TIME_WAIT find their container only through the network namespace.
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true,
+          default_value = "on", default_missing_value = "on")]
+    socket_owner: Switch,
+    /// Record only resets of this container: its name, its pod, or at least the first six digits of
+    /// its id; can be given several times. Rows then wait three seconds for names before they are
+    /// written.
+    #[arg(long, value_name = "NAME")]
+    container: Vec<String>,
+    /// Record only resets with this port at either end; can be given up to 8 times.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Vec<u16>,
+    /// Record only resets of this network namespace: its inode, or a file such as /run/netns/NAME;
+    /// can be given up to 8 times.
+    #[arg(long, value_name = "ID", value_parser = netns)]
+    netns: Vec<u32>,
+    /// Socket of a container runtime, such as docker=/run/docker.sock; can be given several times.
+    /// The usual sockets are found without it.
+    #[arg(long, value_name = "RUNTIME=PATH")]
+    runtime_socket: Vec<Endpoint>,
+    /// Name of the Kubernetes node, for the column k8s_node; the host's name if it is not given.
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    node_name: Option<String>,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+impl Record {
+    /// Checks what clap cannot, and describes the mistake.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        for (option, count) in [("--port", self.port.len()), ("--netns", self.netns.len())] {
+            if count > MAX_FILTERS {
+                return Err(format!(
+                    "{option} can be given at most {MAX_FILTERS} times, not {count}"
+                ));
+            }
+        }
+        if self.audit && !(self.port.is_empty() && self.netns.is_empty()) {
+            return Err("--audit counts every RST: remove --port and --netns".to_owned());
+        }
+        let is_short = |name: &&String| name.len() < SHORTEST_ID && is_hex(name);
+        if let Some(short) = self.container.iter().find(is_short) {
+            say!(
+                "--container {short} is matched as a name: to match an id, give at least {SHORTEST_ID} digits"
+            );
+        }
+        Ok(())
+    }
+
+    /// The recorder's options for a recording in `dir`.
+    pub(crate) fn options(&self, dir: PathBuf) -> Options {
+        Options {
+            dir,
+            policy: SealPolicy { age: self.rotate_interval, bytes: self.rotate_size },
+            flush_interval: self.flush_interval,
+            stack_depth: self.stack_depth,
+            ring_bytes: self.ring_size,
+            duration: self.duration,
+            audit: self.audit,
+            directions: self.directions(),
+            socket_owner: self.socket_owner == Switch::On,
+            owners: OwnerOptions {
+                node: self.node_name.clone(),
+                resolver: ResolverOptions {
+                    endpoints: self.runtime_socket.clone(),
+                    ..ResolverOptions::default()
+                },
+            },
+            filter: Filter {
+                containers: self.container.clone(),
+                ports: self.port.clone(),
+                netns: self.netns.clone(),
+            },
+        }
+    }
+
+    fn directions(&self) -> Vec<Direction> {
+        let asked = [
+            (true, Direction::Sent),
+            (self.received, Direction::Received),
+            (self.icmp, Direction::Icmp),
+        ];
+        asked.into_iter().filter_map(|(is_asked, one)| is_asked.then_some(one)).collect()
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}: use a time such as 10s, 5m or 1h"))?;
+    if duration.is_zero() { Err("must be greater than zero".to_owned()) } else { Ok(duration) }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let size: ByteSize =
+        text.parse().map_err(|error| format!("{error}: use a size such as 64MiB or 1GiB"))?;
+    if size.as_u64() == 0 { Err("must be greater than zero".to_owned()) } else { Ok(size.as_u64()) }
+}
+
+/// The inode of a network namespace, given as a number or as a namespace file.
+fn netns(text: &str) -> Result<u32, String> {
+    if let Ok(inode) = text.parse() {
+        return if inode == 0 { Err("inode 0 is not a namespace".to_owned()) } else { Ok(inode) };
+    }
+    const HINT: &str = "use an inode, /run/netns/NAME or /proc/PID/ns/net";
+    let file = std::fs::metadata(text).map_err(|error| format!("{error}: {HINT}"))?;
+    let is_namespace = statfs(text).is_ok_and(|found| found.filesystem_type() == NSFS_MAGIC);
+    if !is_namespace {
+        return Err(format!("not a namespace: {HINT}"));
+    }
+    u32::try_from(std::os::unix::fs::MetadataExt::ino(&file))
+        .map_err(|_| "not a network namespace".to_owned())
+}
+
+/// The kernel requires a power of two in whole pages (kernel/bpf/ringbuf.c, ringbuf_map_alloc).
+fn ring_size(text: &str) -> Result<u32, String> {
+    let size = u32::try_from(size(text)?).map_err(|_| "must be at most 2GiB".to_owned())?;
+    if size.is_power_of_two() && size >= 4096 {
+        Ok(size)
+    } else {
+        Err("must be a power of two, at least 4KiB".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_and_times_are_checked() {
+        assert_eq!(size("64MiB"), Ok(64 << 20));
+        assert!(size("0").is_err() && size("many").is_err());
+        assert!(ring_size("5000").is_err() && ring_size("1MiB").is_ok());
+        assert!(duration("0s").is_err() && duration("soon").is_err());
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+    }
+}

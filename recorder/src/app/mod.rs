@@ -1,0 +1,7 @@
+//! The programs that a user starts: a recording, and `doctor`.
+
+pub(crate) mod cli;
+mod doctor;
+mod print;
+mod recorder;
+pub(crate) mod run;

@@ -1,0 +1,335 @@
+//! From an event to a row: names, the task if it acted, the cause.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use tcprst_schema::cause::{self, Cause, Socket};
+use tcprst_schema::classify::{Facts, classify};
+use tcprst_schema::hook::Direction;
+use tcprst_schema::row::{Row, SocketOwner, SocketProcess, Stack, Task};
+use tcprst_schema::wire::{
+    Act, EventHeader, FROM_PACKET, FROM_SOCKET, FROM_TIMEWAIT, HAS_SOCKET, HAS_TASK, NO_REASON,
+    SK_KNOWN,
+};
+
+use crate::clock::Clock;
+use crate::event::decode::Event;
+use crate::event::stacks::Stacks;
+use crate::kernel::btf::Names;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+const TCP_CLOSE: u8 = 7;
+
+/// Turns events into rows.
+#[derive(Debug)]
+pub(crate) struct Enricher {
+    host: Arc<str>,
+    reasons: HashMap<i32, Arc<str>>,
+    states: HashMap<u8, Arc<str>>,
+    stacks: Stacks,
+    last: Option<(CauseEvidence, Option<&'static Cause>)>,
+}
+
+/// The facts of an event from which its cause follows.
+#[derive(Debug)]
+struct CauseEvidence {
+    stack: Arc<Stack>,
+    reason: Option<Arc<str>>,
+    socket: Socket,
+    sk_state: Option<Arc<str>>,
+    sk_flags: Option<u8>,
+    answered_flags: Option<u8>,
+}
+
+impl CauseEvidence {
+    /// Equal stacks are shared, so that comparing their addresses is enough.
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.stack, &other.stack)
+            && self.reason == other.reason
+            && self.socket == other.socket
+            && self.sk_state == other.sk_state
+            && self.sk_flags == other.sk_flags
+            && self.answered_flags == other.answered_flags
+    }
+
+    fn cause(&self) -> Option<&'static Cause> {
+        classify(&Facts {
+            frames: &self.stack.frames,
+            reason: self.reason.as_deref(),
+            socket: self.socket,
+            sk_state: self.sk_state.as_deref(),
+            sk_flags: self.sk_flags,
+            answered_flags: self.answered_flags,
+        })
+    }
+}
+
+impl Enricher {
+    pub(crate) fn new(host: &str, names: &Names, stacks: Stacks) -> Self {
+        let share = |name: &String| Arc::from(name.as_str());
+        Self {
+            host: host.into(),
+            reasons: names.reasons.iter().map(|(code, name)| (*code, share(name))).collect(),
+            states: names
+                .states
+                .iter()
+                .filter_map(|(code, name)| Some((u8::try_from(*code).ok()?, share(name))))
+                .collect(),
+            stacks,
+            last: None,
+        }
+    }
+
+    pub(crate) fn stacks(&mut self) -> &mut Stacks {
+        &mut self.stacks
+    }
+
+    /// Name of a reason on the running kernel.
+    pub(crate) fn reason(&self, code: i32) -> Option<Arc<str>> {
+        self.reasons.get(&code).cloned()
+    }
+
+    /// The row of an event.
+    pub(crate) fn row(&mut self, event: &Event, clock: &Clock) -> Row {
+        let header = &event.header;
+        let stack = self.stacks.name(event.stack());
+        let reason_code = (header.reason != NO_REASON).then_some(header.reason);
+        let reason = reason_code.and_then(|code| self.reason(code));
+        let sk_state = self.state_before(header);
+        let answered_flags = (header.flags & FROM_PACKET != 0).then_some(header.answered_flags);
+        let has_socket = header.flags & HAS_SOCKET != 0;
+        let sk_flags = (header.sk_flags & SK_KNOWN != 0).then_some(header.sk_flags);
+        let cause = self.cause(CauseEvidence {
+            stack: Arc::clone(&stack),
+            reason: reason.clone(),
+            socket: Socket::of_row(has_socket, sk_state.as_deref()),
+            sk_state: sk_state.clone(),
+            sk_flags,
+            answered_flags,
+        });
+        let context = context(header, &stack);
+        let task = (context == Some("task")).then(|| task(header));
+        let (src, dst) = flow(header);
+        let direction = Direction::of_site(header.site);
+        let icmp = (direction == Direction::Icmp).then_some((header.icmp_type, header.icmp_code));
+        Row {
+            time_us: clock.wall_us(header.boot_ns),
+            boot_ns: header.boot_ns,
+            cpu: header.cpu,
+            seq: header.seq,
+            host: Arc::clone(&self.host),
+            direction: direction.name(),
+            netns_id: known(header.netns_inum),
+            netns_cookie: known(header.netns_cookie),
+            cause: cause.map_or(cause::UNKNOWN, |cause| cause.name),
+            blame: cause.map(|cause| cause.blame.name()),
+            stack,
+            reason,
+            reason_code,
+            sk_state,
+            context,
+            answered_flags,
+            sk_flags,
+            icmp,
+            src,
+            dst,
+            task,
+            socket: socket(header),
+            owner_from: match header.owner_from {
+                FROM_SOCKET => Some("socket"),
+                FROM_TIMEWAIT => Some("timewait"),
+                _ => None,
+            },
+            owner: None,
+            peer: None,
+        }
+    }
+
+    /// The cause, remembered for the next event: in a storm the events are alike.
+    fn cause(&mut self, evidence: CauseEvidence) -> Option<&'static Cause> {
+        if let Some((last, cause)) = &self.last
+            && last.is_same(&evidence)
+        {
+            return *cause;
+        }
+        let cause = evidence.cause();
+        self.last = Some((evidence, cause));
+        cause
+    }
+
+    /// The state at the hook. If that is CLOSE already, the state before it.
+    fn state_before(&self, header: &EventHeader) -> Option<Arc<str>> {
+        let state = match header.sk_state {
+            _ if header.flags & HAS_SOCKET == 0 => return None,
+            // A closed socket sends nothing: if the change was not seen, the state is unknown.
+            TCP_CLOSE => header.closed_from,
+            state => state,
+        };
+        self.states.get(&state).cloned()
+    }
+}
+
+/// The kernel half writes zero for an unknown value.
+fn known<T: Default + PartialEq>(value: T) -> Option<T> {
+    (value != T::default()).then_some(value)
+}
+
+/// What made the kernel act. The frame nearest to the callee decides: on loopback the stack of a
+/// received segment continues into the system call of its sender, and the stack of a timer into
+/// the code that it interrupted.
+fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
+    const PACKET: [&str; 8] = [
+        "tcp_v4_rcv",
+        "tcp_v6_rcv",
+        "tcp_v4_do_rcv",
+        "tcp_v6_do_rcv",
+        "nf_hook_slow",
+        "ip_rcv",
+        "ipv6_rcv",
+        "__netif_receive_skb",
+    ];
+    const TIMER: [&str; 3] = ["call_timer_fn", "__run_timers", "__run_hrtimer"];
+    // The start of a system call or of an exit.
+    const TASK: [&str; 4] = ["do_syscall_64", "el0_svc", "do_exit", "task_work_run"];
+    // Threads of the kernel itself, which work on behalf of others.
+    const WORKER: [&str; 4] = ["process_one_work", "worker_thread", "kthread", "ret_from_fork"];
+    if header.flags & HAS_TASK == 0 {
+        return Some("packet");
+    }
+    stack.frames.iter().find_map(|frame| {
+        let frame = &**frame;
+        if PACKET.contains(&frame) {
+            Some("packet")
+        } else if TIMER.contains(&frame) || is_tcp_timer(frame) {
+            Some("timer")
+        } else if TASK.contains(&frame) || frame.starts_with("__x64_sys_") || is_task_only(frame) {
+            Some("task")
+        } else if WORKER.contains(&frame) {
+            Some("worker")
+        } else if is_interrupt(frame) {
+            // Any other interrupt: the task below it did not act.
+            Some("packet")
+        } else {
+            None
+        }
+    })
+}
+
+fn is_tcp_timer(frame: &str) -> bool {
+    matches!(frame, "tcp_keepalive_timer" | "tcp_write_timer" | "tcp_write_timer_handler")
+}
+
+/// Kernel functions that only a task calls, for stacks that are cut off below them.
+fn is_task_only(frame: &str) -> bool {
+    matches!(frame, "tcp_close" | "inet_release" | "__sock_release" | "__inet_stream_connect")
+}
+
+fn is_interrupt(frame: &str) -> bool {
+    matches!(frame, "handle_softirqs" | "__do_softirq" | "do_softirq" | "__irq_exit_rcu")
+}
+
+fn task(header: &EventHeader) -> Task {
+    Task {
+        pid: header.tgid,
+        tid: header.tid,
+        uid: header.uid,
+        gid: header.gid,
+        comm: text(&header.comm).into(),
+        mntns_id: known(header.mntns_inum),
+        cgroup_id: known(header.task_cgroup_id),
+    }
+}
+
+/// A command name: any bytes up to the first zero.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+fn socket(header: &EventHeader) -> SocketOwner {
+    SocketOwner {
+        uid: (header.socket_uid != u32::MAX).then_some(header.socket_uid),
+        netns_id: (header.flags & HAS_SOCKET != 0).then_some(header.netns_inum).and_then(known),
+        cgroup_id: known(header.socket_cgroup_id),
+        process: process(header),
+    }
+}
+
+/// The process that owns the socket, if its act is known.
+fn process(header: &EventHeader) -> Option<SocketProcess> {
+    let actor = &header.socket;
+    Some(SocketProcess {
+        act: Act::name_of(actor.act)?,
+        pid: actor.tgid,
+        tid: actor.tid,
+        gid: actor.gid,
+        comm: text(&actor.comm).into(),
+        mntns_id: known(actor.mntns_inum),
+    })
+}
+
+type End = Option<(IpAddr, u16)>;
+
+/// Both ends as on the RST packet: to an IPv4 peer an IPv6 socket sends an IPv4 packet.
+fn flow(header: &EventHeader) -> (End, End) {
+    let address = |bytes: &[u8; 16]| -> Option<IpAddr> {
+        match header.family {
+            AF_INET => Some(Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into()),
+            AF_INET6 => Some(Ipv6Addr::from(*bytes).to_canonical()),
+            _ => None,
+        }
+    };
+    (
+        address(&header.src_addr).map(|address| (address, header.src_port)),
+        address(&header.dst_addr).map(|address| (address, header.dst_port)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::FromZeros;
+
+    fn stack(frames: &[&str]) -> Stack {
+        Stack { frames: frames.iter().map(|f| Arc::from(*f)).collect(), ..Stack::default() }
+    }
+
+    fn header(flags: u8) -> EventHeader {
+        EventHeader { flags, ..EventHeader::new_zeroed() }
+    }
+
+    #[test]
+    fn the_mark_nearest_to_the_callee_decides() {
+        let with_task = header(HAS_TASK);
+        let close = ["tcp_send_active_reset", "__tcp_close", "tcp_close", "do_syscall_64"];
+        assert_eq!(context(&with_task, &stack(&close)), Some("task"));
+        let timer =
+            ["tcp_send_active_reset", "tcp_keepalive_timer", "handle_softirqs", "do_syscall_64"];
+        assert_eq!(context(&with_task, &stack(&timer)), Some("timer"));
+        let receive = ["tcp_send_active_reset", "tcp_v4_do_rcv", "tcp_v4_rcv", "do_syscall_64"];
+        assert_eq!(context(&with_task, &stack(&receive)), Some("packet"));
+        assert_eq!(context(&with_task, &stack(&["tcp_send_active_reset"])), None);
+        let worker = ["tcp_send_active_reset", "mptcp_worker", "process_one_work", "kthread"];
+        assert_eq!(context(&with_task, &stack(&worker)), Some("worker"));
+        assert_eq!(context(&header(0), &stack(&[])), Some("packet"));
+    }
+
+    #[test]
+    fn an_ipv4_peer_of_an_ipv6_socket_is_ipv4() {
+        let mut header = header(HAS_SOCKET);
+        header.family = AF_INET6;
+        header.src_addr = Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
+        header.dst_addr = Ipv6Addr::LOCALHOST.octets();
+        let (src, dst) = flow(&header);
+        assert_eq!(src.map(|(a, _)| a.to_string()).as_deref(), Some("127.0.0.1"));
+        assert_eq!(dst.map(|(a, _)| a.to_string()).as_deref(), Some("::1"));
+    }
+
+    #[test]
+    fn a_command_name_may_be_any_bytes() {
+        assert_eq!(text(b"ab\0c"), "ab");
+        assert_eq!(text(&[0xff; 16]).chars().count(), 16);
+    }
+}

@@ -1,0 +1,13 @@
+//! From a ring buffer to a row.
+//!
+//! ```text
+//! ring    the drain thread: rings -> decode -> a bounded channel
+//! enrich  an event's names, task and cause (stacks <- kernel::symbols) -> a row
+//! losses  counters of the kernel half -> rows of the table `losses`
+//! ```
+
+pub(crate) mod decode;
+pub(crate) mod enrich;
+pub(crate) mod losses;
+pub(crate) mod ring;
+pub(crate) mod stacks;

@@ -1,0 +1,255 @@
+//! The folder of a recording: one recorder at a time, rows in, sealed segments out.
+//!
+//! ```text
+//! account  seen = written + lost, CPU by CPU
+//! segment  the open segment: batch -> spool (Arrow IPC, synced) and Parquet (tmp, fsync, rename)
+//! seal     when a segment is complete
+//! table    one file of any other table
+//! recover  spools that a killed recorder left behind -> segments
+//! lock     one recorder for each folder
+//! ```
+
+mod account;
+mod batch;
+#[cfg(test)]
+mod full_row;
+mod lock;
+mod recover;
+mod seal;
+mod segment;
+mod spool;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tcprst_schema::columns::Column;
+use tcprst_schema::footer::{CpuAccount, Filtered, Footer, Origin, SiteStatus};
+use tcprst_schema::paths::SegmentName;
+use tcprst_schema::row::Row;
+use tcprst_schema::tables::Table;
+use tcprst_schema::wire::CpuTotals;
+
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::host::Host;
+use account::{Account, Sums};
+use segment::Segment;
+
+pub use lock::{Lock, lock};
+pub(crate) use recover::{Recovered, recover};
+pub(crate) use seal::SealPolicy;
+
+/// What a store writes to, and what each of its footers says.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Folder of the recording; the caller holds its [`Lock`].
+    pub dir: PathBuf,
+    pub host: Host,
+    /// Each RST site and the hook that sees it.
+    pub sites: Vec<SiteStatus>,
+    /// Names of the kernel's reset reasons.
+    pub reasons: BTreeMap<i32, String>,
+    /// Whether only some resets were requested.
+    pub filtered: Filtered,
+    /// Whether the open segment survives a crash. A recording that can be made again needs no
+    /// spool.
+    pub is_spooled: bool,
+}
+
+/// Turns rows into sealed segments.
+#[derive(Debug)]
+pub struct Store {
+    context: Context,
+    account: Account,
+    open: Option<Segment>,
+    /// Start of the time that the next segment covers.
+    covered_from_us: i64,
+    next_seq: u32,
+    /// Resets of this segment for which the kernel refused to run a program.
+    refused: u64,
+    totals: Totals,
+}
+
+/// What was recorded since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub seen: u64,
+    pub written: u64,
+    pub lost: u64,
+    pub segments: u64,
+}
+
+impl Store {
+    /// A store whose first segment covers the time from `clock` on.
+    pub fn new(context: Context, clock: &Clock) -> Self {
+        Self::resume(context, &[], 1, clock)
+    }
+
+    /// A store that continues an account and the numbers of files.
+    pub fn resume(context: Context, base: &[CpuAccount], next_seq: u32, clock: &Clock) -> Self {
+        Self {
+            context,
+            account: Account::from_base(base),
+            open: None,
+            covered_from_us: clock.now_us(),
+            next_seq,
+            refused: 0,
+            totals: Totals::default(),
+        }
+    }
+
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Rows in the open segment, if there is one.
+    pub fn open_rows(&self) -> Option<u64> {
+        self.open.as_ref().map(Segment::written)
+    }
+
+    /// Appends a row; rows come in the order of their time. A row of another day, or from before
+    /// a clock step, starts a new segment, so that a segment's name bounds all its rows.
+    pub fn append(&mut self, row: &Row, lost_before: u64, clock: &Clock) -> Result<()> {
+        let is_beyond = |open: &Segment| !open.name().can_hold(row.time_us);
+        if self.open.as_ref().is_some_and(is_beyond) {
+            self.seal(clock)?;
+        }
+        let segment = match &mut self.open {
+            Some(segment) => segment,
+            None => self.open_segment(row.time_us, clock)?,
+        };
+        segment.append(row);
+        self.account.add(row.cpu, row.seq, lost_before);
+        Ok(())
+    }
+
+    /// Removes a row that was not requested from the account.
+    pub(crate) fn pass_over(&mut self, row: &Row, lost_before: u64) {
+        self.account.pass_over(row.cpu, row.seq, lost_before);
+    }
+
+    /// Makes the appended rows survive a crash, and seals the segment if it is due. Returns
+    /// whether it did.
+    pub(crate) fn flush(&mut self, policy: SealPolicy, clock: &Clock) -> Result<bool> {
+        let Some(segment) = &mut self.open else {
+            return Ok(false);
+        };
+        segment.flush()?;
+        let due = segment.is_due(policy)?;
+        if due {
+            self.seal(clock)?;
+        }
+        Ok(due)
+    }
+
+    /// Rows that are appended but not encoded yet.
+    pub fn waiting_rows(&self) -> usize {
+        self.open.as_ref().map_or(0, Segment::waiting)
+    }
+
+    /// Encodes the appended rows.
+    pub fn encode(&mut self) -> Result<()> {
+        self.open.as_mut().map_or(Ok(()), Segment::flush)
+    }
+
+    /// Takes the kernel half's totals, after its rings are empty and its programs are detached.
+    pub fn take_totals(&mut self, totals: &[CpuTotals]) {
+        self.account.close(totals);
+    }
+
+    /// Resets lost in rings since the start, as far as the account knows.
+    pub(crate) fn lost_in_rings(&self) -> u64 {
+        self.account.lost_in_all()
+    }
+
+    /// Counts resets for which the kernel refused to run a program. No hook saw them, so they are
+    /// lost.
+    pub(crate) fn add_refused(&mut self, count: u64) {
+        self.refused += count;
+    }
+
+    /// Seals the rest. A recording without any reset leaves one empty segment, as proof that a
+    /// recorder was running.
+    pub(crate) fn close(&mut self, clock: &Clock) -> Result<()> {
+        let nothing = self.account.sums() == Sums::default() && self.refused == 0;
+        if self.open.is_none() && nothing && self.totals.segments > 0 {
+            return Ok(());
+        }
+        if self.open.is_none() {
+            self.open_segment(clock.now_us(), clock)?;
+        }
+        self.seal(clock)
+    }
+
+    fn open_segment(&mut self, first_time_us: i64, clock: &Clock) -> Result<&mut Segment> {
+        let name = self.next_name(first_time_us);
+        let footer = self.context.is_spooled.then(|| self.footer(0, clock));
+        let segment = Segment::open(&self.context.dir, name, footer.as_ref())?;
+        Ok(self.open.insert(segment))
+    }
+
+    fn next_name(&mut self, first_time_us: i64) -> SegmentName {
+        let name = SegmentName::new(&self.context.host.name, first_time_us, self.next_seq);
+        self.next_seq += 1;
+        name
+    }
+
+    /// Seals the open segment, if there is one. It covers the time up to `clock`.
+    pub fn seal(&mut self, clock: &Clock) -> Result<()> {
+        let Some(segment) = self.open.take() else {
+            return Ok(());
+        };
+        let footer = self.footer(segment.written(), clock);
+        segment.seal(&self.context.dir, &footer)?;
+        self.account.next_segment();
+        self.refused = 0;
+        self.covered_from_us = footer.recorded_to_us;
+        self.totals.seen += footer.seen;
+        self.totals.written += footer.written;
+        self.totals.lost += footer.lost;
+        self.totals.segments += 1;
+        Ok(())
+    }
+
+    fn footer(&self, written: u64, clock: &Clock) -> Footer {
+        let sums = self.account.sums();
+        let Context { host, sites, reasons, filtered, .. } = &self.context;
+        let origin = Origin {
+            recorder: env!("CARGO_PKG_VERSION"),
+            host: &host.name,
+            boot_id: &host.boot_id,
+            kernel: &host.kernel,
+        };
+        Footer {
+            recorded_from_us: self.covered_from_us,
+            recorded_to_us: clock.now_us(),
+            clock: clock.anchor(),
+            sites: sites.clone(),
+            reasons: reasons.clone(),
+            seen: sums.seen + self.refused,
+            written,
+            lost: sums.lost + self.refused,
+            account: self.account.base().to_vec(),
+            filtered: *filtered,
+            ..Footer::new(origin)
+        }
+    }
+
+    /// Writes a file of a table other than `resets`; no file without rows. `from_us` is the time
+    /// in its name.
+    pub fn write_table<R>(
+        &mut self,
+        table: Table,
+        columns: &'static [Column<R>],
+        rows: &[R],
+        from_us: i64,
+        clock: &Clock,
+    ) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let name = self.next_name(from_us);
+        table::write(&self.context.dir, &name, table, columns, rows, &self.footer(0, clock))
+    }
+}

@@ -1,0 +1,164 @@
+//! Seals the spools that a killed recorder left behind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{ArrowPrimitiveType, PrimitiveArray, RecordBatch};
+use tcprst_schema::arrow::by_name;
+use tcprst_schema::columns::LOSS_COLUMNS;
+use tcprst_schema::footer::Footer;
+use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, spool_dir};
+use tcprst_schema::rollup::Rollup;
+use tcprst_schema::spool::{self, Spool, SpoolError};
+use tcprst_schema::tables::Table;
+use tcprst_schema::writer::PartialFile;
+
+use crate::error::{Error, Result};
+use crate::event::losses::unkeyed;
+use crate::stderr::say;
+use crate::store::account::Account;
+use crate::store::segment::write_rollup;
+use crate::store::table;
+
+/// Counts of a recovery, for the start message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Recovered {
+    pub(crate) segments: u64,
+    pub(crate) rows: u64,
+}
+
+/// Seals every spool in the folder and removes half-written files. The folder must be locked.
+pub(crate) fn recover(dir: &Path) -> Result<Recovered> {
+    let folder = spool_dir(dir);
+    let mut recovered = Recovered::default();
+    // Read the whole list first: sealing creates and renames files in this folder, and a listing
+    // that is still open may or may not show them.
+    let entries = fs::read_dir(&folder).map_err(Error::io("read", &folder))?;
+    let paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(Error::io("read", &folder))?;
+    let is_partial = |path: &&PathBuf| path.to_string_lossy().ends_with(PARTIAL);
+    for path in paths.iter().filter(is_partial) {
+        remove(path)?;
+    }
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == SPOOL)) {
+        let Some(segment) = SegmentName::of_file(path) else {
+            continue;
+        };
+        // Killed between the rename and the removal: the rows are in the sealed file.
+        let is_sealed = segment.sealed(dir, Table::Resets).exists();
+        if !is_sealed {
+            match seal(dir, &segment, path) {
+                Ok(Some(rows)) => {
+                    recovered.rows += rows;
+                    recovered.segments += 1;
+                }
+                // Killed before the first sync: there are no rows.
+                Ok(None) => {}
+                // A damaged spool must not keep the recorder from starting, now and ever again.
+                Err(error) if is_damage(&error) => {
+                    set_aside(path, &error)?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        remove(path)?;
+    }
+    Ok(recovered)
+}
+
+/// Whether the spool is damaged, as opposed to a failure of the disk.
+fn is_damage(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::DamagedSpool { .. } | Error::Batch(_) | Error::Missing(_) | Error::Footer(_)
+    )
+}
+
+fn set_aside(path: &Path, error: &Error) -> Result<()> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".damaged");
+    fs::rename(path, &aside).map_err(Error::io("rename to", &aside))?;
+    say!("{error}: set aside as {}", Path::new(&aside).display());
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<()> {
+    fs::remove_file(path).map_err(Error::io("remove", path))
+}
+
+/// Seals one spool and returns its number of rows; `None` if it ends before its first row.
+fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Option<u64>> {
+    let Some(Spool { footer, batches, .. }) = read(path)? else {
+        return Ok(None);
+    };
+    let mut account = Account::from_base(&footer.account);
+    let mut last_us = footer.recorded_from_us;
+    let mut written = 0;
+    let mut file = PartialFile::create(segment.partial(dir, Table::Resets), Table::Resets)?;
+    let mut rollup = Rollup::default();
+    let schema = Table::Resets.spool_schema();
+    for batch in &batches {
+        // The rows hold their number, not the losses before them: those follow from the gaps.
+        for (cpu, seq, time_us) in numbers(batch)? {
+            account.add(cpu, seq, 0);
+            last_us = last_us.max(time_us);
+        }
+        written += batch.num_rows() as u64;
+        // Convert to today's columns: the recorder that was killed may have been an older one. The
+        // sealed file's schema has no metadata of the spool.
+        let batch = by_name(batch, &schema).map_err(Error::Batch)?;
+        file.append(&batch)?;
+        rollup.add(&batch).map_err(Error::Batch)?;
+    }
+    // With a filter by container, gaps between rows are resets that were not requested.
+    let seen = if footer.filtered.by_container { written } else { account.sums().seen };
+    let footer = Footer {
+        recorded_to_us: last_us,
+        seen,
+        written,
+        lost: seen.saturating_sub(written),
+        recovered: true,
+        ..footer
+    };
+    if footer.lost > 0 {
+        // The keys of the losses were lost with the recorder's maps.
+        let host = footer.host.as_str().into();
+        let (from, to) = (footer.recorded_from_us, footer.recorded_to_us);
+        let row = unkeyed(&host, "ring", footer.lost, from, to);
+        table::write(dir, segment, Table::Losses, LOSS_COLUMNS, &[row], &footer)?;
+    }
+    write_rollup(dir, segment, &mut rollup, &footer)?;
+    file.seal(&footer, &segment.sealed(dir, Table::Resets))?;
+    Ok(Some(written))
+}
+
+/// Reads the whole batches of a spool. The last one may be cut off: that is what a crash leaves.
+fn read(path: &Path) -> Result<Option<Spool>> {
+    spool::read(path).map_err(|error| match error {
+        SpoolError::Open(source) => Error::Io { action: "read", path: path.to_owned(), source },
+        SpoolError::Damaged(source) => Error::DamagedSpool { path: path.to_owned(), source },
+        SpoolError::Footer(source) => Error::Footer(source),
+    })
+}
+
+/// CPU, number and time of each row.
+fn numbers(batch: &RecordBatch) -> Result<impl Iterator<Item = (u32, u64, i64)>> {
+    fn column<T: ArrowPrimitiveType>(
+        batch: &RecordBatch,
+        name: &'static str,
+    ) -> Result<PrimitiveArray<T>> {
+        let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt());
+        column.cloned().ok_or(Error::Missing(name))
+    }
+    let cpu = column::<Int32Type>(batch, "cpu")?;
+    let seq = column::<Int64Type>(batch, "seq")?;
+    let time = column::<TimestampMicrosecondType>(batch, "time")?;
+    Ok((0..cpu.len()).map(move |row| {
+        (cpu.value(row).cast_unsigned(), seq.value(row).cast_unsigned(), time.value(row))
+    }))
+}
