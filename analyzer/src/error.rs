@@ -16,9 +16,13 @@ use crate::nearest::is_it;
 use crate::window::WindowError;
 
 /// The tables of files that SQL finds by name. The table `files` is made of footers and not listed
-/// here. The rollups by hour and by day have no name in SQL: queries of `resets` use them.
+/// here. The rollups by hour and by day have no name in SQL: queries of `resets` use them. `resets`
+/// and its rollup come first.
 pub(crate) fn sql_tables() -> impl Iterator<Item = Table> {
-    Table::all().filter(|table| table.row().maker != Maker::Compact)
+    let mut tables: Vec<Table> =
+        Table::all().filter(|table| table.row().maker != Maker::Compact).collect();
+    tables.sort_by_key(|table| !table.row().name_bounds_times);
+    tables.into_iter()
 }
 
 /// Name of the catalog that holds our tables. Error messages leave it out.
@@ -81,7 +85,7 @@ pub enum ReportError {
     Cause { name: String, near: Vec<&'static str> },
     #[error("no event {0} is recorded in {1}")]
     NoEvent(String, &'static str),
-    #[error("a window must be between one second and one year long")]
+    #[error("a window must be at least a second and at most a year long")]
     Step,
     #[error("diff compares two windows: give SINCE..UNTIL twice, or --at TIME")]
     TwoWindows,

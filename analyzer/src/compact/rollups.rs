@@ -8,10 +8,10 @@ use std::fs;
 use std::path::Path;
 
 use tcprst_schema::columns::DIMENSIONS;
-use tcprst_schema::paths::SegmentName;
+use tcprst_schema::paths::{SegmentName, spool_dir};
 use tcprst_schema::rollup::{HOUR_US, Rollup};
 use tcprst_schema::tables::Table;
-use tcprst_schema::writer::PartialFile;
+use tcprst_schema::writer::{PartialFile, create_dir};
 
 use super::merge::each_batch;
 use super::swap::{self, days};
@@ -90,6 +90,8 @@ fn write_one(
         count(&mut rollup, part, None)?;
     }
     let rows = rollup.finish().map_err(|error| CompactError::read(&segment.path, &error))?;
+    // A copied recording may lack the folder of unfinished files.
+    create_dir(&spool_dir(dir))?;
     let mut file = PartialFile::create(name.partial(dir, step.table()), step.table())?;
     file.append(&rows)?;
     let footer = segment.footer.for_companion(segment.footer.written);
