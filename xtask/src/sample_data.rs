@@ -1,7 +1,7 @@
 //! `cargo xtask sample-data`: a made-up recording, written by the recorder's own writer.
 //!
-//! The recorder's package makes it (`tcprst-sample`): this one must build where the recorder does
-//! not, because it builds what the recorder loads into the kernel.
+//! The program `tcprst-sample` writes it, and is run as a program: this package must build where the
+//! recorder does not, because it builds what the recorder loads into the kernel.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
