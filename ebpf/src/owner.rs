@@ -16,7 +16,7 @@ use crate::sock::{self, AF_INET, AF_INET6, Address16, Flow};
 /// What is known of a socket's owner.
 #[derive(Clone, Copy)]
 pub(crate) struct Owner {
-    /// Where it is from: `FROM_SOCKET` and its like.
+    /// Where it is from: `FROM_SOCKET` and similar values.
     pub(crate) from: u8,
     pub(crate) uid: u32,
     pub(crate) cgroup_id: u64,
@@ -33,7 +33,7 @@ impl Owner {
     /// That of a whole socket.
     #[inline(always)]
     pub(crate) fn of_socket(sk: Address) -> Self {
-        // SAFETY: copied at once. Every socket's life begins with an entry made anew or taken
+        // SAFETY: copied at once. Every socket's life begins with an entry made or taken
         // away, and ends with it taken away: one of another socket at that address is not met.
         let actor = unsafe { OWNERS.get(sk) }.copied().unwrap_or_else(|| just_dead(sk));
         let (uid, cgroup_id) = sock::owner(sk);

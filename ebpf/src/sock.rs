@@ -106,7 +106,7 @@ pub(crate) fn listener(request: Address) -> Address {
     read(request, layout!(offsets.skc_listener)).unwrap_or(0)
 }
 
-/// [`SK_KNOWN`] and its like, of a whole socket; 0 where the kernel does not say.
+/// [`SK_KNOWN`] and similar flags, of a whole socket; 0 where the kernel does not say.
 #[inline(always)]
 pub(crate) fn flags(sk: Address) -> u8 {
     let Some(socket) = read::<Address>(sk, layout!(offsets.sk_socket)) else {

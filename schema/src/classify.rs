@@ -9,7 +9,7 @@ use crate::cause::{Answered, AnyOf, CAUSES, Cause, Proof, Socket};
 use crate::wire::{SK_LINGER2, SK_ORPHAN};
 
 /// What is known of a reset. Frames and names are those of the kernel, without suffixes
-/// (`.isra.0` and its like) and without the tracer's own frames.
+/// (such as `.isra.0`) and without the tracer's own frames.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a, F> {
     /// Frames, callee first.
@@ -19,7 +19,7 @@ pub struct Facts<'a, F> {
     pub socket: Socket,
     /// State of the socket before the reset, without its prefix; `None` where it is not known.
     pub sk_state: Option<&'a str>,
-    /// [`SK_ORPHAN`] and its like; `None` where they are not known.
+    /// [`SK_ORPHAN`] and similar flags; `None` where they are not known.
     pub sk_flags: Option<u8>,
     /// TCP flags of the answered segment; `None` where there was none.
     pub answered_flags: Option<u8>,
@@ -73,7 +73,7 @@ impl Proof {
             }
             _ => false,
         };
-        // Unknown evidence is enough only beside a reason that fits.
+        // Unknown evidence is enough only together with a reason that fits.
         let shows = |evidence: Option<bool>| evidence.unwrap_or(by_reason);
         let flag = |wanted: Option<bool>, bit: u8| {
             wanted.is_none_or(|wanted| shows(facts.sk_flags.map(|all| (all & bit != 0) == wanted)))

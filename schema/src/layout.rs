@@ -24,7 +24,7 @@ pub struct Member {
     pub structure: &'static str,
     /// Member; `.` steps into a member that is itself a structure.
     pub path: &'static str,
-    /// Without it no reset can be told: loading fails.
+    /// Without it no reset can be described: loading fails.
     pub required: bool,
 }
 

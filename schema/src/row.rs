@@ -163,7 +163,7 @@ pub struct Row {
     pub context: Option<&'static str>,
     /// Flags of the TCP header that the reset answers; `None` where it answers no packet.
     pub answered_flags: Option<u8>,
-    /// [`crate::wire::SK_ORPHAN`] and its like; `None` where they are not known.
+    /// [`crate::wire::SK_ORPHAN`] and similar flags; `None` where they are not known.
     pub sk_flags: Option<u8>,
     /// Type and code of an ICMP error.
     pub icmp: Option<(u8, u8)>,
@@ -288,7 +288,7 @@ pub fn tcp_flags_text(flags: u8) -> String {
     bits_text(flags, TCP_FLAG_NAMES)
 }
 
-/// Text of a socket's flags ([`crate::wire::SK_ORPHAN`] and its like); empty where none is set.
+/// Text of a socket's flags ([`crate::wire::SK_ORPHAN`] and similar flags); empty where none is set.
 pub fn sk_flags_text(flags: u8) -> String {
     bits_text(flags, SK_FLAG_NAMES)
 }

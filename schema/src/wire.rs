@@ -147,16 +147,16 @@ pub struct EventHeader {
     pub sk_state: u8,
     /// State that the socket left for `TCP_CLOSE`; 0 unknown.
     pub closed_from: u8,
-    /// [`HAS_SOCKET`] and its like.
+    /// [`HAS_SOCKET`] and similar flags.
     pub flags: u8,
     /// Flags byte of the TCP header that the reset answers (RFC 9293, 3.1).
     pub answered_flags: u8,
-    /// [`SK_KNOWN`] and its like.
+    /// [`SK_KNOWN`] and similar flags.
     pub sk_flags: u8,
     /// Type and code of the ICMP error that was sent in place of a RST.
     pub icmp_type: u8,
     pub icmp_code: u8,
-    /// Where `socket`, `socket_uid` and `socket_cgroup_id` come from: [`FROM_SOCKET`] and its like.
+    /// Where `socket`, `socket_uid` and `socket_cgroup_id` come from: [`FROM_SOCKET`] and similar values.
     pub owner_from: u8,
     pub padding: [u8; 2],
 }

@@ -19,7 +19,7 @@ use crate::packet;
 /// "Destination unreachable", RFC 792 and RFC 4443.
 const UNREACHABLE_V4: u8 = 3;
 const UNREACHABLE_V6: u8 = 1;
-/// "Fragmentation needed": the path's MTU is told, nothing is refused.
+/// "Fragmentation needed": it reports the path's MTU and refuses nothing.
 const TOO_LARGE_V4: u8 = 4;
 
 #[inline(always)]
