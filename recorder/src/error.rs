@@ -49,6 +49,8 @@ pub enum Error {
     Spool { path: PathBuf, source: arrow_schema::ArrowError },
     #[error("{path} is damaged: {source}", path = path.display())]
     DamagedSpool { path: PathBuf, source: arrow_schema::ArrowError },
+    #[error("the spool has no column {0}")]
+    MissingColumn(&'static str),
     #[error("a batch of rows does not match its schema: {0}")]
     Batch(#[source] arrow_schema::ArrowError),
     #[error(transparent)]

@@ -327,7 +327,7 @@ impl Recording {
                 }
                 Ok(None) => {}
                 // Sealed since it was listed.
-                Err(spool::SpoolError::Open(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(spool::SpoolError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(reason) => self.skip(Skipped::new(&path, reason)),
             }
         }

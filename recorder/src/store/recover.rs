@@ -52,12 +52,17 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered> {
         let is_sealed = segment.sealed(dir, Table::Resets).exists();
         if !is_sealed {
             match seal(dir, &segment, path) {
-                Ok(Some(rows)) => {
+                Ok(Sealed::Rows { rows, damage }) => {
                     recovered.rows += rows;
                     recovered.segments += 1;
+                    if let Some(error) = damage {
+                        // The rows before the damage are sealed; the rest may still be of use.
+                        set_aside(path, &error)?;
+                        continue;
+                    }
                 }
                 // Killed before the first sync: there are no rows.
-                Ok(None) => {}
+                Ok(Sealed::NoSchema) => {}
                 // A damaged spool must not keep the recorder from starting, now and ever again.
                 Err(error) if is_damage(&error) => {
                     set_aside(path, &error)?;
@@ -75,7 +80,7 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered> {
 fn is_damage(error: &Error) -> bool {
     matches!(
         error,
-        Error::DamagedSpool { .. } | Error::Batch(_) | Error::Missing(_) | Error::Footer(_)
+        Error::DamagedSpool { .. } | Error::Batch(_) | Error::MissingColumn(_) | Error::Footer(_)
     )
 }
 
@@ -91,11 +96,20 @@ fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).map_err(Error::io("remove", path))
 }
 
-/// Seals one spool and returns its number of rows; `None` if it ends before its first row.
-fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Option<u64>> {
-    let Some(Spool { footer, batches, .. }) = read(path)? else {
-        return Ok(None);
+/// What became of a spool.
+enum Sealed {
+    /// It ends before its schema does.
+    NoSchema,
+    /// Its whole batches are a segment now, up to the damage if there is any.
+    Rows { rows: u64, damage: Option<Error> },
+}
+
+/// Seals one spool.
+fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Sealed> {
+    let Some(Spool { footer, batches, damage, .. }) = read(path)? else {
+        return Ok(Sealed::NoSchema);
     };
+    let damage = damage.map(|source| Error::DamagedSpool { path: path.to_owned(), source });
     let mut account = Account::from_base(&footer.account);
     let mut last_us = footer.recorded_from_us;
     let mut written = 0;
@@ -134,13 +148,13 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Option<u64>> {
     }
     write_rollup(dir, segment, &mut rollup, &footer)?;
     file.seal(&footer, &segment.sealed(dir, Table::Resets))?;
-    Ok(Some(written))
+    Ok(Sealed::Rows { rows: written, damage })
 }
 
 /// Reads the whole batches of a spool. The last one may be cut off: that is what a crash leaves.
 fn read(path: &Path) -> Result<Option<Spool>> {
     spool::read(path).map_err(|error| match error {
-        SpoolError::Open(source) => Error::Io { action: "read", path: path.to_owned(), source },
+        SpoolError::Io(source) => Error::Io { action: "read", path: path.to_owned(), source },
         SpoolError::Damaged(source) => Error::DamagedSpool { path: path.to_owned(), source },
         SpoolError::Footer(source) => Error::Footer(source),
     })
@@ -153,7 +167,7 @@ fn numbers(batch: &RecordBatch) -> Result<impl Iterator<Item = (u32, u64, i64)>>
         name: &'static str,
     ) -> Result<PrimitiveArray<T>> {
         let column = batch.column_by_name(name).and_then(|column| column.as_primitive_opt());
-        column.cloned().ok_or(Error::Missing(name))
+        column.cloned().ok_or(Error::MissingColumn(name))
     }
     let cpu = column::<Int32Type>(batch, "cpu")?;
     let seq = column::<Int64Type>(batch, "seq")?;
@@ -161,4 +175,84 @@ fn numbers(batch: &RecordBatch) -> Result<impl Iterator<Item = (u32, u64, i64)>>
     Ok((0..cpu.len()).map(move |row| {
         (cpu.value(row).cast_unsigned(), seq.value(row).cast_unsigned(), time.value(row))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use arrow_ipc::writer::StreamWriter;
+    use arrow_schema::Schema;
+    use tcprst_schema::columns::COLUMNS;
+    use tcprst_schema::footer::{CpuAccount, Origin};
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::batch::Batch;
+    use crate::store::full_row::full_row;
+
+    /// The bytes of a spool with so many batches of one row.
+    fn spool_of(batches: u64) -> Vec<u8> {
+        let origin = Origin { recorder: "0.1.0", host: "web", boot_id: "b", kernel: "6.18" };
+        let account = vec![CpuAccount::default(); 64];
+        let footer = Footer { account, ..Footer::new(origin) };
+        let metadata: HashMap<_, _> = footer.to_pairs().expect("pairs").into_iter().collect();
+        let schema = Schema::clone(&Table::Resets.spool_schema()).with_metadata(metadata);
+        let mut writer = StreamWriter::try_new(Vec::new(), &schema).expect("a stream");
+        for seq in 1..=batches {
+            let mut batch = Batch::new(COLUMNS);
+            batch.append(&tcprst_schema::row::Row { cpu: 0, seq, ..full_row() });
+            writer.write(&batch.finish().expect("a batch")).expect("appended");
+        }
+        writer.flush().expect("flushed");
+        writer.get_ref().clone()
+    }
+
+    /// What recovery leaves of a spool with these bytes: rows that are sealed, and the names in the
+    /// folder of spools.
+    fn recovered(bytes: &[u8]) -> (u64, Vec<String>) {
+        let dir = TempDir::new().expect("a folder");
+        let folder = spool_dir(dir.path());
+        fs::create_dir(&folder).expect("made");
+        let name = SegmentName::new("web", 1_795_292_299_123_456, 1);
+        fs::write(name.spool(dir.path()), bytes).expect("written");
+        let rows = recover(dir.path()).expect("recovered").rows;
+        let left = fs::read_dir(&folder).expect("read").flatten();
+        let left = left.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let is_sealed = name.sealed(dir.path(), Table::Resets).exists();
+        assert_eq!(is_sealed, rows > 0, "a segment for the rows, and none without");
+        (rows, left.collect())
+    }
+
+    const ASIDE: &str = "web-20261121T201819.123456Z-000001.arrows.damaged";
+
+    #[test]
+    fn a_whole_and_a_cut_spool_are_sealed_and_removed() {
+        let bytes = spool_of(3);
+        assert_eq!(recovered(&bytes), (3, vec![]));
+        assert_eq!(recovered(&bytes[..bytes.len() - 5]), (2, vec![]));
+    }
+
+    #[test]
+    fn a_spool_without_a_whole_schema_is_removed() {
+        assert_eq!(recovered(&spool_of(0)[..200]), (0, vec![]));
+        assert_eq!(recovered(&[]), (0, vec![]));
+    }
+
+    #[test]
+    fn the_rows_before_the_damage_are_sealed_and_the_spool_is_kept() {
+        let second = spool_of(1).len();
+        let mut bytes = spool_of(3);
+        // The message of the second batch, behind its length.
+        bytes[second + 8..second + 40].fill(0xff);
+        assert_eq!(recovered(&bytes), (1, vec![ASIDE.to_owned()]));
+    }
+
+    #[test]
+    fn a_foreign_file_and_a_damaged_length_are_set_aside() {
+        assert_eq!(recovered(b"PAR1 and something else"), (0, vec![ASIDE.to_owned()]));
+        let mut bytes = spool_of(2);
+        bytes[7] = 0x7f;
+        assert_eq!(recovered(&bytes), (0, vec![ASIDE.to_owned()]));
+    }
 }

@@ -13,6 +13,10 @@ use crate::footer::{Footer, FooterError};
 /// The bytes that each message of the stream starts with, before its length.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
+/// Longest first message that is taken for a schema and its footer; ours has some 20 KiB. A damaged
+/// length must not make a full spool look like one whose schema is still being written.
+const MAX_SCHEMA_BYTES: u32 = 1 << 20;
+
 /// The whole batches of a spool.
 #[derive(Debug)]
 pub struct Spool {
@@ -31,11 +35,20 @@ pub struct Spool {
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     #[error(transparent)]
-    Open(#[from] io::Error),
+    Io(#[from] io::Error),
     #[error("damaged: {0}")]
-    Damaged(#[from] ArrowError),
+    Damaged(ArrowError),
     #[error(transparent)]
     Footer(#[from] FooterError),
+}
+
+impl From<ArrowError> for SpoolError {
+    fn from(error: ArrowError) -> Self {
+        match error {
+            ArrowError::IoError(_, source) => Self::Io(source),
+            error => Self::Damaged(error),
+        }
+    }
 }
 
 /// Reads a spool up to its last whole batch; `None` where not even its schema is whole yet.
@@ -48,9 +61,16 @@ pub fn read(path: &Path) -> Result<Option<Spool>, SpoolError> {
     // Arrow would take any first four bytes for a length, and so a foreign file for a cut one.
     let mut start = Vec::new();
     (&file).take(8).read_to_end(&mut start)?;
-    match start.first_chunk() {
-        Some(&CONTINUATION) if start.len() == 8 => file.rewind()?,
-        Some(start) if start != &CONTINUATION => return Err(FooterError::Foreign.into()),
+    match (start.first_chunk(), start.last_chunk()) {
+        (Some(&CONTINUATION), Some(length)) if start.len() == 8 => {
+            let length = u32::from_le_bytes(*length);
+            if length > MAX_SCHEMA_BYTES {
+                let what = format!("its first message claims to have {length} bytes");
+                return Err(SpoolError::Damaged(ArrowError::IpcError(what)));
+            }
+            file.rewind()?;
+        }
+        (Some(start), _) if start != &CONTINUATION => return Err(FooterError::Foreign.into()),
         _ => return Ok(None),
     }
     let mut stream = match StreamReader::try_new(BufReader::new(file), None) {
@@ -143,6 +163,16 @@ mod tests {
             let file = Scratch::new(&format!("short-{length}"), &spool_of(1)[..length]);
             assert!(read(&file.0).expect("no error").is_none(), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn a_damaged_length_is_not_an_empty_spool() {
+        let mut bytes = spool_of(2);
+        bytes[7] = 0x7f;
+        let file = Scratch::new("length", &bytes);
+        let error = read(&file.0).expect_err("damaged");
+        assert!(matches!(error, SpoolError::Damaged(_)), "{error}");
+        assert!(bytes.len() > 8 && spool_of(0).len() < MAX_SCHEMA_BYTES as usize / 8);
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn check_spool(mut checked: Checked) -> Option<Checked> {
             checked.rows = Some(0);
             Some(checked)
         }
-        Err(spool::SpoolError::Open(error)) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(spool::SpoolError::Io(error)) if error.kind() == io::ErrorKind::NotFound => None,
         Err(problem) => Some(checked.broken(problem)),
     }
 }
