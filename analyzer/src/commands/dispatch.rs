@@ -70,7 +70,15 @@ impl Command {
         match self {
             Command::Schema => Some(schema::run(format, out)),
             Command::Verify => Some(verify::run(dirs, threads, format, out)),
-            _ => None,
+            Command::Compact(_) | Command::Report(_) => None,
+            Command::Files(_)
+            | Command::Losses(_)
+            | Command::Summary(_)
+            | Command::Top(_)
+            | Command::Timeline(_)
+            | Command::Diff(_)
+            | Command::Explain(_)
+            | Command::Flame(_) => None,
         }
     }
 
@@ -89,8 +97,17 @@ impl Command {
                 compact::run(args, context.dirs, context.request.format, context.out)
             }
             Command::Report(args) => report::run(args, context).await,
-            // Reports ran above, Schema and Verify without a session.
-            _ => Ok(Outcome::Complete),
+            // They ran without a session.
+            Command::Schema | Command::Verify => Ok(Outcome::Complete),
+            // They ran as reports.
+            Command::Files(_)
+            | Command::Losses(_)
+            | Command::Summary(_)
+            | Command::Top(_)
+            | Command::Timeline(_)
+            | Command::Diff(_)
+            | Command::Explain(_)
+            | Command::Flame(_) => Ok(Outcome::Complete),
         }
     }
 }
