@@ -56,13 +56,14 @@ pub struct TableRow {
     pub doc: &'static str,
     pub maker: Maker,
     pub content: Content,
-    /// Whether the name of a file bounds the times of its rows: none before its first time (less
-    /// [`crate::paths::LATE_US`]) and none after its day. Readers skip files by name only here.
+    /// Whether the name of a file bounds the times of its rows: none before the step of the rollup
+    /// that its first time (less [`crate::paths::LATE_US`]) lies in, and none after its day. Readers
+    /// skip files by name only here.
     pub name_bounds_times: bool,
     columns: fn() -> Vec<ColumnSpec>,
 }
 
-/// Every table, in the order of [`Table`]; it is also the order in which people read of them.
+/// Every table, in the order of [`Table`].
 pub const TABLES: [TableRow; 7] = [
     TableRow {
         table: Table::Resets,
