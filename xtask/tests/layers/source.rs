@@ -125,7 +125,8 @@ pub(crate) fn unmapped(text: &str) -> Vec<String> {
     let text = without_tests(&code(text));
     let declared = text.lines().filter_map(|line| {
         let line = line.trim();
-        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let line =
+            ["pub ", "pub(crate) "].iter().find_map(|p| line.strip_prefix(p)).unwrap_or(line);
         line.strip_prefix("mod ")?.strip_suffix(';')
     });
     declared.filter(|module| !words.contains(module)).map(str::to_owned).collect()
