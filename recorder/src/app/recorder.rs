@@ -26,7 +26,7 @@ use crate::host::Host;
 use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
 use crate::kernel::proc::{BTF, KALLSYMS};
-use crate::kernel::symbols::Symbols;
+use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::{self, OwnerOptions, Owners, netns};
 use crate::stderr::say;
 use crate::store::{self, Context, Lock, Recovered, SealPolicy, Store, Totals};
@@ -149,8 +149,8 @@ impl Recorder {
         let symbols = Symbols::read();
         if symbols.is_empty() {
             say!(
-                "{KALLSYMS} shows no addresses, so no cause can be found: \
-                 set kernel.kptr_restrict to 0"
+                "the kernel hides its symbols ({KALLSYMS}), so every cause will be `unknown`: \
+                 {SHOW_SYMBOLS}"
             );
         }
         // Before the scan for existing containers, which takes a while on a large host.
