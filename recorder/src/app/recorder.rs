@@ -28,7 +28,7 @@ use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
 use crate::kernel::proc::{BTF, KALLSYMS};
 use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::{self, OwnerOptions, Owners, netns};
-use crate::stderr::say;
+use crate::stderr::{counted, say};
 use crate::store::{self, Context, Lock, Recovered, SealPolicy, Store, Totals};
 
 /// Rows that are flushed before the interval is over: at 500 bytes each they take 8 MB.
@@ -337,7 +337,8 @@ impl Recorder {
         self.owners.stop();
         self.store.close(&clock)?;
         if let Some(skipped @ 1..) = self.printer.take().map(Printer::close) {
-            say!("{skipped} resets were recorded but not printed: stdout was not read in time");
+            let resets = counted(skipped, "reset");
+            say!("{resets} recorded but not printed: stdout was not read in time");
         }
         if let Some(audit) = &self.audit {
             audit.summary().iter().for_each(|line| say!("{line}"));
