@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use arrow::array::{Array as _, AsArray as _};
 use arrow::compute::cast;
@@ -11,7 +10,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, Days, Utc};
 
 use crate::error::Error;
-use crate::output::numbers::{counted, share, thousands};
+use crate::output::numbers::{counted, length, share, thousands};
 use crate::output::stderr;
 use crate::query::session::Session;
 use crate::reports::{literal, where_clause};
@@ -89,16 +88,6 @@ impl fmt::Display for Note {
 
 fn time(us: i64) -> String {
     DateTime::from_timestamp_micros(us).map_or_else(|| us.to_string(), window::text)
-}
-
-/// A length of time, rounded to the second from ten seconds on.
-fn length(us: i64) -> String {
-    let length = Duration::from_micros(us.unsigned_abs());
-    let rounded = match length.as_secs() {
-        0..10 => Duration::from_millis(length.as_secs() * 1000 + u64::from(length.subsec_millis())),
-        seconds => Duration::from_secs(seconds),
-    };
-    humantime::format_duration(rounded).to_string()
 }
 
 /// Reports what the answer over these windows leaves out.
@@ -341,7 +330,7 @@ mod tests {
         let note = Note::Gaps { count: 2, length_us: 90_500_000, longest: gap.clone() };
         assert_eq!(
             note.to_string(),
-            "note: 2 gaps in the recording, 1m 30s in all, the longest on web-1 from \
+            "note: 2 gaps in the recording, 1 min 30 s in all, the longest on web-1 from \
              1970-01-01T00:00:00Z to 1970-01-01T00:01:30Z (tcprst-analyze files)"
         );
         let note = Note::Unknown { resets: 12, of: 1_234 };

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::outcome::Outcome;
 use crate::output;
 use crate::output::format::Format;
-use crate::output::numbers::thousands;
+use crate::output::numbers::{counted, thousands};
 use crate::output::stderr::tell;
 
 mod cross_file;
@@ -84,9 +84,9 @@ pub(crate) fn run(
     let (wrong, broken) = (count(Status::Wrong), count(Status::Broken));
     let sum: i64 = checked.iter().filter_map(|file| file.rows).sum();
     tell(&format_args!(
-        "{} files with {} rows: {} ok, {} live, {wrong} wrong, {broken} broken",
-        thousands(checked.len()),
-        thousands(sum),
+        "{} with {}: {} ok, {} live, {wrong} wrong, {broken} broken",
+        counted(checked.len(), "file"),
+        counted(sum, "row"),
         thousands(count(Status::Ok)),
         count(Status::Live),
     ));
