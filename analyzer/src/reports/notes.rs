@@ -34,8 +34,8 @@ impl Topics {
 /// One note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Note {
-    Lost { resets: i64 },
-    Nothing,
+    Lost { resets: i64, place: &'static str },
+    Nothing { is_whole: bool },
     Gaps { count: usize, length_us: i64, longest: Gap },
     Unknown { resets: i64, of: i64 },
 }
@@ -51,13 +51,16 @@ struct Gap {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Note::Lost { resets } => write!(
+            Note::Lost { resets, place } => write!(
                 f,
-                "note: {} more {} seen in this window but not recorded (tcprst-analyze losses)",
+                "note: {} more {} seen in {place} but not recorded (tcprst-analyze losses)",
                 thousands(*resets),
                 if *resets == 1 { "reset was" } else { "resets were" },
             ),
-            Note::Nothing => f.write_str(
+            Note::Nothing { is_whole: true } => {
+                f.write_str("note: this recording has no readable segment (tcprst-analyze verify)")
+            }
+            Note::Nothing { is_whole: false } => f.write_str(
                 "note: nothing was recorded in this window, nor within a day before or after it \
                  (tcprst-analyze files)",
             ),
@@ -114,13 +117,13 @@ async fn find(session: &Session, windows: &[Window], topics: Topics) -> Result<V
     let mut notes = Vec::new();
     let segments = segments(session, windows).await?;
     if segments.is_empty() {
-        notes.push(Note::Nothing);
+        notes.push(Note::Nothing { is_whole: windows.iter().any(Window::is_whole) });
     }
     // The table has losses by time; a footer also has those without a key.
     let in_footers = windows.iter().map(|window| lost_within(&segments, window)).sum();
     let lost = lost(session, windows).await?.max(in_footers);
     if lost > 0 {
-        notes.push(Note::Lost { resets: lost });
+        notes.push(Note::Lost { resets: lost, place: place(windows) });
     }
     let gaps: Vec<Gap> = windows.iter().flat_map(|window| gaps_in(&segments, window)).collect();
     let length_us = gaps.iter().map(|gap| gap.to_us - gap.from_us).sum();
@@ -135,6 +138,14 @@ async fn find(session: &Session, windows: &[Window], topics: Topics) -> Result<V
         }
     }
     Ok(notes)
+}
+
+/// What the windows are of the recording.
+fn place(windows: &[Window]) -> &'static str {
+    match windows {
+        [one] => one.place(),
+        _ => "these windows",
+    }
 }
 
 /// A condition that holds in any of the windows.
@@ -338,7 +349,9 @@ mod tests {
             note.to_string(),
             "note: the cause of 12 of 1,234 resets (1.0 %) is unknown (tcprst-analyze explain unknown)"
         );
-        let note = Note::Lost { resets: 1 };
+        let note = Note::Lost { resets: 1, place: place(&[window(Some(1), None)]) };
         assert!(note.to_string().contains("1 more reset was seen in this window"), "{note}");
+        let note = Note::Lost { resets: 2, place: place(&[Window::default()]) };
+        assert!(note.to_string().contains("2 more resets were seen in this recording"), "{note}");
     }
 }

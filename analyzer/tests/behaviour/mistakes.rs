@@ -51,10 +51,10 @@ fn a_broken_file_is_told_and_is_exit_code_1() {
 fn a_folder_without_files_says_what_to_check() {
     let empty = Recording::new();
     let line = one_line(&empty.analyze(&["select 1"]), 1);
-    assert!(line.contains("is tcprst-record running with --out"), "{line}");
+    assert!(line.contains("or tcprst-record --out names another folder"), "{line}");
     let (code, shown, _) = Terminal::start(&empty, &[]).end();
     assert_eq!(code, 1);
-    assert!(shown.contains("is tcprst-record running with --out"), "{shown}");
+    assert!(shown.contains("or tcprst-record --out names another folder"), "{shown}");
 }
 
 #[test]

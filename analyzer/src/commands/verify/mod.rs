@@ -69,8 +69,7 @@ pub(crate) fn run(
     }
     if found.is_empty() {
         let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-        let first = dirs.first().cloned().unwrap_or_default();
-        return Err(Error::NothingRecorded { dirs: dirs.join(", "), first });
+        return Err(Error::NothingRecorded { dirs: dirs.join(", ") });
     }
     let threads = match threads {
         Some(threads) => threads.get(),
