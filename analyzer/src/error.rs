@@ -60,6 +60,8 @@ pub enum Error {
     Terminal(String),
     #[error("{}", essence(.0))]
     Query(#[from] DataFusionError),
+    #[error("{error}: did you mean the command '{command}'?")]
+    NotSql { error: Box<Error>, command: String },
     #[error("cannot print the result: {0}")]
     Encode(#[from] ArrowError),
     #[error("cannot write the result: {0}")]

@@ -13,6 +13,7 @@ fn a_wrong_query_is_one_line_on_stderr() {
     recording.seal(1, &rows(1, 3));
     for (sql, expected) in [
         ("select * frm resets", "SQL: "),
+        ("sumary", ": did you mean the command 'summary'?"),
         ("select nosuch from resets", "No field named nosuch"),
         ("select * from nosuch", "table 'nosuch' not found"),
     ] {
