@@ -12,7 +12,6 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use tcprst_schema::tables::{Maker, Table};
 use tcprst_schema::writer::WriteError;
 
-use crate::nearest::is_it;
 use crate::window::WindowError;
 
 /// The tables of files that SQL finds by name. The table `files` is made of footers and not listed
@@ -37,10 +36,13 @@ pub enum Error {
     ReadSql { from: String, source: io::Error },
     #[error("no statement in the SQL")]
     NoStatement,
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}: {source}{}", .path.display(), no_folder(.source))]
     Folder { path: PathBuf, source: io::Error },
-    #[error("no recorded files in {dirs}: is tcprst-record running with --out {first}?")]
-    NothingRecorded { dirs: String, first: String },
+    #[error(
+        "no recorded files in {dirs}: nothing was recorded there yet, or tcprst-record --out names \
+         another folder"
+    )]
+    NothingRecorded { dirs: String },
     #[error("{what} refused: tcprst-analyze only reads the recording (--allow-files permits it)")]
     ReadOnly { what: String },
     #[error(
@@ -58,6 +60,8 @@ pub enum Error {
     Terminal(String),
     #[error("{}", essence(.0))]
     Query(#[from] DataFusionError),
+    #[error("{error}: did you mean the command '{command}'?")]
+    NotSql { error: Box<Error>, command: String },
     #[error("cannot print the result: {0}")]
     Encode(#[from] ArrowError),
     #[error("cannot write the result: {0}")]
@@ -76,15 +80,21 @@ pub enum Error {
     Runtime(io::Error),
 }
 
+/// The form of a time that names an event.
+pub(crate) const EVENT_TIME: &str =
+    ": an event's time is RFC 3339 with seconds, such as 2026-11-30T19:59:46Z";
+
 /// A question that a report cannot answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {
-    #[error("cannot count by '{name}'{}", is_it(.near))]
-    Dimension { name: String, near: Vec<&'static str> },
-    #[error("no cause is called '{name}'{}", is_it(.near))]
-    Cause { name: String, near: Vec<&'static str> },
-    #[error("no event {0} is recorded in {1}")]
-    NoEvent(String, &'static str),
+    #[error("cannot count by '{name}': {hint}")]
+    Dimension { name: String, hint: String },
+    #[error("no cause is called '{name}': {hint}")]
+    Cause { name: String, hint: String },
+    #[error("no event {key} in {place}{hint}")]
+    NoEvent { key: String, place: &'static str, hint: &'static str },
+    #[error("no event {0}{EVENT_TIME}")]
+    EventTime(String),
     #[error("a window must be at least a second and at most a year long")]
     Step,
     #[error("diff compares two windows: give SINCE..UNTIL twice, or --at TIME")]
@@ -129,7 +139,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Report(ReportError::NoEvent(..)) => ExitCode::from(1),
+            Error::Report(ReportError::NoEvent { .. }) => ExitCode::from(1),
             Error::Usage(_) | Error::Window(_) | Error::Report(_) | Error::SpillDir { .. } => {
                 ExitCode::from(2)
             }
@@ -144,6 +154,16 @@ impl Error {
             }
             _ => ExitCode::from(1),
         }
+    }
+}
+
+/// What to do if the folder of a recording is none.
+fn no_folder(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            ": give the folder of a recording with --data or TCPRST_DATA"
+        }
+        _ => "",
     }
 }
 
@@ -213,7 +233,7 @@ fn exhausted(text: &str) -> String {
         return format!("the query spills too much to disk ({what}): raise --memory-limit");
     }
     format!(
-        "the query needs more memory than it may use ({what}): raise --memory-limit, or narrow the \
+        "the query needs more memory than --memory-limit allows ({what}): raise it, or narrow the \
          query with --since or where"
     )
 }

@@ -32,9 +32,14 @@ fn distance(one: &str, other: &str) -> usize {
     row[other.len()]
 }
 
-/// The question that a message ends with.
-pub(crate) fn is_it(names: &[&'static str]) -> String {
-    if names.is_empty() { String::new() } else { format!(": is it {}?", names.join(", ")) }
+/// The end of a message about a wrong name: the similar names, or else where to find the right one.
+pub(crate) fn hint<'a>(
+    wrong: &str,
+    names: impl IntoIterator<Item = &'a str>,
+    otherwise: &str,
+) -> String {
+    let near = near(wrong, names);
+    if near.is_empty() { otherwise.to_owned() } else { format!("is it {}?", near.join(", ")) }
 }
 
 #[cfg(test)]
@@ -48,5 +53,7 @@ mod tests {
         assert_eq!(near("time_wait", names), ["timewait"]);
         assert_eq!(near("cuase", names), ["cause"]);
         assert_eq!(near("zzzzzz", names), [] as [&str; 0]);
+        assert_eq!(hint("cuase", names, "see the list"), "is it cause?");
+        assert_eq!(hint("zzzzzz", names, "see the list"), "see the list");
     }
 }

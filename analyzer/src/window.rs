@@ -20,6 +20,8 @@ pub enum WindowError {
     Span(String),
     #[error("invalid length of time '{0}': write it like 5m or 1h")]
     Length(String),
+    #[error("the length of time '{0}' needs a unit: 10s, 5m or 1h")]
+    NoUnit(String),
 }
 
 /// A time range of the recording; a missing end is the end of the recording.
@@ -56,6 +58,11 @@ impl Window {
             }
             _ => Ok(Self { since, until }),
         }
+    }
+
+    /// The part of a recording that it is.
+    pub(crate) fn place(&self) -> &'static str {
+        if self.is_whole() { "this recording" } else { "this window" }
     }
 
     /// Whether the window is the whole recording.
@@ -136,7 +143,14 @@ pub(crate) fn parse_length(text: &str) -> Result<Duration, WindowError> {
         .ok()
         .filter(|_| text.ends_with(|last: char| last.is_alphabetic()))
         .and_then(|length| Duration::from_std(length).ok());
-    length.ok_or_else(|| WindowError::Length(shown(text)))
+    length.ok_or_else(|| {
+        let is_digit = |c: char| c.is_ascii_digit();
+        if text.starts_with(is_digit) && text.ends_with(is_digit) {
+            WindowError::NoUnit(shown(text))
+        } else {
+            WindowError::Length(shown(text))
+        }
+    })
 }
 
 /// `yesterday 14:00`, `today`, `14:00`.

@@ -166,12 +166,12 @@ fn columns_that_an_older_recorder_did_not_know_are_null() {
 fn no_recording_is_one_line_that_says_what_to_check() {
     let line = one_line(&analyze(&["--data", "/nonexistent/rst", "select 1"], ""), 1);
     assert!(line.contains("/nonexistent/rst") && line.contains("No such file"), "{line}");
+    assert!(line.contains("--data or TCPRST_DATA"), "{line}");
 
     let empty = Recording::new();
     let line = one_line(&empty.analyze(&["select 1"]), 1);
     let dir = empty.path().display();
-    let expected =
-        format!("no recorded files in {dir}: is tcprst-record running with --out {dir}?");
+    let expected = format!("no recorded files in {dir}: nothing was recorded there yet, or");
     assert!(line.contains(&expected), "{line}");
 }
 

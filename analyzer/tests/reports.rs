@@ -152,7 +152,7 @@ fn explain_event() {
     }
     insta::assert_snapshot!("explain_several", over_all(&["explain", "0:1"]));
     let output = report(&["explain", "nowhere:0:1"]);
-    assert!(one_line(&output, 1).contains("no event nowhere:0:1 is recorded in this recording"));
+    assert!(one_line(&output, 1).contains("no event nowhere:0:1 in this recording"));
 }
 
 #[test]
@@ -172,6 +172,7 @@ fn flame() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
     let output = report(&["flame", "--svg", "/nowhere/flame.svg"]);
     assert!(stderr(&output).contains("cannot write /nowhere/flame.svg"));
+    assert!(!stderr(&output).contains(".tcprst-"), "{}", stderr(&output));
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -294,7 +295,12 @@ fn mistakes_are_one_line_with_the_way_out() {
         (&["summary", "--window", "0s"], "a window must be at least a second"),
         (&["timeline", "--window", "x"], "invalid length of time 'x'"),
         (&["explain", "linger0"], "no cause is called 'linger0': is it app_linger0?"),
-        (&["top", "--cause", "x;y"], "no cause is called 'x;y'"),
+        (&["top", "--cause", "x;y"], "no cause is called 'x;y': tcprst-analyze explain lists"),
+        (
+            &["explain", "2026-11-26T03:25"],
+            "no event 2026-11-26T03:25: an event's time is RFC 3339",
+        ),
+        (&["summary", "--window", "10"], "the length of time '10' needs a unit"),
         (&["diff"], "diff compares two windows"),
         (&["diff", "yesterday..today"], "diff compares two windows"),
         (&["diff", "today..yesterday", "yesterday..today"], "the window is empty"),

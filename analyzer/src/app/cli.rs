@@ -5,10 +5,11 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 use crate::commands::dispatch::Command;
 use crate::error::{Error, sql_tables};
+use crate::nearest::near;
 use crate::output::format::Format;
 use crate::query::engine::EngineOptions;
 use crate::window::Window;
@@ -152,16 +153,42 @@ impl Cli {
     }
 }
 
+/// The error of SQL, with the command that it may have been meant to be if it is a single word.
+pub(super) fn or_a_command(error: Error, sql: &str) -> Error {
+    let word = sql.trim();
+    if word.is_empty() || !word.chars().all(|letter| letter.is_ascii_alphabetic()) {
+        return error;
+    }
+    let program = Cli::command();
+    let commands = near(word, program.get_subcommands().map(clap::Command::get_name));
+    let Some(command) = commands.first().map(|&name| name.to_owned()) else { return error };
+    Error::NotSql { error: Box::new(error), command }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistyped_command_is_recognized() {
+        for (sql, command) in [
+            ("sumary", Some("summary")),
+            ("reprot", Some("report")),
+            ("tops", Some("top")),
+            ("select", None),
+            ("select 1 frm x", None),
+            ("xyzzy", None),
+        ] {
+            let text = or_a_command(Error::NoStatement, sql).to_string();
+            let asked = command.map(|name| format!(": did you mean the command '{name}'?"));
+            assert!(text.ends_with(&*asked.unwrap_or_else(|| "in the SQL".to_owned())), "{text}");
+        }
     }
 
     #[test]

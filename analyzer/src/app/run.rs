@@ -9,7 +9,7 @@ use chrono::Utc;
 use datafusion::sql::parser::Statement;
 use tokio::runtime::Runtime;
 
-use super::cli::{Cli, Job};
+use super::cli::{Cli, Job, or_a_command};
 use super::timing;
 use crate::commands::dispatch::Command;
 use crate::commands::{Context, Request};
@@ -50,7 +50,7 @@ fn answer(cli: &Cli) -> Result<Outcome, Error> {
     // Before the files are opened: a mistake in the SQL is reported at once, however many there
     // are.
     let statements = match &job {
-        Job::Sql(sql) => session::parse(sql)?,
+        Job::Sql(sql) => session::parse(sql).map_err(|error| or_a_command(error, sql))?,
         Job::Command(_) | Job::Timing | Job::Shell => Vec::new(),
     };
     let now = Utc::now();

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::outcome::Outcome;
 use crate::output;
 use crate::output::format::Format;
+use crate::output::numbers::parse_size;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(long_about = "\
@@ -22,7 +23,7 @@ recording between them, or if they differ in host, boot, version or hooks. Print
 changed.")]
 pub(crate) struct Args {
     /// Merge segments up to this size
-    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
     target_size: ByteSize,
 }
 

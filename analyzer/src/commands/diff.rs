@@ -5,6 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use super::{Report, Request};
 use crate::error::Error;
 use crate::error::ReportError;
+use crate::output::numbers::parse_count;
 use crate::reports::dimension::Mix;
 use crate::reports::{Narrow, ReportArgs, interval, places, render, where_clause};
 use crate::window::{Window, parse_length, parse_time};
@@ -47,7 +48,7 @@ pub(crate) struct Args {
     by: Vec<String>,
 
     /// Print at most N rows
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     limit: Option<u32>,
 
     #[command(flatten)]

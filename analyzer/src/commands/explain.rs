@@ -4,7 +4,7 @@ use futures::future::LocalBoxFuture;
 use tcprst_schema::cause::{CAUSES, Cause, UNKNOWN};
 
 use super::{Context, Report, Request, top};
-use crate::error::{Error, ReportError};
+use crate::error::{EVENT_TIME, Error, ReportError};
 use crate::output::numbers::{counted, share, thousands};
 use crate::reports::dimension::Mix;
 use crate::reports::event::{self, Event};
@@ -52,6 +52,9 @@ impl Args {
         };
         match event::conditions(what) {
             Some(conditions) => Ok(Subject::Event(conditions)),
+            None if event::is_like_time(what) => {
+                Err(ReportError::EventTime(what.escape_debug().to_string()).into())
+            }
             None => Ok(Subject::Cause(explanation::check_cause(what)?)),
         }
     }
@@ -130,15 +133,13 @@ async fn explain_event(what: &str, sql: &str, context: &Context<'_>) -> Result<P
     match &events[..] {
         [] => {
             let shown = what.escape_debug().to_string();
-            Err(ReportError::NoEvent(shown, place(&context.request.window)).into())
+            let place = context.request.window.place();
+            let hint = if event::is_like_time(what) { EVENT_TIME } else { "" };
+            Err(ReportError::NoEvent { key: shown, place, hint }.into())
         }
         [event] => Ok(event.explain()),
         several => Ok(list(several)),
     }
-}
-
-fn place(window: &Window) -> &'static str {
-    if window.is_whole() { "this recording" } else { "this window" }
 }
 
 /// All causes with their meaning.

@@ -2,6 +2,7 @@
 
 use super::{Report, Request};
 use crate::error::Error;
+use crate::output::numbers::parse_count;
 use crate::reports::dimension::Mix;
 use crate::reports::{Narrow, ReportArgs, interval, places, render, where_clause};
 use crate::window::parse_length;
@@ -20,7 +21,7 @@ pub(crate) struct Args {
     window: Option<String>,
 
     /// Print at most N rows
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     limit: Option<u32>,
 
     #[command(flatten)]

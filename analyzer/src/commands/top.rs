@@ -2,6 +2,7 @@
 
 use super::{Report, Request};
 use crate::error::Error;
+use crate::output::numbers::parse_count;
 use crate::reports::dimension::Mix;
 use crate::reports::{Narrow, ReportArgs, places, render, where_clause};
 
@@ -21,7 +22,7 @@ pub(crate) struct Args {
     by: Vec<String>,
 
     /// Rows of a list [default: 10, or 5 for each of several lists]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = parse_count)]
     n: Option<u32>,
 
     #[command(flatten)]

@@ -16,6 +16,7 @@ use super::source::Source;
 use super::stacks::{self, Stacks};
 use super::text::visible;
 use crate::error::Error;
+use crate::output::numbers::counted;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Data {
@@ -167,9 +168,9 @@ const WHOLE_SEGMENTS: &str =
 fn notes(source: &Source<'_>, segments: &Segments, keys: &FoldedKeys) -> Vec<String> {
     let mut notes = vec![
         format!(
-            "Made by tcprst-analyze {} from {} segments. This file is complete and loads nothing.",
+            "Made by tcprst-analyze {} from {}. This file is complete and loads nothing.",
             env!("CARGO_PKG_VERSION"),
-            segments.sealed + segments.live
+            counted(segments.sealed + segments.live, "segment")
         ),
         PORTS_AND_CONTAINERS.to_owned(),
         EXACT.to_owned(),

@@ -141,10 +141,8 @@ impl Recording {
         }
         recording.drop_sealed_spools();
         if recording.is_empty() {
-            let mut shown = dirs.iter().map(|dir| dir.display().to_string());
-            let first = shown.next().unwrap_or_default();
-            let dirs = shown.fold(first.clone(), |all, dir| format!("{all}, {dir}"));
-            return Err(Error::NothingRecorded { dirs, first });
+            let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+            return Err(Error::NothingRecorded { dirs: dirs.join(", ") });
         }
         Ok(recording)
     }

@@ -3,7 +3,7 @@
 use tcprst_schema::columns::COLUMNS;
 
 use crate::error::ReportError;
-use crate::nearest::near;
+use crate::nearest::hint;
 
 /// The address of the other side: the destination, or the source of a received reset.
 const PEER: &str = "case when direction = 'received' then src_addr else dst_addr end";
@@ -97,7 +97,10 @@ impl Dimension {
         }
         let names = DIMENSIONS.iter().map(|d| d.name).chain(columns().map(|c| c.name));
         let shown = name.chars().take(40).collect::<String>().escape_debug().to_string();
-        Err(ReportError::Dimension { near: near(name, names), name: shown })
+        let all: Vec<&str> = DIMENSIONS.iter().map(|dimension| dimension.name).collect();
+        let otherwise =
+            format!("use a column of resets (tcprst-analyze schema) or {}", all.join(", "));
+        Err(ReportError::Dimension { hint: hint(name, names, &otherwise), name: shown })
     }
 
     /// The expressions to group by; a column is its own.
@@ -208,6 +211,10 @@ mod tests {
     fn a_wrong_name_is_told_the_nearest() {
         let error = Mix::from_names(&["cotainer"]).unwrap_err().to_string();
         assert_eq!(error, "cannot count by 'cotainer': is it container?");
+        let error = Mix::from_names(&["nope-nope"]).unwrap_err().to_string();
+        let rest =
+            error.strip_prefix("cannot count by 'nope-nope': use a column of resets").unwrap();
+        assert!(DIMENSIONS.iter().all(|dimension| rest.contains(dimension.name)), "{rest}");
         assert!(Mix::from_names(&["cause; drop"]).is_err());
     }
 }

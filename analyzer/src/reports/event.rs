@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, NaiveDate, NaiveTime, Utc};
 use tcprst_schema::cause::UNKNOWN;
 use tcprst_schema::classify::is_key_frame;
 
@@ -42,6 +42,14 @@ pub(crate) fn conditions(key: &str) -> Option<Vec<String>> {
     };
     let host = host.map(|host| format!("host = {}", literal(host)));
     Some(host.into_iter().chain([format!("cpu = {cpu}"), format!("seq = {seq}")]).collect())
+}
+
+/// Whether a key was meant as a time but is not one: it lacks the seconds, the zone or the day.
+pub(crate) fn is_like_time(key: &str) -> bool {
+    let day = key.get(..10).unwrap_or_default();
+    let has_day = NaiveDate::parse_from_str(day, "%Y-%m-%d").is_ok();
+    let is_clock = NaiveTime::parse_from_str(key, "%H:%M:%S%.f").is_ok();
+    (has_day || is_clock) && DateTime::parse_from_rfc3339(key).is_err()
 }
 
 /// The microsecond that the key names, or the whole second.
@@ -287,6 +295,22 @@ mod tests {
         ] {
             let conditions = conditions(key).map(|all| all.join(" and "));
             assert_eq!(conditions.as_deref(), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_not_complete() {
+        for key in [
+            "2026-11-25",
+            "2026-11-25 14:00",
+            "2026-11-25T14:00",
+            "2026-11-25T14:00:05",
+            "14:00:05",
+        ] {
+            assert!(is_like_time(key), "{key}");
+        }
+        for key in ["2026-11-25T14:00:05Z", "web-1:0:17", "3:17", "123456789", "timewait", "é"] {
+            assert!(!is_like_time(key), "{key}");
         }
     }
 }

@@ -4,7 +4,7 @@ use tcprst_schema::cause::{Blame, CAUSES, Cause, Proof, UNKNOWN, UNKNOWN_CHECK, 
 use tcprst_schema::words::{proof_sentence, sentence};
 
 use crate::error::ReportError;
-use crate::nearest::near;
+use crate::nearest::hint;
 
 /// The cause with this name; `None` is `unknown`.
 pub(crate) fn check_cause(name: &str) -> Result<Option<&'static Cause>, ReportError> {
@@ -15,7 +15,8 @@ pub(crate) fn check_cause(name: &str) -> Result<Option<&'static Cause>, ReportEr
     found.map(Some).ok_or_else(|| {
         let names = CAUSES.iter().map(|cause| cause.name).chain([UNKNOWN]);
         let shown = name.chars().take(60).collect::<String>().escape_debug().to_string();
-        ReportError::Cause { near: near(name, names), name: shown }
+        let hint = hint(name, names, "tcprst-analyze explain lists the causes");
+        ReportError::Cause { hint, name: shown }
     })
 }
 
@@ -76,6 +77,7 @@ mod tests {
         let error = check_cause("linger0").map(|_| ()).map_err(|error| error.to_string());
         assert_eq!(error, Err("no cause is called 'linger0': is it app_linger0?".to_owned()));
         let error = check_cause("\u{1b}[2J").map(|_| ()).map_err(|error| error.to_string());
-        assert_eq!(error, Err("no cause is called '\\u{1b}[2J'".to_owned()));
+        let listed = "no cause is called '\\u{1b}[2J': tcprst-analyze explain lists the causes";
+        assert_eq!(error, Err(listed.to_owned()));
     }
 }

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use arrow::array::{Array as _, AsArray as _};
 use arrow::compute::cast;
@@ -11,7 +10,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, Days, Utc};
 
 use crate::error::Error;
-use crate::output::numbers::{counted, share, thousands};
+use crate::output::numbers::{counted, length, share, thousands};
 use crate::output::stderr;
 use crate::query::session::Session;
 use crate::reports::{literal, where_clause};
@@ -35,8 +34,8 @@ impl Topics {
 /// One note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Note {
-    Lost { resets: i64 },
-    Nothing,
+    Lost { resets: i64, place: &'static str },
+    Nothing { is_whole: bool },
     Gaps { count: usize, length_us: i64, longest: Gap },
     Unknown { resets: i64, of: i64 },
 }
@@ -52,13 +51,16 @@ struct Gap {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Note::Lost { resets } => write!(
+            Note::Lost { resets, place } => write!(
                 f,
-                "note: {} more {} seen in this window but not recorded (tcprst-analyze losses)",
+                "note: {} more {} seen in {place} but not recorded (tcprst-analyze losses)",
                 thousands(*resets),
                 if *resets == 1 { "reset was" } else { "resets were" },
             ),
-            Note::Nothing => f.write_str(
+            Note::Nothing { is_whole: true } => {
+                f.write_str("note: this recording has no readable segment (tcprst-analyze verify)")
+            }
+            Note::Nothing { is_whole: false } => f.write_str(
                 "note: nothing was recorded in this window, nor within a day before or after it \
                  (tcprst-analyze files)",
             ),
@@ -91,16 +93,6 @@ fn time(us: i64) -> String {
     DateTime::from_timestamp_micros(us).map_or_else(|| us.to_string(), window::text)
 }
 
-/// A length of time, rounded to the second from ten seconds on.
-fn length(us: i64) -> String {
-    let length = Duration::from_micros(us.unsigned_abs());
-    let rounded = match length.as_secs() {
-        0..10 => Duration::from_millis(length.as_secs() * 1000 + u64::from(length.subsec_millis())),
-        seconds => Duration::from_secs(seconds),
-    };
-    humantime::format_duration(rounded).to_string()
-}
-
 /// Reports what the answer over these windows leaves out.
 pub(crate) async fn report(
     session: &Session,
@@ -125,13 +117,13 @@ async fn find(session: &Session, windows: &[Window], topics: Topics) -> Result<V
     let mut notes = Vec::new();
     let segments = segments(session, windows).await?;
     if segments.is_empty() {
-        notes.push(Note::Nothing);
+        notes.push(Note::Nothing { is_whole: windows.iter().any(Window::is_whole) });
     }
     // The table has losses by time; a footer also has those without a key.
     let in_footers = windows.iter().map(|window| lost_within(&segments, window)).sum();
     let lost = lost(session, windows).await?.max(in_footers);
     if lost > 0 {
-        notes.push(Note::Lost { resets: lost });
+        notes.push(Note::Lost { resets: lost, place: place(windows) });
     }
     let gaps: Vec<Gap> = windows.iter().flat_map(|window| gaps_in(&segments, window)).collect();
     let length_us = gaps.iter().map(|gap| gap.to_us - gap.from_us).sum();
@@ -146,6 +138,14 @@ async fn find(session: &Session, windows: &[Window], topics: Topics) -> Result<V
         }
     }
     Ok(notes)
+}
+
+/// What the windows are of the recording.
+fn place(windows: &[Window]) -> &'static str {
+    match windows {
+        [one] => one.place(),
+        _ => "these windows",
+    }
 }
 
 /// A condition that holds in any of the windows.
@@ -341,7 +341,7 @@ mod tests {
         let note = Note::Gaps { count: 2, length_us: 90_500_000, longest: gap.clone() };
         assert_eq!(
             note.to_string(),
-            "note: 2 gaps in the recording, 1m 30s in all, the longest on web-1 from \
+            "note: 2 gaps in the recording, 1 min 30 s in all, the longest on web-1 from \
              1970-01-01T00:00:00Z to 1970-01-01T00:01:30Z (tcprst-analyze files)"
         );
         let note = Note::Unknown { resets: 12, of: 1_234 };
@@ -349,7 +349,9 @@ mod tests {
             note.to_string(),
             "note: the cause of 12 of 1,234 resets (1.0 %) is unknown (tcprst-analyze explain unknown)"
         );
-        let note = Note::Lost { resets: 1 };
+        let note = Note::Lost { resets: 1, place: place(&[window(Some(1), None)]) };
         assert!(note.to_string().contains("1 more reset was seen in this window"), "{note}");
+        let note = Note::Lost { resets: 2, place: place(&[Window::default()]) };
+        assert!(note.to_string().contains("2 more resets were seen in this recording"), "{note}");
     }
 }

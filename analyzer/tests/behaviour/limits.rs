@@ -46,6 +46,7 @@ fn what_needs_memory_says_what_to_do() {
     let sql = "select array_agg(value) from generate_series(1, 10000000)";
     let line = one_line(&recording().analyze(&["--memory-limit", "1MiB", sql]), 1);
     assert!(line.contains("needs more memory") && line.contains("--memory-limit"), "{line}");
+    assert!(line.contains("limit 1.0 MiB, ") && !line.contains('['), "{line}");
 }
 
 /// Needs root.
@@ -79,6 +80,15 @@ fn wrong_limits_are_exit_code_2() {
         let output = recording.analyze(&[&arguments[..], &["select 1"]].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(arguments[1]), "{arguments:?}: {}", stderr(&output));
+    }
+    for (arguments, expected) in [
+        (&["--threads", "0", "select 1"], "'0' for '--threads <N>': must be at least 1"),
+        (&["summary", "--limit", "x"], "'x' for '--limit <N>': must be a whole number"),
+        (&["--memory-limit", "lots", "select 1"], "use a size such as 64MiB"),
+    ] {
+        let output = recording.analyze(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
     }
 }
 

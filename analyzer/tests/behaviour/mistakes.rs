@@ -13,6 +13,7 @@ fn a_wrong_query_is_one_line_on_stderr() {
     recording.seal(1, &rows(1, 3));
     for (sql, expected) in [
         ("select * frm resets", "SQL: "),
+        ("sumary", ": did you mean the command 'summary'?"),
         ("select nosuch from resets", "No field named nosuch"),
         ("select * from nosuch", "table 'nosuch' not found"),
     ] {
@@ -51,10 +52,10 @@ fn a_broken_file_is_told_and_is_exit_code_1() {
 fn a_folder_without_files_says_what_to_check() {
     let empty = Recording::new();
     let line = one_line(&empty.analyze(&["select 1"]), 1);
-    assert!(line.contains("is tcprst-record running with --out"), "{line}");
+    assert!(line.contains("or tcprst-record --out names another folder"), "{line}");
     let (code, shown, _) = Terminal::start(&empty, &[]).end();
     assert_eq!(code, 1);
-    assert!(shown.contains("is tcprst-record running with --out"), "{shown}");
+    assert!(shown.contains("or tcprst-record --out names another folder"), "{shown}");
 }
 
 #[test]

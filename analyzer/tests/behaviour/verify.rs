@@ -216,7 +216,7 @@ fn losses_agree_with_the_footers() {
     let recording = recording();
     lose(&recording, 3, 1);
     assert!(
-        problem(&recording).contains("reports 1 lost resets of web-1, but the footers report 2")
+        problem(&recording).contains("reports 1 lost reset of web-1, but the footers report 2")
     );
     // After retention has removed files, the sums cannot be compared.
     fs::remove_file(name(1).sealed(recording.path(), Table::Resets)).unwrap();

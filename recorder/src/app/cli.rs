@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Parser, Subcommand, ValueEnum};
+use humantime::DurationError;
 use nix::sys::statfs::{NSFS_MAGIC, statfs};
 use tcprst_schema::hook::Direction;
 use tcprst_schema::layout::MAX_FILTERS;
@@ -58,7 +60,7 @@ pub(crate) struct Record {
     flush_interval: Duration,
     /// Kernel stack frames to record for each reset; two or three of them are the tracer's own.
     #[arg(long, value_name = "N", default_value_t = 24,
-          value_parser = clap::value_parser!(u32).range(4..=MAX_FRAMES as i64))]
+          value_parser = stack_depth)]
     stack_depth: u32,
     /// Size of each CPU's ring buffer; a power of two, at least 4KiB.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = ring_size)]
@@ -78,7 +80,7 @@ pub(crate) struct Record {
     /// Firewall rules send it (REJECT without tcp-reset), and so do routes that refuse.
     #[arg(long)]
     icmp: bool,
-    /// Also print each reset on stdout.
+    /// Also print each reset on stdout; a format needs the `=`, as in --print=json.
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true,
           default_missing_value = "table")]
     pub(crate) print: Option<PrintFormat>,
@@ -89,7 +91,8 @@ pub(crate) struct Record {
     /// namespace, not only for resets, and needs CAP_NET_RAW.
     #[arg(long)]
     audit: bool,
-    /// Remember which process connected, accepted or listened on each socket.
+    /// Remember which process connected, accepted or listened on each socket; the value needs the
+    /// `=`, as in --socket-owner=off.
     ///
     /// This costs a little for each connection and nothing for each packet. Without it, the
     /// process columns of the socket (`socket_pid` and others) are null, and resets from
@@ -103,7 +106,7 @@ pub(crate) struct Record {
     #[arg(long, value_name = "NAME")]
     container: Vec<String>,
     /// Record only resets with this port at either end; can be given up to 8 times.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = port)]
     port: Vec<u16>,
     /// Record only resets of this network namespace: its inode, or a file such as /run/netns/NAME;
     /// can be given up to 8 times.
@@ -188,15 +191,35 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Parses a whole number of this range.
+fn whole<N: TryFrom<i64>>(text: &str, range: RangeInclusive<i64>) -> Result<N, String> {
+    let number = text.parse::<i64>().ok().filter(|number| range.contains(number));
+    number
+        .and_then(|number| N::try_from(number).ok())
+        .ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
+}
+
+fn stack_depth(text: &str) -> Result<u32, String> {
+    whole(text, 4..=MAX_FRAMES as i64)
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    whole(text, 1..=u16::MAX.into())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}: use a time such as 10s, 5m or 1h"))?;
+    let duration = humantime::parse_duration(text).map_err(|error| match error {
+        DurationError::UnknownUnit { unit, .. } if unit.is_empty() => {
+            "needs a unit: 10s, 5m or 1h".to_owned()
+        }
+        DurationError::NumberOverflow => "is out of range".to_owned(),
+        _ => "use a time such as 10s, 5m or 1h".to_owned(),
+    })?;
     if duration.is_zero() { Err("must be greater than zero".to_owned()) } else { Ok(duration) }
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    let size: ByteSize =
-        text.parse().map_err(|error| format!("{error}: use a size such as 64MiB or 1GiB"))?;
+    let size: ByteSize = text.parse().map_err(|_| "use a size such as 64MiB or 1GiB".to_owned())?;
     if size.as_u64() == 0 { Err("must be greater than zero".to_owned()) } else { Ok(size.as_u64()) }
 }
 
@@ -241,6 +264,13 @@ mod tests {
         assert!(size("0").is_err() && size("many").is_err());
         assert!(ring_size("5000").is_err() && ring_size("1MiB").is_ok());
         assert!(duration("0s").is_err() && duration("soon").is_err());
+        assert_eq!(duration("10"), Err("needs a unit: 10s, 5m or 1h".to_owned()));
+        assert_eq!(duration("1h 5"), Err("needs a unit: 10s, 5m or 1h".to_owned()));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!((port("1"), port("65535"), stack_depth("24")), (Ok(1), Ok(65_535), Ok(24)));
+        for wrong in ["0", "65536", "x", "", "1.5"] {
+            let told = "must be a whole number from 1 to 65535".to_owned();
+            assert_eq!(port(wrong), Err(told), "{wrong}");
+        }
     }
 }

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, OwnerHooks};
-use crate::kernel::proc::BTF;
-use crate::kernel::symbols::Symbols;
+use crate::kernel::proc::{BTF, KALLSYMS};
+use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::netns;
 use crate::owner::scan::Hierarchy;
 
@@ -23,7 +23,7 @@ pub(crate) struct DoctorReport {
     kernel: String,
     /// Number of reset reasons in the kernel's BTF; 0 before 6.10.
     reasons: usize,
-    /// Whether /proc/kallsyms shows addresses; without them no cause can be found.
+    /// Whether /proc/kallsyms shows addresses; without them every cause is `unknown`.
     symbols: bool,
     sites: Vec<SiteReport>,
     owners: OwnersReport,
@@ -150,10 +150,10 @@ impl DoctorReport {
             0 => "reasons  none: the kernel names them from 6.10 on\n".to_owned(),
             count => format!("reasons  {count} named by the kernel's BTF\n"),
         });
-        text.push_str(if self.symbols {
-            "symbols  shown by /proc/kallsyms\n"
+        text.push_str(&if self.symbols {
+            format!("symbols  shown by {KALLSYMS}\n")
         } else {
-            "symbols  hidden: no cause can be found: set kernel.kptr_restrict to 0\n"
+            format!("symbols  hidden: every cause will be `unknown`: {SHOW_SYMBOLS}\n")
         });
         for site in &self.sites {
             text.push_str(&site.text());

@@ -26,9 +26,9 @@ use crate::host::Host;
 use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
 use crate::kernel::proc::{BTF, KALLSYMS};
-use crate::kernel::symbols::Symbols;
+use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::{self, OwnerOptions, Owners, netns};
-use crate::stderr::say;
+use crate::stderr::{counted, say};
 use crate::store::{self, Context, Lock, Recovered, SealPolicy, Store, Totals};
 
 /// Rows that are flushed before the interval is over: at 500 bytes each they take 8 MB.
@@ -149,8 +149,8 @@ impl Recorder {
         let symbols = Symbols::read();
         if symbols.is_empty() {
             say!(
-                "{KALLSYMS} shows no addresses, so no cause can be found: \
-                 set kernel.kptr_restrict to 0"
+                "the kernel hides its symbols ({KALLSYMS}), so every cause will be `unknown`: \
+                 {SHOW_SYMBOLS}"
             );
         }
         // Before the scan for existing containers, which takes a while on a large host.
@@ -337,7 +337,8 @@ impl Recorder {
         self.owners.stop();
         self.store.close(&clock)?;
         if let Some(skipped @ 1..) = self.printer.take().map(Printer::close) {
-            say!("{skipped} resets were recorded but not printed: stdout was not read in time");
+            let resets = counted(skipped, "reset");
+            say!("{resets} recorded but not printed: stdout was not read in time");
         }
         if let Some(audit) = &self.audit {
             audit.summary().iter().for_each(|line| say!("{line}"));

@@ -13,7 +13,7 @@ use crate::app::doctor;
 use crate::app::print::Printer;
 use crate::app::recorder::Recorder;
 use crate::error::{Error, Result};
-use crate::stderr::say;
+use crate::stderr::{counted, say};
 use crate::store::{Recovered, Totals};
 
 /// Runs the command and returns the exit code of the process. Errors go to stderr.
@@ -63,9 +63,9 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
 fn report_recovered(recovered: Recovered) {
     if recovered.segments > 0 {
         say!(
-            "recovered {} resets in {} segments from a recorder that was killed",
-            recovered.rows,
-            recovered.segments
+            "recovered {} in {} from a recorder that was killed",
+            counted(recovered.rows, "reset"),
+            counted(recovered.segments, "segment")
         );
     }
 }
@@ -80,10 +80,10 @@ fn report_site(status: &SiteStatus) {
 
 fn report_totals(totals: Totals) {
     say!(
-        "{} resets seen, {} written, {} lost, {} segments",
-        totals.seen,
+        "{} seen, {} written, {} lost, {}",
+        counted(totals.seen, "reset"),
         totals.written,
         totals.lost,
-        totals.segments
+        counted(totals.segments, "segment")
     );
 }

@@ -46,7 +46,7 @@ use tcprst_schema::row::{LedgerRow, LossRow, Row};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
-use crate::stderr::say;
+use crate::stderr::{counted, say};
 use capture::Capture;
 use devices::Devices;
 use excuse::entry;
@@ -252,9 +252,10 @@ impl Audit {
             ),
         };
         let first = format!(
-            "audit: {seen} RSTs left this namespace: {recorded} recorded, {crafted} crafted, \
+            "audit: {} left this namespace: {recorded} recorded, {crafted} crafted, \
              {forwarded} forwarded{doubt}; {unsent} recorded but not seen leaving, \
-             {missed} missed by the audit"
+             {missed} missed by the audit",
+            counted(seen, "RST")
         );
         let examples = self.examples.iter().map(|example| format!("audit: {example}"));
         std::iter::once(first).chain(examples).collect()

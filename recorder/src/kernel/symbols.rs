@@ -21,6 +21,12 @@ const PAGE: u64 = 4096;
 /// anyway.
 const READINGS: usize = 3;
 
+/// What shows the symbols: the kernel hides them from a process without CAP_SYSLOG, unless both
+/// kernel.kptr_restrict and kernel.perf_event_paranoid are low, and from every process if
+/// kernel.kptr_restrict is 2.
+pub(crate) const SHOW_SYMBOLS: &str =
+    "run as root, or with CAP_SYSLOG, and with kernel.kptr_restrict below 2";
+
 /// The symbol table of the running kernel.
 #[derive(Debug)]
 pub(crate) struct Symbols {
@@ -88,7 +94,7 @@ impl Modules {
 }
 
 impl Symbols {
-    /// Reads the table. It is empty if the kernel hides its addresses (kptr_restrict).
+    /// Reads the table. It is empty if the kernel hides its addresses ([`SHOW_SYMBOLS`]).
     pub(crate) fn read() -> Self {
         let started = Instant::now();
         let mut modules = Modules::read();

@@ -7,6 +7,7 @@ use tcprst_schema::paths::SegmentName;
 use tcprst_schema::tables::{Content, Table};
 
 use super::file::{Checked, FileKind, Status};
+use crate::output::numbers::counted;
 
 pub(super) fn compare(checked: &mut Vec<Checked>) {
     compare_rollups(checked);
@@ -37,8 +38,8 @@ fn compare_rollups(checked: &mut [Checked]) {
         let Some(of) = key(file) else { continue };
         match segments.get(&of) {
             Some(Some(rows)) if *rows != file.sum => {
-                let sum = file.sum;
-                file.wrong(format_args!("counts {sum} resets, but its segment has {rows}"));
+                let resets = counted(file.sum, "reset");
+                file.wrong(format_args!("counts {resets}, but its segment has {rows}"));
             }
             Some(_) => {}
             // A rollup is written just before its segment, which may exist by now.
@@ -119,8 +120,9 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
             let mut file =
                 Checked::new(FileKind::Sealed(Table::Losses), &boot.dir.join(Table::Losses.name()));
             file.wrong(format_args!(
-                "reports {} lost resets of {host}, but the footers report {}",
-                boot.losses, boot.footers
+                "reports {} of {host}, but the footers report {}",
+                counted(boot.losses, "lost reset"),
+                boot.footers
             ));
             found.push(file);
         }

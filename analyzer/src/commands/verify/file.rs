@@ -14,6 +14,7 @@ use tcprst_schema::paths::SegmentName;
 use tcprst_schema::tables::{Content, Table};
 
 use super::numbers::Numbers;
+use crate::output::numbers::counted;
 use crate::recording::spool;
 use crate::recording::types::reader_schema;
 
@@ -173,15 +174,16 @@ fn check_sealed(mut checked: Checked, file: File) -> Checked {
             Ok(batch) => rows.take(&batch, &mut checked),
             Err(error) => {
                 checked.rows = Some(rows.count);
-                return checked.broken(format_args!("after {} rows: {error}", rows.count));
+                return checked
+                    .broken(format_args!("after {}: {error}", counted(rows.count, "row")));
             }
         }
     }
     checked.rows = Some(rows.count);
     if rows.count != metadata.num_rows() {
         checked.wrong(format_args!(
-            "{} rows, but its metadata says {}",
-            rows.count,
+            "{}, but its metadata says {}",
+            counted(rows.count, "row"),
             metadata.num_rows()
         ));
     }
@@ -210,12 +212,16 @@ fn check_counts(rows: &mut Rows, footer: &Footer, checked: &mut Checked) {
     let table = checked.kind.table();
     // The footer of a rollup has the number of counted resets.
     let (count, what) = if table.row().content == Content::Rollup {
-        (checked.sum, "counted resets")
+        (checked.sum, "counted reset")
     } else {
-        (rows.count, "rows")
+        (rows.count, "row")
     };
     if count.cast_unsigned() != footer.written {
-        checked.wrong(format_args!("{count} {what}, but its footer says {}", footer.written));
+        checked.wrong(format_args!(
+            "{}, but its footer says {}",
+            counted(count, what),
+            footer.written
+        ));
     }
     if table == Table::Resets {
         if footer.seen != footer.written + footer.lost {
@@ -237,7 +243,9 @@ fn check_nulls(rows: &Rows, footer: &Footer, checked: &mut Checked) {
     for (column, nulls) in rows.required.iter().zip(&rows.nulls) {
         match nulls {
             Some(0) => {}
-            Some(nulls) => checked.wrong(format_args!("{nulls} nulls in column {column}")),
+            Some(nulls) => {
+                checked.wrong(format_args!("{} in column {column}", counted(*nulls, "null")))
+            }
             None if is_current && rows.count > 0 => {
                 checked.wrong(format_args!("column {column} is missing"));
             }

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::outcome::Outcome;
 use crate::output;
 use crate::output::format::Format;
-use crate::output::numbers::thousands;
+use crate::output::numbers::{counted, thousands};
 use crate::output::stderr::tell;
 
 mod cross_file;
@@ -69,8 +69,7 @@ pub(crate) fn run(
     }
     if found.is_empty() {
         let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
-        let first = dirs.first().cloned().unwrap_or_default();
-        return Err(Error::NothingRecorded { dirs: dirs.join(", "), first });
+        return Err(Error::NothingRecorded { dirs: dirs.join(", ") });
     }
     let threads = match threads {
         Some(threads) => threads.get(),
@@ -84,9 +83,9 @@ pub(crate) fn run(
     let (wrong, broken) = (count(Status::Wrong), count(Status::Broken));
     let sum: i64 = checked.iter().filter_map(|file| file.rows).sum();
     tell(&format_args!(
-        "{} files with {} rows: {} ok, {} live, {wrong} wrong, {broken} broken",
-        thousands(checked.len()),
-        thousands(sum),
+        "{} with {}: {} ok, {} live, {wrong} wrong, {broken} broken",
+        counted(checked.len(), "file"),
+        counted(sum, "row"),
         thousands(count(Status::Ok)),
         count(Status::Live),
     ));

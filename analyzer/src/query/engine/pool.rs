@@ -66,20 +66,20 @@ impl MemoryPool for Pool {
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
         let mut state = self.state();
         let consumer = reservation.consumer();
-        let free = self.limit.saturating_sub(state.unspillable + state.spillable);
+        let used = state.unspillable + state.spillable;
         let available = if consumer.can_spill() {
             let share = (self.limit / 3) / state.spillers.max(1);
-            share.saturating_sub(reservation.size()).min(free)
+            share.saturating_sub(reservation.size()).min(self.limit.saturating_sub(used))
         } else {
-            free
+            self.limit.saturating_sub(used)
         };
         if additional > available {
             return Err(DataFusionError::ResourcesExhausted(format!(
-                "{} has {} of {} and needs {} more",
-                consumer.name(),
-                bytes(reservation.size()),
+                "limit {}, {} used, {} more needed, {} available",
                 bytes(self.limit),
+                bytes(used),
                 bytes(additional),
+                bytes(available),
             )));
         }
         *state.used_by(consumer) += additional;
