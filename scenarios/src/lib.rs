@@ -29,6 +29,7 @@ mod stage;
 mod table;
 mod task;
 
+pub use cause::bpf::empty::EmptyProgram;
 pub use containers::{BRIEF, ContainersPlan, ContainersVerdict, play_in_containers, run_actor};
 pub use deadline::Deadline;
 pub use judge::{
