@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn a_spread_is_a_second_line_in_the_same_columns() {
         let row = MeasureRow::new("x", 1, [Some(2.0), Some(4.0), None]);
-        assert_eq!(render(&[row.clone()]).len(), 2);
+        assert_eq!(render(std::slice::from_ref(&row)).len(), 2);
         let spread = row.spread([None, Some((1.0, 3000.0)), Some((4.0, 4.0)), None]);
         let lines = render(&[spread]);
         assert_eq!(lines.len(), 3);
