@@ -29,6 +29,7 @@ mod stage;
 mod table;
 mod task;
 
+pub use cause::bpf::empty::EmptyProgram;
 pub use containers::{BRIEF, ContainersPlan, ContainersVerdict, play_in_containers, run_actor};
 pub use deadline::Deadline;
 pub use judge::{
@@ -38,7 +39,7 @@ pub use play::{play, run_all};
 pub use runtimes::RuntimeKind;
 pub use scene::{Caused, Expect, Outcome, Scenario, Scene, Seen};
 pub use stage::busy::Busy;
-pub use stage::flood::{ClosedDoor, FLOOD_PORT, Flood, flood};
+pub use stage::flood::{FLOOD_PORT, Flood, Mix, ResetKind, ResetSource, flood, flood_with};
 pub use stage::hidden::unhidden;
 pub use stage::netns::{Namespace, SCENE_COMM};
 pub use stage::sysctl::allow_host_changes;

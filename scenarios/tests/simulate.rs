@@ -1,7 +1,10 @@
 //! Plays every scenario. Needs root: without it these tests fail, they do not skip.
 
 use anyhow::{Result, ensure};
-use scenarios::{Busy, Namespace, Outcome, Seen, allow_host_changes, flood, play, scenarios};
+use scenarios::{
+    Busy, Mix, Namespace, Outcome, ResetKind, Seen, allow_host_changes, flood, flood_with, play,
+    scenarios,
+};
 
 /// The expected growth of the kernel's own count of resets, which leaves out netfilter's.
 fn counted(expect: &scenarios::Expect) -> u64 {
@@ -46,6 +49,18 @@ fn a_flood_sends_as_many_resets_as_asked_for() -> Result<()> {
     let ns = Namespace::new()?;
     let done = flood(&ns, 1001, 2)?;
     ensure!(done.resets == 1001, "{done:?}");
+    Ok(())
+}
+
+#[test]
+fn a_flood_of_every_kind_sends_one_reset_for_each_that_is_asked_for() -> Result<()> {
+    let ns = Namespace::new()?;
+    let done = flood_with(&ns, &Mix::all(), 1001, 2)?;
+    ensure!(done.resets == 1001, "{done:?}");
+    for kind in ResetKind::ALL {
+        let done = flood_with(&ns, &kind.name().parse()?, 100, 1)?;
+        ensure!(done.resets == 100, "{}: {done:?}", kind.name());
+    }
     Ok(())
 }
 

@@ -32,7 +32,7 @@ pub(crate) enum User {
     BpfLinker,
     /// The standard library's source from Debian
     RustSource,
-    /// `cargo xtask bench record` and `owners`
+    /// `cargo xtask bench record` and `owners`; `bench connections` and `scale` need no tool
     BenchRecord,
     /// `cargo xtask bench analyze`
     BenchAnalyze,

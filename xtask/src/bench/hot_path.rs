@@ -135,9 +135,15 @@ fn is_per_packet(program: &Program) -> bool {
     !program.tracepoint.as_deref().is_some_and(|name| NOT_PER_PACKET.contains(&name))
 }
 
-fn is_per_connection(program: &Program) -> bool {
-    let of_containers = |name: &str| name.starts_with("cgroup_") || name.starts_with("sched_");
-    !is_per_packet(program) && !program.tracepoint.as_deref().is_some_and(of_containers)
+/// Whether it follows connections, whether or not they are reset.
+pub(crate) fn is_per_connection(program: &Program) -> bool {
+    !is_per_packet(program) && !follows_containers(program)
+}
+
+/// Whether it follows the lives of containers, which have nothing to do with connections.
+pub(crate) fn follows_containers(program: &Program) -> bool {
+    let is_one = |name: &str| name.starts_with("cgroup_") || name.starts_with("sched_");
+    program.tracepoint.as_deref().is_some_and(is_one)
 }
 
 /// Clean connections over loopback: each end reads the other's FIN before it closes.

@@ -7,6 +7,7 @@
 mod analyze;
 mod attach;
 mod conditions;
+mod connections;
 mod hot_path;
 mod owners;
 mod pace;
@@ -37,6 +38,8 @@ enum Bench {
     Scale(analyze::ScaleArgs),
     /// Compare tcprst-record with tcpdump and bpftrace on the same resets
     Record(record::RecordArgs),
+    /// Measure the cost of connections that are never reset, with and without tcprst-record
+    Connections(connections::ConnectionsArgs),
     /// Count how often an innocent process is named, and how often the task on the CPU is one
     Owners(owners::OwnersArgs),
 }
@@ -45,12 +48,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     match args.bench {
         Bench::Analyze(_) => needs::provide(User::BenchAnalyze)?,
         Bench::Record(_) | Bench::Owners(_) => needs::provide(User::BenchRecord)?,
-        Bench::Scale(_) => {}
+        // These need only our own programs.
+        Bench::Scale(_) | Bench::Connections(_) => {}
     }
     match args.bench {
         Bench::Analyze(args) => analyze::run(&args),
         Bench::Scale(args) => analyze::run_scale(&args),
         Bench::Record(args) => record::run(&args),
+        Bench::Connections(args) => connections::run(&args),
         Bench::Owners(args) => owners::run(&args),
     }
 }

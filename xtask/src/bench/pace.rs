@@ -4,22 +4,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use scenarios::{ClosedDoor, Flood, Namespace};
+use scenarios::{Flood, Mix, Namespace, ResetSource};
 
 /// Resets come in bursts of as many as fall due in this time.
 const TICK: Duration = Duration::from_millis(1);
 /// Further behind than this, the pace starts again: catching up would be another test.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Causes closed-port resets at `rate` a second for the time of `length`, from one thread.
-pub(crate) fn paced(ns: &Namespace, rate: f64, length: Duration) -> Result<Flood> {
+/// Causes resets of the mix at `rate` a second for the time of `length`, from one thread.
+pub(crate) fn paced(ns: &Namespace, mix: &Mix, rate: f64, length: Duration) -> Result<Flood> {
     let before = ns.out_rsts()?;
-    let (requested, elapsed) = ns.run(|| knock(rate, length))?;
+    let (requested, elapsed) = ns.run(|| cause(mix, rate, length))?;
     Ok(Flood { requested, resets: ns.out_rsts()? - before, threads: 1, elapsed })
 }
 
-fn knock(rate: f64, length: Duration) -> Result<(u64, Duration)> {
-    let door = ClosedDoor::new()?;
+fn cause(mix: &Mix, rate: f64, length: Duration) -> Result<(u64, Duration)> {
+    let mut source = ResetSource::new(mix)?;
     let start = Instant::now();
     let mut anchor = start;
     // Since the anchor, and in all.
@@ -27,7 +27,7 @@ fn knock(rate: f64, length: Duration) -> Result<(u64, Duration)> {
     while start.elapsed() < length {
         let due = (anchor.elapsed().as_secs_f64() * rate) as u64;
         for _ in done..due {
-            door.knock()?;
+            source.cause_one()?;
         }
         sum += due - done;
         done = due;

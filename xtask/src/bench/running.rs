@@ -114,15 +114,22 @@ impl Running {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Ends it as its users do, by Ctrl-C, and takes stock.
-    pub(crate) fn stop(&mut self, ns: &Namespace) -> Result<Tally> {
+    /// Ends it as its users do, by Ctrl-C; returns its CPU time from its start on.
+    pub(crate) fn end(&mut self) -> Result<Cpu> {
         thread::sleep(self.tool.settling_time());
         let ended = Cpu::for_ended_children()?;
         kill(Pid::from_raw(self.pid().try_into()?), Signal::SIGINT).context("send SIGINT")?;
         let status = self.child.wait()?;
         let cpu = Cpu::for_ended_children()? - ended - self.start_cpu;
+        let name = self.tool.name();
+        ensure!(status.success(), "{name} ended ({status}): {}", self.said("stderr")?.trim());
+        Ok(cpu)
+    }
+
+    /// Ends it, and takes stock.
+    pub(crate) fn stop(&mut self, ns: &Namespace) -> Result<Tally> {
+        let cpu = self.end()?;
         let stderr = self.said("stderr")?;
-        ensure!(status.success(), "{} ended ({status}): {}", self.tool.name(), stderr.trim());
         let (kept, lost, bytes) = match self.tool {
             Tool::Tcprst | Tool::TcprstWithoutOwner => recorded(&self.recording(), ns)?,
             Tool::Tcpdump => {

@@ -11,11 +11,13 @@ pub(crate) struct MeasureRow {
     tools: [Option<f64>; 3],
     /// The value is only a lower bound.
     at_least: [bool; 3],
+    /// The lowest and the highest value of a round: without any tool, then tool by tool.
+    spread: [Option<(f64, f64)>; 4],
 }
 
 impl MeasureRow {
     pub(crate) fn new(label: &'static str, decimals: usize, tools: [Option<f64>; 3]) -> Self {
-        Self { label, decimals, none: None, tools, at_least: [false; 3] }
+        Self { label, decimals, none: None, tools, at_least: [false; 3], spread: [None; 4] }
     }
 
     pub(crate) fn without_tool(self, none: Option<f64>) -> Self {
@@ -24,6 +26,25 @@ impl MeasureRow {
 
     pub(crate) fn at_least(self, at_least: [bool; 3]) -> Self {
         Self { at_least, ..self }
+    }
+
+    /// Adds a line with the lowest and the highest value of a round.
+    pub(crate) fn spread(self, spread: [Option<(f64, f64)>; 4]) -> Self {
+        Self { spread, ..self }
+    }
+
+    /// The second line, where a spread is known.
+    fn spread_cells(&self) -> Option<[String; COLUMNS]> {
+        self.spread.iter().any(Option::is_some).then(|| {
+            let [none, a, b, c] = self.spread.map(|spread| {
+                let text = |(low, high)| {
+                    let (low, high) = (grouped(low, self.decimals), grouped(high, self.decimals));
+                    format!("{low}..{high}")
+                };
+                spread.map(text).unwrap_or_default()
+            });
+            ["    lowest..highest".to_owned(), none, a, b, c, String::new(), String::new()]
+        })
     }
 
     fn cells(&self) -> [String; COLUMNS] {
@@ -60,7 +81,15 @@ const HEAD: [&str; COLUMNS] =
 /// The lines of the table.
 pub(crate) fn render(rows: &[MeasureRow]) -> Vec<String> {
     let mut lines = vec![HEAD.map(str::to_owned)];
-    lines.extend(rows.iter().map(MeasureRow::cells));
+    for row in rows {
+        lines.push(row.cells());
+        lines.extend(row.spread_cells());
+    }
+    align(&lines)
+}
+
+/// Lines of text in columns: the first to the left, numbers to the right.
+pub(crate) fn align<const COLUMNS: usize>(lines: &[[String; COLUMNS]]) -> Vec<String> {
     let width = |column: usize| lines.iter().map(|cells| cells[column].len()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);
     lines
@@ -73,13 +102,13 @@ pub(crate) fn render(rows: &[MeasureRow]) -> Vec<String> {
                     _ => format!("{cell:>width$}"),
                 })
                 .collect();
-            padded.join("  ")
+            padded.join("  ").trim_end().to_owned()
         })
         .collect()
 }
 
 /// A number with spaces between thousands.
-fn grouped(value: f64, decimals: usize) -> String {
+pub(crate) fn grouped(value: f64, decimals: usize) -> String {
     let text = format!("{:.decimals$}", value.abs());
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut out = if value < 0.0 { "-".to_owned() } else { String::new() };
@@ -101,6 +130,19 @@ mod tests {
         assert_eq!(grouped(1234567.0, 0), "1 234 567");
         assert_eq!(grouped(-1234.56, 1), "-1 234.6");
         assert_eq!(grouped(999.0, 0), "999");
+    }
+
+    #[test]
+    fn a_spread_is_a_second_line_in_the_same_columns() {
+        let row = MeasureRow::new("x", 1, [Some(2.0), Some(4.0), None]);
+        assert_eq!(render(std::slice::from_ref(&row)).len(), 2);
+        let spread = row.spread([None, Some((1.0, 3000.0)), Some((4.0, 4.0)), None]);
+        let lines = render(&[spread]);
+        assert_eq!(lines.len(), 3);
+        let end = |line: usize, text: &str| lines[line].find(text).map(|at| at + text.len());
+        assert!(lines[2].trim_start().starts_with("lowest..highest"), "{lines:?}");
+        assert_eq!(end(2, "1.0..3 000.0"), end(0, "tcprst"));
+        assert_eq!(end(2, "4.0..4.0"), end(0, "tcpdump"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! can neither make such a program nor call a function of the kernel from one.
 
 pub(crate) mod destroy;
+pub(crate) mod empty;
 pub(crate) mod icmp;
 
 use std::ffi::CStr;
