@@ -8,6 +8,9 @@ use nix::unistd::Uid;
 use crate::needs::{self, User};
 use crate::workspace;
 
+/// As root, with the Rust of the user who calls it.
+const AS_ROOT: &str = r#"sudo -E env "PATH=$PATH" cargo xtask test"#;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Arguments for `cargo test`, for example `--test causes`
@@ -34,7 +37,9 @@ impl Args {
 pub(crate) fn run(args: Args) -> Result<()> {
     needs::provide(User::Test)?;
     if !Uid::effective().is_root() {
-        eprintln!("xtask: not root: tests that record on this machine's kernel will fail");
+        eprintln!(
+            "xtask: not root: tests that record on this machine's kernel will fail: run `{AS_ROOT}`"
+        );
     }
     let mut cargo = workspace::cargo("test");
     let status = cargo.args(args.into_arguments()).status().context("cannot run cargo")?;
