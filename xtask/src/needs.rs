@@ -24,6 +24,8 @@ pub(crate) enum User {
     Containers,
     /// `cargo xtask vm`: its guests
     Vm,
+    /// The same with the guest that has a whole system
+    VmSystem,
     /// `cargo xtask vm` on this machine's own kernel
     VmHost,
     /// `cargo xtask ebpf`
@@ -32,8 +34,10 @@ pub(crate) enum User {
     BpfLinker,
     /// The standard library's source from Debian
     RustSource,
-    /// `cargo xtask bench record` and `owners`
+    /// `cargo xtask bench record`
     BenchRecord,
+    /// `cargo xtask bench owners`
+    BenchOwners,
     /// `cargo xtask bench analyze`
     BenchAnalyze,
 }
@@ -43,11 +47,11 @@ impl fmt::Display for User {
         f.write_str(match self {
             User::Test => "cargo xtask test",
             User::Containers => "cargo xtask containers",
-            User::Vm | User::VmHost => "cargo xtask vm",
+            User::Vm | User::VmSystem | User::VmHost => "cargo xtask vm",
             User::Ebpf => "cargo xtask ebpf",
             User::BpfLinker => "the build of bpf-linker",
             User::RustSource => "the standard library's source",
-            User::BenchRecord | User::BenchAnalyze => "cargo xtask bench",
+            User::BenchRecord | User::BenchOwners | User::BenchAnalyze => "cargo xtask bench",
         })
     }
 }
@@ -90,8 +94,12 @@ const fn program(
 }
 
 /// Every scenario is played.
-const PLAY: &[User] = &[User::Test, User::Vm, User::VmHost];
+const PLAY: &[User] = &[User::Test, User::Vm, User::VmSystem, User::VmHost, User::BenchOwners];
+const PLAY_AND_CONTAINERS: &[User] =
+    &[User::Test, User::Vm, User::VmSystem, User::VmHost, User::BenchOwners, User::Containers];
 const CONTAINERS: &[User] = &[User::Test, User::Containers];
+const GUESTS: &[User] = &[User::Vm, User::VmSystem];
+const FROM_DEBIAN: &[User] = &[User::Vm, User::VmSystem, User::RustSource];
 const PYTHON: &[User] = &[User::Test, User::BenchAnalyze];
 const BPF_LINKER: &[User] = &[User::BpfLinker];
 
@@ -101,7 +109,7 @@ const NEEDS: &[Need] = &[
     program(&["ip"], &["iproute2"], PLAY),
     program(&["ss"], &["iproute2"], PLAY),
     program(&["nft"], &["nftables"], PLAY),
-    program(&["iptables"], &["iptables"], &[User::Test, User::Vm, User::VmHost, User::Containers]),
+    program(&["iptables"], &["iptables"], PLAY_AND_CONTAINERS),
     program(&["ip6tables"], &["iptables"], PLAY),
     // Namespaces, capabilities and mounts of the tests.
     program(&["nsenter"], &["util-linux"], CONTAINERS),
@@ -130,21 +138,17 @@ const NEEDS: &[Need] = &[
     ),
     program(&["chromedriver"], &["chromium-driver", "chromium-chromedriver"], &[User::Test]),
     // Guests: the machine, its first file system, kernels and a system from Debian.
-    program(&["qemu-system-x86_64"], &["qemu-system-x86"], &[User::Vm]),
-    program(&["busybox"], &["busybox-static"], &[User::Vm]),
-    program(&["xtables-legacy-multi"], &["iptables"], &[User::Vm]),
-    program(&["cpio"], &["cpio"], &[User::Vm]),
-    program(&["xz"], &["xz-utils"], &[User::Vm]),
-    program(&["depmod"], &["kmod"], &[User::Vm]),
-    program(&["ldd"], &["libc-bin"], &[User::Vm]),
-    program(&["debootstrap"], &["debootstrap"], &[User::Vm]),
-    program(&["mke2fs"], &["e2fsprogs"], &[User::Vm]),
-    program(&["dpkg-deb"], &["dpkg"], &[User::Vm, User::RustSource]),
-    need(
-        Look::File(crate::apt::KEYRING),
-        &["debian-archive-keyring"],
-        &[User::Vm, User::RustSource],
-    ),
+    program(&["qemu-system-x86_64"], &["qemu-system-x86"], GUESTS),
+    program(&["busybox"], &["busybox-static"], GUESTS),
+    program(&["xtables-legacy-multi"], &["iptables"], GUESTS),
+    program(&["cpio"], &["cpio"], GUESTS),
+    program(&["xz"], &["xz-utils"], GUESTS),
+    program(&["depmod"], &["kmod"], GUESTS),
+    program(&["ldd"], &["libc-bin"], GUESTS),
+    program(&["debootstrap"], &["debootstrap"], &[User::VmSystem]),
+    program(&["mke2fs"], &["e2fsprogs"], &[User::VmSystem]),
+    program(&["dpkg-deb"], &["dpkg"], FROM_DEBIAN),
+    need(Look::File(crate::apt::KEYRING), &["debian-archive-keyring"], FROM_DEBIAN),
     // The kernel half.
     need(Look::Llvm("objcopy"), &["llvm-22"], &[User::Ebpf, User::BpfLinker]),
     need(Look::Llvm("nm"), &["llvm-22"], &[User::Ebpf]),
@@ -157,7 +161,7 @@ const NEEDS: &[Need] = &[
     need(Look::Package, &["libxml2-dev"], BPF_LINKER),
     // Peers of the recorder.
     program(&["tcpdump"], &["tcpdump"], &[User::BenchRecord]),
-    program(&["bpftrace"], &["bpftrace"], &[User::BenchRecord]),
+    program(&["bpftrace"], &["bpftrace"], &[User::BenchRecord, User::BenchOwners]),
 ];
 
 impl Need {
@@ -347,7 +351,13 @@ mod tests {
         assert_eq!(of(User::Ebpf), ["llvm-22"]);
         assert_eq!(of(User::BenchRecord), ["tcpdump", "bpftrace"]);
         assert_eq!(of(User::VmHost), ["iproute2", "nftables", "iptables"]);
+        assert_eq!(of(User::BenchOwners), ["iproute2", "nftables", "iptables", "bpftrace"]);
         assert!(of(User::Vm).contains(&"qemu-system-x86"));
+        let only_of_the_system = ["debootstrap", "e2fsprogs"];
+        assert!(!of(User::Vm).iter().any(|package| only_of_the_system.contains(package)));
+        let mut system = of(User::VmSystem);
+        system.retain(|package| !only_of_the_system.contains(package));
+        assert_eq!(system, of(User::Vm));
         assert!(!of(User::Test).contains(&"qemu-system-x86"));
         assert!(NEEDS.iter().all(|need| !need.packages.is_empty() && !need.users.is_empty()));
         let llvm = NEEDS.iter().flat_map(|need| need.packages).filter(|name| name.contains("llvm"));

@@ -15,6 +15,7 @@ use super::stats::median;
 use super::table::{MeasureRow, render};
 use super::tool::Tool;
 use super::usage;
+use crate::needs::{self, User};
 use crate::{exit, print};
 
 /// How long a pace must hold.
@@ -34,6 +35,7 @@ pub(crate) struct RecordArgs {
 
 pub(crate) fn run(args: &RecordArgs) -> Result<()> {
     exit::require_root("BPF programs, packet capture and a network namespace need root")?;
+    needs::provide(User::BenchRecord)?;
     let conditions = conditions::describe()?;
     let ns = Namespace::new()?;
     let mut rounds = Vec::new();
