@@ -6,8 +6,8 @@ use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::scalar::ScalarValue;
 
 /// The forms of time that `--since` and `--until` accept.
-pub(crate) const FORMS: &str = "2h, 90m, 3d, now, today, yesterday, 'yesterday 14:00', 14:00, \
-                         2026-11-25, '2026-11-25 14:00' or RFC 3339, all in UTC";
+const FORMS: &str = "2h, 90m, 3d, now, today, yesterday, 'yesterday 14:00', 14:00, \
+                     2026-11-25, '2026-11-25 14:00' or RFC 3339, all in UTC";
 
 /// The reason why the arguments do not form a window.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -25,7 +25,10 @@ def program(*names):
     for name in names:
         if path := shutil.which(name):
             return path
-    sys.exit(f"{names[0]} is missing: install the packages chromium and chromium-driver")
+    sys.exit(
+        f"{names[0]} is missing: install the packages chromium and chromium-driver, or Google Chrome "
+        "and its chromedriver"
+    )
 
 
 class Browser:
@@ -43,7 +46,7 @@ class Browser:
         else:
             sys.exit("chromedriver did not start")
         options = {
-            "binary": program("chromium", "chromium-browser", "google-chrome"),
+            "binary": program("chromium", "google-chrome", "google-chrome-stable", "chromium-browser"),
             "args": [*FLAGS, f"--user-data-dir={self.profile.name}"],
         }
         wanted = {

@@ -36,7 +36,7 @@ pub use judge::{
     Abilities, Balance, Cell, Column, Doctor, Recording, Row, Site, UNKNOWN, Verdict, is_of, record,
 };
 pub use play::{play, run_all};
-pub use runtimes::RuntimeKind;
+pub use runtimes::{CNI_BRIDGE, RuntimeKind};
 pub use scene::{Caused, Expect, Outcome, Scenario, Scene, Seen};
 pub use stage::busy::Busy;
 pub use stage::flood::{FLOOD_PORT, Flood, Mix, ResetKind, ResetSource, flood, flood_with};

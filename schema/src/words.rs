@@ -51,7 +51,7 @@ pub fn sentence(clause: &str) -> String {
 }
 
 /// What kind of socket a reset was about.
-pub fn socket_clause(socket: Socket) -> &'static str {
+fn socket_clause(socket: Socket) -> &'static str {
     match socket {
         Socket::None => "there was no socket",
         Socket::Full => "there was a full socket",

@@ -1,17 +1,21 @@
 //! Asks Debian's archive through apt, with lists of its own: what is installed on this machine
-//! and which releases it follows plays no part.
+//! and which releases it follows plays no part. Another system with apt can ask it too.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// The package that depends on a suite's newest cloud kernel.
 const NEWEST: &str = "linux-image-cloud-amd64";
 /// The keys that sign Debian's archive.
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Where a new installation of Debian has its packages from: for a machine that is not Debian.
+const DEFAULT_MAIN: &str = "http://deb.debian.org/debian/";
+const DEFAULT_SECURITY: &str = "http://deb.debian.org/debian-security/";
 
 /// A package of exactly one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +40,8 @@ pub(crate) struct Suite {
 }
 
 impl Suite {
-    /// Fetches the suite's lists into `dir`, from the mirror that this machine uses itself.
+    /// Fetches the suite's lists into `dir`, from the mirror that this machine uses itself, or from
+    /// Debian's default one.
     pub(crate) fn update(dir: &Path, name: &'static str) -> Result<Self> {
         for part in ["lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(dir.join(part))?;
@@ -95,7 +100,7 @@ impl Suite {
         download.args(["-o", "APT::Sandbox::User=root", "-q", "-q", "download"]).current_dir(dir);
         download
             .args(packages.iter().map(|package| format!("{}={}", package.name, package.version)));
-        output(&mut download).context("download a kernel")?;
+        output(&mut download).with_context(|| format!("download packages of {}", self.name))?;
         let archives: Vec<PathBuf> = fs::read_dir(dir)?
             .map(|entry| Ok(entry?.path()))
             .filter(|path: &Result<PathBuf>| {
@@ -112,10 +117,11 @@ fn version_in(line: &str) -> Option<String> {
     line.split('|').nth(1).map(|version| version.trim().to_owned())
 }
 
-/// Where this machine has its own Debian packages from.
-#[derive(Debug, Default)]
+/// Where Debian's packages come from.
+#[derive(Debug)]
 struct Mirrors {
-    main: Option<String>,
+    main: String,
+    /// Not every mirror has it.
     security: Option<String>,
 }
 
@@ -127,19 +133,22 @@ fn mirrors() -> Result<Mirrors> {
 
 /// The mirror of Debian's own packages.
 pub(crate) fn mirror() -> Result<String> {
-    mirrors()?.main.context("this machine has no Debian mirror in its apt sources")
+    Ok(mirrors()?.main)
 }
 
+/// The mirrors of Debian among the addresses that apt uses, or else the default ones.
 fn choose_mirrors(uris: &str) -> Mirrors {
     let ending = |end: &str| uris.lines().find(|uri| uri.ends_with(end)).map(str::to_owned);
-    Mirrors { main: ending("/debian/"), security: ending("/debian-security/") }
+    match ending("/debian/") {
+        Some(main) => Mirrors { main, security: ending("/debian-security/") },
+        None => {
+            Mirrors { main: DEFAULT_MAIN.to_owned(), security: Some(DEFAULT_SECURITY.to_owned()) }
+        }
+    }
 }
 
 fn sources(mirrors: &Mirrors, suite: &str) -> Result<String> {
-    let Some(main) = &mirrors.main else {
-        bail!("this machine has no Debian mirror in its apt sources to fetch kernels from");
-    };
-    let mut text = format!("deb [signed-by={KEYRING}] {main} {suite} main\n");
+    let mut text = format!("deb [signed-by={KEYRING}] {} {suite} main\n", mirrors.main);
     // Backports and sid have no security suite.
     if let (Some(security), false) = (&mirrors.security, suite.contains('-') || suite == "sid") {
         writeln!(text, "deb [signed-by={KEYRING}] {security} {suite}-security main")?;
@@ -198,6 +207,8 @@ fn output(command: &mut Command) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::bail;
+
     use super::*;
 
     const MIRROR: &str = "http://mirror.example/debian/";
@@ -212,7 +223,16 @@ mod tests {
         assert!(bookworm.contains("bookworm-security main\n"), "{bookworm}");
         assert_eq!(sources(&found, "trixie-backports")?.lines().count(), 1);
         assert_eq!(sources(&found, "sid")?.lines().count(), 1);
-        assert!(sources(&choose_mirrors("https://other.example/\n"), "sid").is_err());
+        let only_main = choose_mirrors(&format!("{MIRROR}\n"));
+        assert_eq!(sources(&only_main, "bookworm")?.lines().count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_machine_that_is_not_debian_asks_the_default_mirrors() -> Result<()> {
+        let bookworm = sources(&choose_mirrors("http://other.example/ubuntu/\n"), "bookworm")?;
+        assert!(bookworm.contains(&format!("{DEFAULT_MAIN} bookworm main\n")), "{bookworm}");
+        assert!(bookworm.contains(&format!("{DEFAULT_SECURITY} bookworm-security")), "{bookworm}");
         Ok(())
     }
 

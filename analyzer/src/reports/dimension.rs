@@ -86,7 +86,7 @@ pub(crate) fn help(before: &str) -> String {
 
 impl Dimension {
     /// The dimension with this name, or the column.
-    pub(crate) fn from_name(name: &str) -> Result<Self, ReportError> {
+    fn from_name(name: &str) -> Result<Self, ReportError> {
         let name = name.trim();
         if let Some(found) = DIMENSIONS.iter().find(|dimension| dimension.name == name) {
             return Ok(*found);

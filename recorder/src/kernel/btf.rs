@@ -112,7 +112,7 @@ impl Kernel {
     }
 
     /// Names of the parameters of a kernel function.
-    pub(crate) fn parameters(&self, function: &str) -> Option<Vec<String>> {
+    fn parameters(&self, function: &str) -> Option<Vec<String>> {
         let found = self.btf.resolve_types_by_name(function).ok()?;
         let function = found.into_iter().find_map(|found| match found {
             Type::Func(function) => Some(function),
@@ -138,7 +138,7 @@ impl Kernel {
 
     /// Number of arguments that a raw tracepoint passes to a program; `None` if there is no such
     /// tracepoint.
-    pub(crate) fn tracepoint_arguments(&self, tracepoint: &str) -> Option<usize> {
+    fn tracepoint_arguments(&self, tracepoint: &str) -> Option<usize> {
         let name = format!("btf_trace_{tracepoint}");
         let found = self.btf.resolve_types_by_name(&name).ok()?;
         let typedef = found.into_iter().find(|found| matches!(found, Type::Typedef(_)))?;

@@ -36,7 +36,7 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    pub(crate) fn is_alive_at(&self, boot_ns: u64) -> bool {
+    fn is_alive_at(&self, boot_ns: u64) -> bool {
         self.from_ns <= boot_ns && self.to_ns.is_none_or(|end| boot_ns <= end)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -21,6 +21,9 @@ use super::types::{Manager, Network, Pod, RunningContainer, Setup};
 use crate::deadline::Deadline;
 use crate::stage::netns::Namespace;
 
+/// The CNI plugin for bridges, in the folders of Debian, of Fedora, and of its own releases.
+pub const CNI_BRIDGE: &[&str] =
+    &["/usr/lib/cni/bridge", "/usr/libexec/cni/bridge", "/opt/cni/bin/bridge"];
 /// Namespace of the pods.
 const POD_NAMESPACE: &str = "shop";
 /// How long a brief container may take, in an emulated machine too.
@@ -257,13 +260,21 @@ fn config(setup: &Setup<'_>) -> String {
          [plugins.\"io.containerd.grpc.v1.cri\"]\n\
          sandbox_image = \"{}\"\nrestrict_oom_score_adj = true\n\
          [plugins.\"io.containerd.grpc.v1.cri\".cni]\n\
-         bin_dir = \"/usr/lib/cni\"\nconf_dir = \"{}\"\n{systemd}",
+         bin_dir = \"{}\"\nconf_dir = \"{}\"\n{systemd}",
         at("root"),
         at("state"),
         at("containerd.sock"),
         image::PAUSE,
+        plugin_folder(CNI_BRIDGE).display(),
         at("cni"),
     )
+}
+
+/// The folder of the plugin that exists; the first of them if there is none.
+fn plugin_folder(plugins: &'static [&'static str]) -> &'static Path {
+    let places = || plugins.iter().map(Path::new);
+    let found = places().find(|plugin| plugin.exists()).or_else(|| places().next());
+    found.and_then(Path::parent).unwrap_or(Path::new("/"))
 }
 
 /// A bridge without address translation: its packets stay on this machine.
@@ -273,4 +284,16 @@ fn network(ipam: &str) -> String {
         "isGateway":true,"ipMasq":false,"ipam":{{"type":"host-local","dataDir":"{ipam}",
         "ranges":[[{{"subnet":"10.99.0.0/16"}}]],"routes":[{{"dst":"0.0.0.0/0"}}]}}}}]}}"#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plugins_are_where_the_distribution_has_them() {
+        let folder = plugin_folder(&["/nonexistent/cni/bridge", "/proc/self/status"]);
+        assert_eq!(folder, Path::new("/proc/self"));
+        assert_eq!(plugin_folder(&["/nonexistent/cni/bridge"]), Path::new("/nonexistent/cni"));
+    }
 }

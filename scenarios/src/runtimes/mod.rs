@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::stage::netns::Namespace;
+pub use containerd::CNI_BRIDGE;
 use containerd::Containerd;
 use docker::Docker;
 use podman::Podman;

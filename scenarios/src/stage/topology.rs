@@ -14,7 +14,7 @@ use crate::stage::pair::{Pair, connect, listen, refused};
 use crate::stage::tool::{ip, try_tool};
 
 /// The scene's interfaces. The other end is called `eth0` in both other namespaces.
-pub(crate) const TO_CLIENT: &str = "to-client";
+const TO_CLIENT: &str = "to-client";
 const TO_SERVER: &str = "to-server";
 const BRIDGE: &str = "between";
 

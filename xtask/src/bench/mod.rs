@@ -22,8 +22,6 @@ mod usage;
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::needs::{self, User};
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -45,12 +43,6 @@ enum Bench {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    match args.bench {
-        Bench::Analyze(_) => needs::provide(User::BenchAnalyze)?,
-        Bench::Record(_) | Bench::Owners(_) => needs::provide(User::BenchRecord)?,
-        // These need only our own programs.
-        Bench::Scale(_) | Bench::Connections(_) => {}
-    }
     match args.bench {
         Bench::Analyze(args) => analyze::run(&args),
         Bench::Scale(args) => analyze::run_scale(&args),

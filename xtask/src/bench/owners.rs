@@ -19,6 +19,7 @@ use serde_json::{Value as Json, json};
 use super::running::spawn_bpftrace;
 use super::tool::Tool;
 use super::{conditions, programs};
+use crate::needs::{self, User};
 use crate::{exit, print, workspace};
 use scenarios::{
     Busy, Caused, Deadline, Namespace, Outcome, Scenario, Seen, allow_host_changes, play, scenarios,
@@ -94,6 +95,7 @@ pub(crate) struct OwnersArgs {
 
 pub(crate) fn run(args: &OwnersArgs) -> Result<()> {
     exit::require_root("BPF programs and a network namespace need root")?;
+    needs::provide(User::BenchOwners)?;
     allow_host_changes();
     let ns = Namespace::new()?;
     let dir = tempfile::tempdir().context("make a folder")?;

@@ -79,10 +79,6 @@ pub(crate) fn run(args: Args) -> Result<()> {
         )?;
     }
     let lines: Vec<_> = LINES.iter().filter(|line| wanted(line.name)).collect();
-    needs::provide(if lines.is_empty() { User::VmHost } else { User::Vm })?;
-    if !args.built {
-        build()?;
-    }
     let tests = match &args.tests[..] {
         [] => Test::value_variants().to_vec(),
         tests => tests.to_vec(),
@@ -92,6 +88,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
         has_system || !tests.iter().all(|test| test.wants_system()),
         "only the kernel {SYSTEM} has a guest with systemd and containers"
     );
+    needs::provide(user(!lines.is_empty(), has_system, &tests))?;
+    if !args.built {
+        build()?;
+    }
     let cache = args.cache.clone().map_or_else(fetch::default_cache, Ok)?;
     // Links into it are made from elsewhere.
     let cache = path::absolute(cache).context("the cache's folder")?;
@@ -112,6 +112,15 @@ pub(crate) fn run(args: Args) -> Result<()> {
         examined.iter().filter(|kernel| !kernel.passed()).map(|kernel| kernel.line).collect();
     ensure!(failed.is_empty(), "failed on {}", failed.join(", "));
     Ok(())
+}
+
+/// The part of the command that the chosen kernels and tests are.
+fn user(has_guests: bool, has_system: bool, tests: &[Test]) -> User {
+    match has_guests {
+        false => User::VmHost,
+        true if has_system && tests.iter().any(|test| test.wants_system()) => User::VmSystem,
+        true => User::Vm,
+    }
 }
 
 /// Only the recorder: this program runs already.
@@ -295,5 +304,19 @@ impl Lab {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_containers_test_needs_the_tools_of_a_system() {
+        let all = Test::value_variants();
+        assert_eq!(user(true, true, all), User::VmSystem);
+        assert_eq!(user(true, true, &[Test::Causes]), User::Vm);
+        assert_eq!(user(true, false, all), User::Vm);
+        assert_eq!(user(false, false, all), User::VmHost);
     }
 }

@@ -24,6 +24,7 @@ use std::thread;
 use anyhow::Result;
 
 use super::conditions;
+use crate::needs::{self, User};
 use crate::print::line;
 use compare::Rounds;
 use duck::Duck;
@@ -57,6 +58,7 @@ pub(crate) struct AnalyzeArgs {
 }
 
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<()> {
+    needs::provide(User::BenchAnalyze)?;
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let ours = Ours::find()?;
     let duck = Duck::install(threads)?;

@@ -13,6 +13,7 @@ use super::conditions;
 use super::hot_path;
 use super::table::render;
 use super::tool::Tool;
+use crate::needs::{self, User};
 use crate::{exit, print};
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,7 @@ impl RecordArgs {
 
 pub(crate) fn run(args: &RecordArgs) -> Result<()> {
     exit::require_root("BPF programs, packet capture and a network namespace need root")?;
+    needs::provide(User::BenchRecord)?;
     let conditions = conditions::describe()?;
     let ns = Namespace::new()?;
     let mut measured: Vec<(Mix, Vec<Round>)> =
