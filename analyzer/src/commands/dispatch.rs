@@ -43,19 +43,33 @@ pub(crate) enum Command {
     Verify,
 }
 
+/// How a subcommand does its work.
+enum Work<'a> {
+    /// Its answer is the result of SQL.
+    Report(&'a dyn Report),
+    Compact(&'a compact::Args),
+    /// The HTML page.
+    Page(&'a report::Args),
+    /// It asks nothing of the recording's tables.
+    Schema,
+    Verify,
+}
+
 impl Command {
-    /// The report of a subcommand, or `None` where its answer is not the result of SQL.
-    fn report(&self) -> Option<&dyn Report> {
+    fn work(&self) -> Work<'_> {
         match self {
-            Command::Files(args) => Some(args),
-            Command::Losses(args) => Some(args),
-            Command::Summary(args) => Some(args),
-            Command::Top(args) => Some(args),
-            Command::Timeline(args) => Some(args),
-            Command::Diff(args) => Some(args),
-            Command::Explain(args) => Some(args),
-            Command::Flame(args) => Some(args),
-            Command::Schema | Command::Compact(_) | Command::Report(_) | Command::Verify => None,
+            Command::Files(args) => Work::Report(args),
+            Command::Losses(args) => Work::Report(args),
+            Command::Summary(args) => Work::Report(args),
+            Command::Top(args) => Work::Report(args),
+            Command::Timeline(args) => Work::Report(args),
+            Command::Diff(args) => Work::Report(args),
+            Command::Explain(args) => Work::Report(args),
+            Command::Flame(args) => Work::Report(args),
+            Command::Compact(args) => Work::Compact(args),
+            Command::Report(args) => Work::Page(args),
+            Command::Schema => Work::Schema,
+            Command::Verify => Work::Verify,
         }
     }
 
@@ -67,47 +81,31 @@ impl Command {
         format: Format,
     ) -> Option<Result<Outcome, Error>> {
         let out = &mut io::stdout().lock();
-        match self {
-            Command::Schema => Some(schema::run(format, out)),
-            Command::Verify => Some(verify::run(dirs, threads, format, out)),
-            Command::Compact(_) | Command::Report(_) => None,
-            Command::Files(_)
-            | Command::Losses(_)
-            | Command::Summary(_)
-            | Command::Top(_)
-            | Command::Timeline(_)
-            | Command::Diff(_)
-            | Command::Explain(_)
-            | Command::Flame(_) => None,
+        match self.work() {
+            Work::Schema => Some(schema::run(format, out)),
+            Work::Verify => Some(verify::run(dirs, threads, format, out)),
+            Work::Report(_) | Work::Compact(_) | Work::Page(_) => None,
         }
     }
 
     /// The SQL of a report that was asked to print it (`--sql`). No recording is needed.
     pub(crate) fn shown_sql(&self, request: &Request) -> Result<Option<String>, Error> {
-        self.report().map_or(Ok(None), |report| super::shown_sql(report, request))
+        match self.work() {
+            Work::Report(report) => super::shown_sql(report, request),
+            Work::Compact(_) | Work::Page(_) | Work::Schema | Work::Verify => Ok(None),
+        }
     }
 
     /// Runs the subcommand on an open recording.
     pub(crate) async fn run(&self, context: &mut Context<'_>) -> Result<Outcome, Error> {
-        if let Some(report) = self.report() {
-            return super::run(report, context).await;
-        }
-        match self {
-            Command::Compact(args) => {
+        match self.work() {
+            Work::Report(report) => super::run(report, context).await,
+            Work::Compact(args) => {
                 compact::run(args, context.dirs, context.request.format, context.out)
             }
-            Command::Report(args) => report::run(args, context).await,
-            // They ran without a session.
-            Command::Schema | Command::Verify => Ok(Outcome::Complete),
-            // They ran as reports.
-            Command::Files(_)
-            | Command::Losses(_)
-            | Command::Summary(_)
-            | Command::Top(_)
-            | Command::Timeline(_)
-            | Command::Diff(_)
-            | Command::Explain(_)
-            | Command::Flame(_) => Ok(Outcome::Complete),
+            Work::Page(args) => report::run(args, context).await,
+            // They have run, without a session.
+            Work::Schema | Work::Verify => Ok(Outcome::Complete),
         }
     }
 }
