@@ -49,7 +49,11 @@ fn problems(recording: &Recording) -> (HashMap<String, String>, i32) {
     let output = recording.analyze(&["verify", "--format", "json"]);
     let files: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     let told = stderr(&output);
-    assert!(told.lines().last().unwrap().contains(&format!("{} files", files.len())), "{told}");
+    let summary = match files.len() {
+        1 => " 1 file with ".to_owned(),
+        count => format!(" {count} files with "),
+    };
+    assert!(told.lines().last().unwrap().contains(&summary), "{told}");
     let with_problem = files.iter().filter(|file| !file["problem"].is_null());
     let found = with_problem.map(|file| {
         assert!(["wrong", "broken"].contains(&file["status"].as_str().unwrap()), "{file}");
