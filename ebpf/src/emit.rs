@@ -1,25 +1,27 @@
 //! From what a hook has at hand to an event in the ring of this CPU, or to a counted loss.
 
-use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::helpers::generated::bpf_get_current_comm;
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
     bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_get_stack, bpf_ktime_get_boot_ns,
-    bpf_ringbuf_query,
 };
 use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use tcprst_schema::hook::Site;
 use tcprst_schema::wire::{
-    CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, LOST_FRAMES, LongEvent,
-    LostKey, MAX_FRAMES, NO_REASON, SHORT_FRAMES, ShortEvent,
+    BareEvent, CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, IMPLIED,
+    LOST_FRAMES, LongEvent, LostKey, MAX_FRAMES, NO_REASON, SHORT_FRAMES, ShortEvent, TASK_EXITING,
+    WALKED,
 };
 
-use crate::kernel::{Address, layout, read};
-use crate::maps::{CLOSED_FROM, LOST, RINGS, TOTALS};
-use crate::owner::{Owner, mount_namespace};
+use crate::kernel::{Address, Probed, layout, read};
+use crate::maps::{LOST, RINGS, TOTALS};
+use crate::owner::Owner;
+use crate::pace::{Record, pace};
+use crate::packet::Segment;
 use crate::sock::{Address16, Flow};
-use crate::{filter, packet, sock};
+use crate::sockets::mount_namespace;
+use crate::{closing, filter, packet, sock, storm};
 
 /// What a hook has at hand.
 #[derive(Clone, Copy)]
@@ -32,6 +34,8 @@ pub(crate) struct Reset {
     pub(crate) sk: Address,
     /// `struct sk_buff *` of the segment that is answered, or 0.
     pub(crate) skb: Address,
+    /// What that segment says, where its headers can be read.
+    pub(crate) segment: Option<Segment>,
     /// `struct net *` where the hook has it, or 0.
     pub(crate) net: Address,
     /// `enum sk_rst_reason`, or `NO_REASON`.
@@ -44,7 +48,16 @@ impl Reset {
     /// One of which nothing is at hand yet.
     #[inline(always)]
     pub(crate) fn at(site: Site, ctx: *mut c_void) -> Self {
-        Self { ctx, site: site as u8, sk: 0, skb: 0, net: 0, reason: NO_REASON, icmp: (0, 0) }
+        Self {
+            ctx,
+            site: site as u8,
+            sk: 0,
+            skb: 0,
+            segment: None,
+            net: 0,
+            reason: NO_REASON,
+            icmp: (0, 0),
+        }
     }
 
     /// The answer to a segment is never the act of the task that happens to run, nor is a RST
@@ -54,13 +67,19 @@ impl Reset {
         self.skb == 0 && self.site != Site::Received as u8
     }
 
+    /// Whether TCP itself sends it.
+    #[inline(always)]
+    pub(crate) fn is_from_tcp(&self) -> bool {
+        self.site <= Site::PassiveV6 as u8
+    }
+
     /// `struct net` that it belongs to.
     #[inline(always)]
     pub(crate) fn net(&self) -> Address {
         if self.net != 0 {
             return self.net;
         }
-        match sock::net(self.sk) {
+        match sock::net::<Probed>(self.sk) {
             0 => packet::net(self.skb),
             net => net,
         }
@@ -69,9 +88,10 @@ impl Reset {
     /// The flow as on the RST: that of the segment that it answers, else that of its socket.
     #[inline(always)]
     pub(crate) fn flow(&self) -> Flow {
-        packet::segment(self.skb, self.site)
-            .and_then(packet::Segment::flow)
-            .unwrap_or_else(|| self.socket_flow(sock::is_full(sock::state(self.sk))))
+        match &self.segment {
+            Some(segment) => segment.flow,
+            None => self.socket_flow(sock::is_full(sock::state(self.sk))),
+        }
     }
 
     /// The flow of its socket, as on the RST.
@@ -99,10 +119,19 @@ pub(crate) fn emit(reset: Reset) {
         count(&raw mut (*totals).seen);
         (*totals).seen
     };
-    if reset.reason as u32 == layout!(no_socket_reason) {
-        emit_as::<ShortEvent>(reset, seq, totals);
-    } else {
-        emit_as::<LongEvent>(reset, seq, totals);
+    // SAFETY: no arguments, always allowed.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let state = if reset.sk == 0 { 0 } else { sock::state(reset.sk) };
+    let event = Event { reset: &reset, seq, now, state };
+    match pace(&reset, state, now) {
+        Record::Count => {
+            if !storm::count(&reset, totals) {
+                lose(&reset, totals);
+            }
+        }
+        Record::Implied => event.record::<BareEvent>(totals),
+        Record::Short => event.record::<ShortEvent>(totals),
+        Record::Whole => event.record::<LongEvent>(totals),
     }
 }
 
@@ -111,73 +140,95 @@ pub(crate) fn emit(reset: Reset) {
 /// # Safety
 /// `counter` points to a counter in a map.
 #[inline(always)]
-unsafe fn count(counter: *mut u64) {
+pub(crate) unsafe fn count(counter: *mut u64) {
     // `AtomicU64` has no `fetch_add` on this target, whose first version could not return the
     // old value. Nobody asks for it here, and the instruction without it is one of 5.10.
     // SAFETY: the caller's promise; nothing else is done with it but this and plain reads.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
 }
 
-/// The two sizes of a record.
-trait Record: 'static {
+/// The sizes of a record.
+trait Layout: 'static {
     /// Where the stack starts, and how many bytes of it are asked for.
-    fn stack(this: *mut Self) -> (*mut u64, u32);
+    fn stack(this: *mut Self) -> Option<(*mut u64, u32)>;
 }
 
-impl Record for ShortEvent {
+impl Layout for BareEvent {
     #[inline(always)]
-    fn stack(this: *mut Self) -> (*mut u64, u32) {
-        // SAFETY: only computes an address inside the record.
-        (unsafe { &raw mut (*this).stack }.cast(), (SHORT_FRAMES * 8) as u32)
+    fn stack(_: *mut Self) -> Option<(*mut u64, u32)> {
+        None
     }
 }
 
-impl Record for LongEvent {
+impl Layout for ShortEvent {
     #[inline(always)]
-    fn stack(this: *mut Self) -> (*mut u64, u32) {
+    fn stack(this: *mut Self) -> Option<(*mut u64, u32)> {
+        let asked = layout!(stack_bytes);
+        let most = (SHORT_FRAMES * 8) as u32;
+        // SAFETY: only computes an address inside the record.
+        Some((unsafe { &raw mut (*this).stack }.cast(), if asked > most { most } else { asked }))
+    }
+}
+
+impl Layout for LongEvent {
+    #[inline(always)]
+    fn stack(this: *mut Self) -> Option<(*mut u64, u32)> {
         let asked = layout!(stack_bytes);
         let most = (MAX_FRAMES * 8) as u32;
         // SAFETY: only computes an address inside the record.
-        (unsafe { &raw mut (*this).stack }.cast(), if asked > most { most } else { asked })
+        Some((unsafe { &raw mut (*this).stack }.cast(), if asked > most { most } else { asked }))
     }
 }
 
-#[inline(always)]
-fn emit_as<R: Record>(reset: Reset, seq: u64, totals: *mut CpuTotals) {
-    // SAFETY: no arguments, always allowed.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(ring) = RINGS.get(cpu) else {
-        return lose(&reset, totals);
-    };
-    let Some(mut entry) = ring.reserve_untyped::<R>(0) else {
-        return lose(&reset, totals);
-    };
-    let record: *mut R = entry.as_mut_ptr();
-    let header: *mut EventHeader = record.cast();
-    // SAFETY: the record was reserved whole, the header is its first member, and every field
-    // of it is written below before the record is submitted.
-    unsafe {
-        (*header).seq = seq;
-        (*header).lost = (*totals).lost;
-        (*header).cpu = cpu;
-        (*header).site = reset.site;
-        (*header).reason = reset.reason;
-        (*header).padding = [0; 2];
-        (*header).icmp_type = reset.icmp.0;
-        (*header).icmp_code = reset.icmp.1;
-        fill(&reset, header);
-        let (stack, bytes) = R::stack(record);
-        (*header).stack_bytes = bpf_get_stack(reset.ctx, stack.cast(), bytes, 0) as i32;
+/// A reset that becomes a record.
+struct Event<'a> {
+    reset: &'a Reset,
+    seq: u64,
+    now: u64,
+    /// `skc_state`; 0 without a socket.
+    state: u8,
+}
+
+impl Event<'_> {
+    #[inline(always)]
+    fn record<R: Layout>(&self, totals: *mut CpuTotals) {
+        let reset = self.reset;
+        // SAFETY: no arguments, always allowed.
+        let cpu = unsafe { bpf_get_smp_processor_id() };
+        let Some(ring) = RINGS.get(cpu) else {
+            return lose(reset, totals);
+        };
+        let Some(mut entry) = ring.reserve_untyped::<R>(0) else {
+            return lose(reset, totals);
+        };
+        let record: *mut R = entry.as_mut_ptr();
+        let header: *mut EventHeader = record.cast();
+        // SAFETY: the record was reserved whole, the header is its first member, and every field
+        // of it is written below before the record is submitted.
+        unsafe {
+            (*header).seq = self.seq;
+            (*header).lost = (*totals).lost;
+            (*header).counted = (*totals).counted;
+            (*header).boot_ns = self.now;
+            (*header).cpu = cpu;
+            (*header).site = reset.site;
+            (*header).reason = reset.reason;
+            (*header).padding = 0;
+            (*header).icmp_type = reset.icmp.0;
+            (*header).icmp_code = reset.icmp.1;
+            (*header).sk_state = self.state;
+            fill(reset, header);
+            let (walk, bytes) = match R::stack(record) {
+                Some((stack, room)) => (WALKED, bpf_get_stack(reset.ctx, stack.cast(), room, 0)),
+                None => (IMPLIED, 0),
+            };
+            (*header).walk = walk;
+            (*header).stack_bytes = bytes as i32;
+        }
+        // No flag: the kernel wakes the reader if it has read all that was there, and so waits or
+        // is about to. While it is behind, another wake-up would not help it.
+        entry.submit(0);
     }
-    // Wake the reader once for a batch: when the record makes the ring pass the mark. While it
-    // stays above, the reader is awake or late, and another wake-up would not help it.
-    let wake = layout!(wake_bytes) as u64;
-    // SAFETY: a ring buffer map, as the helper asks for.
-    let waiting = unsafe {
-        bpf_ringbuf_query(core::ptr::from_ref(ring).cast_mut().cast(), BPF_RB_AVAIL_DATA.into())
-    };
-    let passes = waiting >= wake && waiting < wake + 2 * size_of::<R>() as u64;
-    entry.submit(if passes { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP }.into());
 }
 
 /// # Safety
@@ -185,22 +236,21 @@ fn emit_as<R: Record>(reset: Reset, seq: u64, totals: *mut CpuTotals) {
 #[inline(never)]
 unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
     let mut flags = 0;
-    let mut state = 0;
     let mut closed_from = 0;
     let mut answered_flags = 0;
     let mut sk_flags = 0;
     let mut owner = Owner::NONE;
     let mut flow = Flow::NONE;
-    if let Some(segment) = packet::segment(reset.skb, reset.site)
-        && let Some(seen) = segment.flow()
-    {
-        answered_flags = segment.flags();
-        flow = seen;
+    // SAFETY: the caller's promise; the state was written before.
+    let state = unsafe { (*event).sk_state };
+    if let Some(segment) = &reset.segment {
+        answered_flags = segment.flags;
+        flow = segment.flow;
         flags |= FROM_PACKET;
     }
+    let net = reset.net();
     if reset.sk != 0 {
         flags |= HAS_SOCKET;
-        state = sock::state(reset.sk);
         let full = sock::is_full(state);
         if flags & FROM_PACKET == 0 {
             flow = reset.socket_flow(full);
@@ -210,7 +260,7 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
             owner = Owner::of_socket(reset.sk);
             sk_flags = sock::flags(reset.sk);
         } else if state == sock::TCP_TIME_WAIT {
-            owner = Owner::of_timewait(reset.net(), &flow);
+            owner = Owner::of_timewait(net, &flow);
         } else {
             let listener = sock::listener(reset.sk);
             if listener != 0 {
@@ -218,15 +268,11 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
             }
         }
         if state == sock::TCP_CLOSE {
-            // SAFETY: the value is copied at once; a reused entry gives another state, and that
-            // takes 8192 closings between two lines of one kernel function.
-            closed_from = unsafe { CLOSED_FROM.get(reset.sk) }.copied().unwrap_or(0);
+            closed_from = closing::left(reset.sk);
         }
     }
-    let net = reset.net();
     // SAFETY: the caller's promise.
     unsafe {
-        (*event).boot_ns = bpf_ktime_get_boot_ns();
         (*event).family = flow.family;
         (&raw mut (*event).src_addr).cast::<Address16>().write(flow.src_addr);
         (&raw mut (*event).dst_addr).cast::<Address16>().write(flow.dst_addr);
@@ -238,13 +284,11 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
         (*event).socket_cgroup_id = owner.cgroup_id;
         (*event).netns_inum = read(net, layout!(offsets.net_inum)).unwrap_or(0);
         (*event).netns_cookie = read(net, layout!(offsets.net_cookie)).unwrap_or(0);
-        (*event).sk_state = state;
         (*event).closed_from = closed_from;
         (*event).answered_flags = answered_flags;
         (*event).sk_flags = sk_flags;
         if reset.is_act() {
-            flags |= HAS_TASK;
-            task(event);
+            flags |= HAS_TASK | task(event);
         } else {
             no_task(event);
         }
@@ -252,12 +296,15 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
     }
 }
 
-/// Fills the running task. Whether it acted, the recorder tells from the stack.
+/// Fills the running task, and returns its flags. Whether it acted, the recorder tells from the
+/// stack.
 ///
 /// # Safety
 /// `event` points to a whole, writable header.
 #[inline(always)]
-unsafe fn task(event: *mut EventHeader) {
+unsafe fn task(event: *mut EventHeader) -> u8 {
+    /// include/linux/sched.h.
+    const PF_EXITING: u32 = 0x0000_0004;
     let pid_tgid = bpf_get_current_pid_tgid();
     let uid_gid = bpf_get_current_uid_gid();
     // SAFETY: the caller's promise; the helpers take no argument.
@@ -271,7 +318,9 @@ unsafe fn task(event: *mut EventHeader) {
         bpf_get_current_comm(comm.cast(), 16);
         (*event).task_cgroup_id = bpf_get_current_cgroup_id();
         let current = bpf_get_current_task();
-        (*event).mntns_inum = mount_namespace(current);
+        (*event).mntns_inum = mount_namespace::<Probed>(current);
+        let flags: u32 = read(current, layout!(offsets.task_flags)).unwrap_or(0);
+        if flags & PF_EXITING == 0 { 0 } else { TASK_EXITING }
     }
 }
 

@@ -1,4 +1,9 @@
 //! Reading kernel memory at offsets that are known only at load time.
+//!
+//! There are two ways to read. [`Probed`] asks a helper, which takes any address on any kernel
+//! and costs 10 ns or more. [`Typed`] is a plain load, which the verifier allows where it knows
+//! the pointer's type: in programs on BTF tracepoints, for members of the structure that the
+//! pointer points to.
 
 use aya_ebpf::helpers::bpf_probe_read_kernel;
 use tcprst_schema::layout::{ABSENT, KernelLayout};
@@ -25,6 +30,62 @@ pub(crate) fn load<T: Copy>(field: &T) -> T {
 
 /// An address in the kernel; 0 is null.
 pub(crate) type Address = u64;
+
+/// The number that a typed pointer is: the verifier allows no arithmetic with the pointer itself.
+/// A stack slot of which one byte was written apart is no pointer any more. The byte is the highest,
+/// which has the same value in each address of the kernel.
+#[inline(always)]
+pub(crate) fn number(pointer: Address) -> Address {
+    let mut slot = core::mem::MaybeUninit::<u64>::uninit();
+    let slot = slot.as_mut_ptr();
+    // SAFETY: all of it is in the slot, which is written before it is read.
+    unsafe {
+        core::ptr::write_volatile(slot, pointer);
+        core::ptr::write_volatile(slot.cast::<u8>().add(7), 0xff);
+        core::ptr::read_volatile(slot)
+    }
+}
+
+/// A way to read a member of a kernel structure.
+pub(crate) trait Memory {
+    /// Whether pointers have types that the verifier knows.
+    const IS_TYPED: bool;
+
+    /// The member of type `T` at `base + offset`; `None` where the kernel has no such member or
+    /// the base is null.
+    fn read<T: Copy>(base: Address, offset: u32) -> Option<T>;
+}
+
+/// By a helper, from any address.
+#[derive(Clone, Copy)]
+pub(crate) struct Probed;
+
+/// By a load, from a pointer of which the verifier knows the type.
+#[derive(Clone, Copy)]
+pub(crate) struct Typed;
+
+impl Memory for Probed {
+    const IS_TYPED: bool = false;
+
+    #[inline(always)]
+    fn read<T: Copy>(base: Address, offset: u32) -> Option<T> {
+        read(base, offset)
+    }
+}
+
+impl Memory for Typed {
+    const IS_TYPED: bool = true;
+
+    #[inline(always)]
+    fn read<T: Copy>(base: Address, offset: u32) -> Option<T> {
+        if base == 0 || offset == ABSENT {
+            return None;
+        }
+        // SAFETY: the verifier refuses the program unless the load is of a member of the type that
+        // it knows for `base`; where the page is not there, the kernel's fault handler gives zero.
+        Some(unsafe { core::ptr::read_volatile((base + u64::from(offset)) as *const T) })
+    }
+}
 
 /// Reads the member of type `T` at `base + offset`; `None` where the kernel has no such member,
 /// the base is null or the page is not there.

@@ -5,6 +5,10 @@
 //! event; [`sock`] and [`packet`] read the kernel's structures through the offsets that the
 //! recorder has set in [`kernel::LAYOUT`]; [`maps`] are the rings and the accounts.
 //!
+//! What a reset may cost is decided by [`pace`]; in a [`storm`] it is only counted. [`owner`] says
+//! who owns a socket, from what [`sockets`], [`listeners`] and [`flows`] remember, and [`closing`]
+//! what state it left.
+//!
 //! SPDX-License-Identifier: GPL-2.0-only
 #![no_std]
 #![no_main]
@@ -12,14 +16,20 @@
 #![feature(core_intrinsics)]
 #![allow(internal_features, reason = "an atomic addition, see emit.rs")]
 
+mod closing;
 mod emit;
 mod filter;
+mod flows;
 mod hooks;
 mod kernel;
+mod listeners;
 mod maps;
 mod owner;
+mod pace;
 mod packet;
 mod sock;
+mod sockets;
+mod storm;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

@@ -2,31 +2,47 @@
 
 use tcprst_schema::hook::Site;
 
-use crate::kernel::{Address, layout, read};
-use crate::sock::{AF_INET, AF_INET6, Flow, ipv4};
+use crate::kernel::{Address, Probed, layout, read};
+use crate::sock::{AF_INET, AF_INET6, Flow};
 
 const TCP: u8 = 6;
 const RST: u8 = 0x04;
 
-/// Offset of the flags byte in a TCP header, and its length without options (RFC 9293, 3.1).
-const TCP_FLAGS: u32 = 13;
+/// Length of a TCP header without options (RFC 9293, 3.1).
 const TCP_LENGTH: u64 = 20;
 /// `network_header` before it is set.
 const UNSET: u16 = u16::MAX;
 /// Extension headers of IPv6 that are stepped over at the most.
 const MAX_EXTENSIONS: u32 = 6;
 
-/// Where the headers of a TCP segment lie.
+/// The headers of a TCP segment.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
-    family: u8,
-    ip: Address,
-    tcp: Address,
+    /// The RST goes back, so that the segment's destination is its source.
+    pub(crate) flow: Flow,
+    /// The flags byte.
+    pub(crate) flags: u8,
 }
 
-/// Finds them from the IP header on: only TCP sets `transport_header` to its own, and netfilter
-/// and bridges see the packet before. `None` where it is another protocol, a later fragment, or
-/// where the header is not at hand.
+impl Segment {
+    /// Whether it is a reset itself, which nobody answers (RFC 9293, 3.10.7.1).
+    #[inline(always)]
+    pub(crate) fn is_reset(&self) -> bool {
+        self.flags & RST != 0
+    }
+}
+
+/// An IPv4 header without options, and the TCP header behind it (RFC 791, 3.1): one read. The
+/// target is little-endian, and fields are in network order.
+type V4 = [u64; 5];
+/// An IPv6 header (RFC 8200, 3).
+type V6 = [u64; 5];
+/// The first sixteen bytes of a TCP header.
+type Tcp = [u64; 2];
+
+/// Reads the headers from the IP header on: only TCP sets `transport_header` to its own, and
+/// netfilter and bridges see the packet before. `None` where it is another protocol, a later
+/// fragment, or where the header is not at hand.
 ///
 /// `site` tells whether TCP itself has looked at the segment: then it is one, and in one piece.
 #[inline(never)]
@@ -38,38 +54,60 @@ pub(crate) fn segment(skb: Address, site: u8) -> Option<Segment> {
     }
     let is_checked = site < Site::RejectV4 as u8;
     let ip = head + u64::from(network);
-    let first: u8 = read(ip, 0)?;
-    let found = match first >> 4 {
+    // A buffer has room behind its data for `struct skb_shared_info`, so that this many bytes are
+    // there even where the headers are shorter.
+    let header: V4 = read(ip, 0)?;
+    let first = header[0] as u8;
+    let mut flow = Flow::NONE;
+    let (tcp, at) = match first >> 4 {
         4 => {
-            // Protocol, and offset of the fragment: RFC 791, 3.1.
-            if !is_checked
-                && (read::<u8>(ip, 9)? != TCP || u16::from_be(read(ip, 6)?) & 0x1fff != 0)
-            {
+            let protocol = (header[1] >> 8) as u8;
+            let fragment = u16::from_be((header[0] >> 48) as u16) & 0x1fff;
+            if !is_checked && (protocol != TCP || fragment != 0) {
                 return None;
             }
-            Segment { family: AF_INET, ip, tcp: ip + u64::from(first & 15) * 4 }
+            flow.family = AF_INET;
+            flow.src_addr = [header[2] & 0xffff_ffff, 0];
+            flow.dst_addr = [header[1] >> 32, 0];
+            // Without options the TCP header lies at the twentieth byte.
+            let length = u64::from(first & 15) * 4;
+            let tcp: Tcp = if length == 20 {
+                [header[2] >> 32 | header[3] << 32, header[3] >> 32 | header[4] << 32]
+            } else {
+                read(ip, length as u32)?
+            };
+            (tcp, ip + length)
         }
-        6 => Segment { family: AF_INET6, ip, tcp: ip + behind_extensions(ip)? },
+        6 => {
+            let header: V6 = header;
+            flow.family = AF_INET6;
+            flow.src_addr = [header[3], header[4]];
+            flow.dst_addr = [header[1], header[2]];
+            let at = ip + behind_extensions(ip, (header[0] >> 48) as u8)?;
+            (read(at, 0)?, at)
+        }
         _ => return None,
     };
     // What a driver has left in its pages is not at hand.
     if !is_checked
         && let Some(tail) = read::<u32>(skb, layout!(offsets.skb_tail))
-        && found.tcp + TCP_LENGTH > head + u64::from(tail)
+        && at + TCP_LENGTH > head + u64::from(tail)
     {
         return None;
     }
-    Some(found)
+    flow.src_port = u16::from_be((tcp[0] >> 16) as u16);
+    flow.dst_port = u16::from_be(tcp[0] as u16);
+    Some(Segment { flow, flags: (tcp[1] >> 40) as u8 })
 }
 
 /// Offset of the TCP header behind an IPv6 header: RFC 8200, 4.
 #[inline(always)]
-fn behind_extensions(ip: Address) -> Option<u64> {
+fn behind_extensions(ip: Address, next: u8) -> Option<u64> {
     const HOP_BY_HOP: u8 = 0;
     const ROUTING: u8 = 43;
     const FRAGMENT: u8 = 44;
     const DESTINATION: u8 = 60;
-    let mut kind: u8 = read(ip, 6)?;
+    let mut kind = next;
     let mut offset = 40;
     for _ in 0..MAX_EXTENSIONS {
         let at = ip + offset;
@@ -82,39 +120,6 @@ fn behind_extensions(ip: Address) -> Option<u64> {
         kind = read(at, 0)?;
     }
     None
-}
-
-impl Segment {
-    /// The flags byte.
-    #[inline(always)]
-    pub(crate) fn flags(self) -> u8 {
-        read(self.tcp, TCP_FLAGS).unwrap_or(0)
-    }
-
-    /// Whether it is a reset itself, which nobody answers (RFC 9293, 3.10.7.1).
-    #[inline(always)]
-    pub(crate) fn is_reset(self) -> bool {
-        self.flags() & RST != 0
-    }
-
-    /// The RST goes back, so that the segment's destination is its source. `None` where the
-    /// headers cannot be read.
-    #[inline(always)]
-    pub(crate) fn flow(self) -> Option<Flow> {
-        let mut flow = Flow::NONE;
-        flow.family = self.family;
-        // Offsets of the addresses: RFC 791, 3.1 and RFC 8200, 3.
-        if self.family == AF_INET {
-            flow.src_addr = ipv4(read(self.ip, 16)?);
-            flow.dst_addr = ipv4(read(self.ip, 12)?);
-        } else {
-            flow.src_addr = read(self.ip, 24)?;
-            flow.dst_addr = read(self.ip, 8)?;
-        }
-        flow.src_port = u16::from_be(read(self.tcp, 2)?);
-        flow.dst_port = u16::from_be(read(self.tcp, 0)?);
-        Some(flow)
-    }
 }
 
 /// Whether it is a fragment other than the first (RFC 791, 3.1), and so has no TCP header.
@@ -147,5 +152,5 @@ pub(crate) fn net(skb: Address) -> Address {
         return read(device, layout!(offsets.dev_net)).unwrap_or(0);
     }
     let sk: Address = read(skb, layout!(offsets.skb_sk)).unwrap_or(0);
-    crate::sock::net(sk)
+    crate::sock::net::<Probed>(sk)
 }

@@ -3,12 +3,14 @@
 
 use tcprst_schema::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
 
-use crate::kernel::{Address, layout, read};
+use crate::kernel::{Address, Memory, layout, read};
 
 pub(crate) const AF_INET: u8 = 2;
 pub(crate) const AF_INET6: u8 = 10;
+pub(crate) const TCP_SYN_RECV: u8 = 3;
 pub(crate) const TCP_TIME_WAIT: u8 = 6;
 pub(crate) const TCP_CLOSE: u8 = 7;
+pub(crate) const TCP_LISTEN: u8 = 10;
 pub(crate) const TCP_NEW_SYN_RECV: u8 = 12;
 
 /// Sixteen bytes of an address, as two words: byte arrays are copied byte by byte, which made
@@ -46,6 +48,21 @@ impl Flow {
             dst_port: self.src_port,
         }
     }
+
+    /// An IPv4 peer of an IPv6 socket is IPv4 on the wire (RFC 4291, 2.5.5.2).
+    #[inline(always)]
+    pub(crate) fn as_on_the_wire(&self) -> Self {
+        /// The first twelve bytes of such an address; the target is little-endian.
+        const MAPPED: u64 = 0xffff_0000;
+        const LOW: u64 = 0xffff_ffff;
+        let mut flow = *self;
+        if flow.family == AF_INET6 && flow.dst_addr[0] == 0 && flow.dst_addr[1] & LOW == MAPPED {
+            flow.family = AF_INET;
+            flow.src_addr = [flow.src_addr[1] >> 32, 0];
+            flow.dst_addr = [flow.dst_addr[1] >> 32, 0];
+        }
+        flow
+    }
 }
 
 /// `skc_state`.
@@ -62,8 +79,18 @@ pub(crate) fn is_full(state: u8) -> bool {
 
 /// Its `struct net`.
 #[inline(always)]
-pub(crate) fn net(sk: Address) -> Address {
-    read(sk, layout!(offsets.skc_net)).unwrap_or(0)
+pub(crate) fn net<M: Memory>(sk: Address) -> Address {
+    M::read(sk, layout!(offsets.skc_net)).unwrap_or(0)
+}
+
+/// What tells a network namespace from others: its cookie, or before 5.12 its inode, which other
+/// namespaces may bear later.
+#[inline(always)]
+pub(crate) fn namespace(net: Address) -> u64 {
+    match read::<u64>(net, layout!(offsets.net_cookie)) {
+        Some(cookie) if cookie != 0 => cookie,
+        _ => u64::from(read::<u32>(net, layout!(offsets.net_inum)).unwrap_or(0)),
+    }
 }
 
 /// The socket's own end is the source of the RST.
@@ -98,6 +125,12 @@ pub(crate) fn owner(sk: Address) -> (u32, u64) {
     let node: Address = read(cgroup, layout!(offsets.cgroup_kn)).unwrap_or(0);
     let uid = read(sk, layout!(offsets.sk_uid)).unwrap_or(u32::MAX);
     (uid, read(node, layout!(offsets.kernfs_id)).unwrap_or(0))
+}
+
+/// Whether a whole socket is a subflow of Multipath TCP.
+#[inline(always)]
+pub(crate) fn is_mptcp(sk: Address) -> bool {
+    read::<u8>(sk, layout!(offsets.is_mptcp)).is_some_and(|is_mptcp| is_mptcp != 0)
 }
 
 /// The listener of a request socket.

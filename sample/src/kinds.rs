@@ -337,6 +337,7 @@ impl ResetKind {
             caller: frames.get(1).cloned(),
             folded: Some(folded.join(";").into()),
             frames,
+            ..Stack::default()
         }
     }
 

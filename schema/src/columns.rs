@@ -187,6 +187,9 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
         "Kernel function that called `callee`.";
     "stack" Text null Dictionary(FEW) |r| text(r.stack.folded.as_ref()),
         "Kernel stack, root first, `;` between frames (folded, as flame graph tools read it). Its last frame is `callee`.";
+    "stack_source" Text null Dictionary(FEW)
+        |r| text(r.stack.folded.as_ref().map(|_| r.stack.source.name())),
+        "`walked`, or `implied`: in a storm the stack is not walked where the reason proves its upper frames. Null without a stack.";
     "cause" Text required Dictionary(FEW) |r| text(Some(r.cause)),
         "What the evidence proves, or `unknown`. See `tcprst.taxonomy_version` in the footer.";
     "blame" Text null Dictionary(FEW) |r| text(r.blame),

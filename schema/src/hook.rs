@@ -120,6 +120,8 @@ const fn sent(site: Site, function: &'static str, module: Option<&'static str>) 
 pub enum Attach {
     /// Raw tracepoint of that name.
     RawTracepoint,
+    /// Tracepoint of that name, with arguments whose types the verifier knows.
+    BtfTracepoint,
     /// fentry of a function of the kernel image: it fires at each call.
     Fentry,
     /// kprobe of a function of the image or of a module: it fires at each call.
@@ -135,6 +137,7 @@ impl Attach {
     pub const fn name(self) -> &'static str {
         match self {
             Attach::RawTracepoint => "raw_tracepoint",
+            Attach::BtfTracepoint => "tp_btf",
             Attach::Fentry => "fentry",
             Attach::Kprobe => "kprobe",
             Attach::Fexit => "fexit",
@@ -238,14 +241,13 @@ pub const HOOKS: &[Hook] = &[
     Hook { why: BEFORE_LIMIT, ..kprobe("kprobe_icmp_v6", "icmp6_send", &[Site::IcmpV6]) },
 ];
 
-/// The program that remembers the state a socket leaves for `TCP_CLOSE`. It fires on state
-/// changes, a few times in the life of a connection, never per packet.
-pub const STATE_HOOK: Hook =
-    tracepoint("inet_sock_set_state", "fires when a socket changes its state");
-
-/// With `--socket-owner`: forgets the owner of a socket that dies, so that the next socket at
-/// that address does not inherit it.
-pub const FORGET_HOOK: Hook = tracepoint("tcp_destroy_sock", "fires when a socket dies");
+/// The program that remembers the state a socket leaves for `TCP_CLOSE`, and, with
+/// `--socket-owner`, who connects and listens. It fires on state changes, a few times in the life
+/// of a connection, never per packet.
+pub const STATE_HOOK: Hook = Hook {
+    attach: Attach::BtfTracepoint,
+    ..tracepoint("inet_sock_set_state", "fires when a socket changes its state")
+};
 
 /// With `--socket-owner`: who accepts a connection, best first. Without one of them an accepted
 /// connection is owned by the process that listens.

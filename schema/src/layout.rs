@@ -5,15 +5,8 @@
 
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::wire::NO_REASON;
-
 /// Offset of a member that the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;
-
-/// Number of a reason that the running kernel does not have. No event bears it, and it is not
-/// [`NO_REASON`]: an event without a reason must not be taken for one with this.
-pub const NO_SUCH_REASON: u32 = i32::MIN.cast_unsigned();
-const _: () = assert!(NO_SUCH_REASON != NO_REASON.cast_unsigned());
 
 /// A member of a kernel structure, as the recorder looks it up.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +69,8 @@ members! {
     sk_socket optional "sock" "sk_socket";
     linger2 optional "tcp_sock" "linger2";
     sk_uid optional "sock" "sk_uid.val";
+    skc_flags optional "sock_common" "skc_flags";
+    is_mptcp optional "tcp_sock" "is_mptcp";
     sk_protocol optional "sock" "sk_protocol";
     skc_reuseport optional "sock_common" "skc_reuseport";
     skc_bound_dev_if optional "sock_common" "skc_bound_dev_if";
@@ -127,14 +122,22 @@ pub struct KernelLayout {
     pub active_reason_arg: u32,
     /// Position of `reason` in `tcp_v4_send_reset` and `tcp_v6_send_reset`; 0 where none.
     pub passive_reason_arg: u32,
-    /// Number of the reason `NO_SOCKET`, which proves its caller; [`NO_SUCH_REASON`] where none.
-    pub no_socket_reason: u32,
+    /// 1 where the helper `bpf_get_current_task_btf` is there (5.11).
+    pub task_btf: u32,
     /// Bytes of stack to take for a [`crate::wire::LongEvent`].
     pub stack_bytes: u32,
-    /// Wake the reader when this many bytes wait in a ring.
-    pub wake_bytes: u32,
+    /// Resets a second and CPU whose stacks are walked whole.
+    pub full_stacks: u32,
+    /// Resets without a socket a second and CPU that are written one by one; 0 for all.
+    pub storm_rate: u32,
     /// 1 where the owners of sockets are to be remembered.
     pub socket_owner: u32,
+    /// How far a hash of 64 bits is shifted to give a bucket of the map `SOCKETS`, or of `FLOWS`.
+    pub socket_shift: u32,
+    pub flow_shift: u32,
+    /// A random number of which the hash of a flow depends.
+    pub seed_high: u32,
+    pub seed_low: u32,
     /// Position of what `inet_csk_accept` returns, behind its arguments.
     pub accept_return: u32,
     /// Inode of the network namespace that is the host's; 0 unknown.
@@ -155,10 +158,15 @@ impl KernelLayout {
         tracepoint_reason: 0,
         active_reason_arg: 0,
         passive_reason_arg: 0,
-        no_socket_reason: NO_SUCH_REASON,
+        task_btf: 0,
         stack_bytes: 8,
-        wake_bytes: 0,
+        full_stacks: 0,
+        storm_rate: 0,
         socket_owner: 0,
+        socket_shift: 63,
+        flow_shift: 63,
+        seed_high: 0,
+        seed_low: 0,
         accept_return: 0,
         host_netns: 0,
         only_netns: [0; MAX_FILTERS],

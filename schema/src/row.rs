@@ -18,6 +18,27 @@ pub struct Stack {
     pub folded: Option<Arc<str>>,
     /// The same frames, leaf (callee) first, for [`crate::classify::classify`].
     pub frames: Vec<Arc<str>>,
+    pub source: StackSource,
+}
+
+/// How the frames are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StackSource {
+    /// The kernel walked the stack.
+    #[default]
+    Walked,
+    /// The kernel's reason proves them: [`crate::implied`].
+    Implied,
+}
+
+impl StackSource {
+    /// The name in the column `stack_source`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            StackSource::Walked => "walked",
+            StackSource::Implied => "implied",
+        }
+    }
 }
 
 /// The task that acted.

@@ -1,16 +1,17 @@
 //! What crosses the ring buffer: one [`EventHeader`], followed by up to
 //! [`MAX_FRAMES`] return addresses of the kernel stack.
 //!
-//! Two record sizes exist, so that resets whose caller is proven by the reason alone
-//! (a closed port) cost the ring and the stack walk less: [`ShortEvent`] and [`LongEvent`].
+//! Three record sizes exist, because the walk of the stack is most of what a reset costs:
+//! [`BareEvent`] where the reason proves the caller, [`ShortEvent`] where resets are many, and
+//! [`LongEvent`].
 //! Enumerations cross as integers; the recorder decodes them and keeps unknown values.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Frames in a [`ShortEvent`]. Three of them are the program itself and the tracepoint's
 /// glue (`bpf_prog_*`, `bpf_trace_run*`, `__traceiter_*`), which leaves callee, caller
-/// and three more.
-pub const SHORT_FRAMES: usize = 8;
+/// and eight more: enough for the key frames of each cause.
+pub const SHORT_FRAMES: usize = 13;
 /// Frames in a [`LongEvent`], and the most that `--stack-depth` can ask for.
 pub const MAX_FRAMES: usize = 32;
 /// Frames kept in the key of a lost event: the same three of glue, callee, caller, one more.
@@ -24,6 +25,13 @@ pub const HAS_TASK: u8 = 1 << 1;
 pub const FROM_PACKET: u8 = 1 << 2;
 /// The socket is a full one (neither TIME_WAIT nor a request socket).
 pub const FULL_SOCKET: u8 = 1 << 3;
+/// The task was about to end (`PF_EXITING`).
+pub const TASK_EXITING: u8 = 1 << 4;
+
+/// `walk`: the stack was walked.
+pub const WALKED: u8 = 0;
+/// `walk`: no stack, because the reason proves callee and caller: [`crate::implied`].
+pub const IMPLIED: u8 = 1;
 
 /// In `sk_flags`: the other bits were read. Only a full socket has them.
 pub const SK_KNOWN: u8 = 1 << 0;
@@ -108,6 +116,8 @@ pub struct EventHeader {
     pub seq: u64,
     /// Events lost on this CPU up to this one.
     pub lost: u64,
+    /// Events counted on this CPU, in place of a record for each, up to this one.
+    pub counted: u64,
     /// `net->net_cookie` of the namespace that the reset belongs to; 0 unknown.
     pub netns_cookie: u64,
     /// `bpf_get_current_cgroup_id` of the running task.
@@ -158,10 +168,15 @@ pub struct EventHeader {
     pub icmp_code: u8,
     /// Where `socket`, `socket_uid` and `socket_cgroup_id` come from: [`FROM_SOCKET`] and similar values.
     pub owner_from: u8,
-    pub padding: [u8; 2],
+    /// [`WALKED`] or [`IMPLIED`].
+    pub walk: u8,
+    pub padding: u8,
 }
 
-/// An event whose caller is proven by its reason.
+/// An event without a stack.
+pub type BareEvent = EventHeader;
+
+/// An event with the upper frames of its stack.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct ShortEvent {
@@ -177,12 +192,28 @@ pub struct LongEvent {
     pub stack: [u64; MAX_FRAMES],
 }
 
-/// Per-CPU totals, the kernel's side of `seen = written + lost`.
+/// Per-CPU totals, the kernel's side of `seen = written + counted + lost`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct CpuTotals {
     pub seen: u64,
     pub lost: u64,
+    pub counted: u64,
+}
+
+/// Key under which the resets of a storm are counted.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct StormKey {
+    pub netns_cookie: u64,
+    pub netns_inum: u32,
+    pub reason: i32,
+    /// Port of this host; 0 for several, where the table had no room for one more.
+    pub src_port: u16,
+    pub family: u8,
+    pub answered_flags: u8,
+    pub site: u8,
+    pub padding: [u8; 3],
 }
 
 /// Key under which lost events are counted: enough to say what was lost.
@@ -238,59 +269,21 @@ pub struct LifeEvent {
     pub path: [u8; PATH_BYTES],
 }
 
-/// Key of a listener: what the socket of a new connection has in common with it.
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C)]
-pub struct ListenKey {
-    /// Cookie of the network namespace, or before 5.12 its inode.
-    pub netns: u64,
-    pub addr: [u64; 2],
-    pub port: u16,
-    pub family: u16,
-    /// Index of the device that it is bound to (SO_BINDTODEVICE); 0 is any.
-    pub device: u32,
-}
-
-/// Key of a connection that is over: both ends as on a RST from here.
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C)]
-pub struct FlowKey {
-    /// As in [`ListenKey`].
-    pub netns: u64,
-    pub src_addr: [u64; 2],
-    pub dst_addr: [u64; 2],
-    pub src_port: u16,
-    pub dst_port: u16,
-    pub padding: u32,
-}
-
-/// What is remembered of a connection whose socket has gone to TIME_WAIT.
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C)]
-pub struct Gone {
-    pub cgroup_id: u64,
-    pub uid: u32,
-    pub padding: u32,
-    pub actor: Actor,
-}
-
 // The kernel half and the recorder are built apart (the object is committed): a layout that
 // differed would decode to nonsense instead of failing.
 const _: () = {
-    assert!(size_of::<EventHeader>() == 192);
-    assert!(core::mem::offset_of!(EventHeader, netns_inum) == 48);
-    assert!(core::mem::offset_of!(EventHeader, reason) == 80);
-    assert!(core::mem::offset_of!(EventHeader, src_addr) == 88);
-    assert!(core::mem::offset_of!(EventHeader, src_port) == 176);
-    assert!(core::mem::offset_of!(EventHeader, site) == 180);
-    assert!(core::mem::offset_of!(EventHeader, sk_flags) == 186);
+    assert!(size_of::<EventHeader>() == 200);
+    assert!(core::mem::offset_of!(EventHeader, netns_inum) == 56);
+    assert!(core::mem::offset_of!(EventHeader, reason) == 88);
+    assert!(core::mem::offset_of!(EventHeader, src_addr) == 96);
+    assert!(core::mem::offset_of!(EventHeader, src_port) == 184);
+    assert!(core::mem::offset_of!(EventHeader, site) == 188);
+    assert!(core::mem::offset_of!(EventHeader, sk_flags) == 194);
     assert!(size_of::<Actor>() == 40);
-    assert!(size_of::<Gone>() == 56);
-    assert!(size_of::<ListenKey>() == 32);
-    assert!(size_of::<FlowKey>() == 48);
     assert!(size_of::<LifeEvent>() == 48 + PATH_BYTES);
-    assert!(size_of::<ShortEvent>() == 192 + 8 * SHORT_FRAMES);
-    assert!(size_of::<LongEvent>() == 192 + 8 * MAX_FRAMES);
-    assert!(size_of::<CpuTotals>() == 16);
+    assert!(size_of::<ShortEvent>() == 200 + 8 * SHORT_FRAMES);
+    assert!(size_of::<LongEvent>() == 200 + 8 * MAX_FRAMES);
+    assert!(size_of::<CpuTotals>() == 24);
     assert!(size_of::<LostKey>() == 72);
+    assert!(size_of::<StormKey>() == 24);
 };

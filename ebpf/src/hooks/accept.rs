@@ -7,14 +7,14 @@ use aya_ebpf::programs::{FExitContext, RetProbeContext};
 use tcprst_schema::wire::Act;
 
 use super::fentry_arg;
-use crate::kernel::{Address, layout, read};
-use crate::owner::remember;
+use crate::kernel::{Address, Probed, layout, read};
+use crate::sockets::remember;
 
 #[inline(always)]
 fn accept(sk: Address) -> u32 {
     // None, where accept() failed.
     if sk != 0 {
-        remember(sk, Act::Accept);
+        remember::<Probed>(sk, sk, Act::Accept);
     }
     0
 }

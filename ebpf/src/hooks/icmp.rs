@@ -33,7 +33,7 @@ fn refuse(ctx: *mut c_void, site: Site, skb: Address, kind: u8, code: u8) -> u32
         && let Some(segment) = packet::segment(skb, site as u8)
         && !segment.is_reset()
     {
-        emit(Reset { skb, icmp: (kind, code), ..Reset::at(site, ctx) });
+        emit(Reset { skb, segment: Some(segment), icmp: (kind, code), ..Reset::at(site, ctx) });
     }
     0
 }

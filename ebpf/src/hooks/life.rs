@@ -9,9 +9,9 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tcprst_schema::wire::{Life, LifeEvent};
 
-use crate::kernel::{Address, layout, read};
+use crate::kernel::{Address, Probed, layout, read};
 use crate::maps::{BEGUN, LIVES, LIVES_LOST};
-use crate::owner::mount_namespace;
+use crate::sockets::mount_namespace;
 
 /// Room in the ring, all zero but for the time; else the loss is counted.
 #[inline(always)]
@@ -98,7 +98,7 @@ pub fn sched_process_exec(ctx: RawTracePointContext) -> u32 {
             (*event).netns_cookie = netns_cookie;
             (*event).netns_inum = netns_inum;
             (*event).pid_level = level;
-            (*event).mntns_inum = mount_namespace(task);
+            (*event).mntns_inum = mount_namespace::<Probed>(task);
             (*event).tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
         }
     });

@@ -2,7 +2,6 @@
 
 mod accept;
 mod active_reset;
-mod destroy_sock;
 mod icmp;
 mod life;
 mod netfilter;

@@ -20,8 +20,8 @@ use crate::packet;
 #[inline(always)]
 fn reject(ctx: &ProbeContext, site: Site, net: Address, skb: Address) -> u32 {
     let segment = packet::segment(skb, site as u8);
-    if !segment.is_some_and(packet::Segment::is_reset) && !packet::is_later_fragment(skb) {
-        emit(Reset { skb, net, ..Reset::at(site, ctx.as_ptr()) });
+    if !segment.as_ref().is_some_and(packet::Segment::is_reset) && !packet::is_later_fragment(skb) {
+        emit(Reset { skb, segment, net, ..Reset::at(site, ctx.as_ptr()) });
     }
     0
 }

@@ -17,9 +17,10 @@ use crate::packet;
 /// a segment that is not for this host: nothing is sent.
 #[inline(always)]
 fn answer(ctx: *mut c_void, site: Site, sk: Address, skb: Address, reason: i32) -> u32 {
-    let is_reset = packet::segment(skb, site as u8).is_some_and(packet::Segment::is_reset);
+    let segment = packet::segment(skb, site as u8);
+    let is_reset = segment.as_ref().is_some_and(packet::Segment::is_reset);
     if !is_reset && (sk != 0 || is_for_us(site, packet::route(skb))) {
-        emit(Reset { sk, skb, reason, ..Reset::at(site, ctx) });
+        emit(Reset { sk, skb, segment, reason, ..Reset::at(site, ctx) });
     }
     0
 }

@@ -1,32 +1,35 @@
-//! The tracepoint `inet_sock_set_state`: most resets are sent after the socket has gone to
-//! `TCP_CLOSE`, and only this tells what it was before. Fires on changes of state, a few times
-//! in the life of a connection.
+//! The tracepoint `inet_sock_set_state(sk, oldstate, newstate)`: most resets are sent after the
+//! socket has gone to `TCP_CLOSE`, and only this tells what it was before; and who connects and
+//! listens. Fires on changes of state, ten times for both ends of a connection, six of which end
+//! after one comparison. The socket is never null, so that its members can be loaded.
 
-use aya_ebpf::macros::raw_tracepoint;
-use aya_ebpf::programs::RawTracePointContext;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::kernel::layout;
-use crate::maps::CLOSED_FROM;
-use crate::owner;
-use crate::sock::TCP_CLOSE;
+use crate::kernel::{Address, Typed, layout, number};
+use crate::{closing, owner};
 
 const TCP_SYN_SENT: i32 = 2;
+const TCP_SYN_RECV: i32 = 3;
+const TCP_CLOSE: i32 = 7;
 const TCP_LISTEN: i32 = 10;
 
-#[raw_tracepoint(tracepoint = "inet_sock_set_state")]
-pub fn inet_sock_set_state(ctx: RawTracePointContext) -> u32 {
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> u32 {
     let new_state: i32 = ctx.arg(2);
-    let old_state: i32 = ctx.arg(1);
-    let sk: u64 = ctx.arg(0);
-    if layout!(socket_owner) != 0 {
-        owner::follow(sk, old_state, new_state);
+    if !matches!(new_state, TCP_SYN_SENT | TCP_SYN_RECV | TCP_CLOSE | TCP_LISTEN) {
+        return 0;
     }
-    // No reset of the socket itself follows from these two, and a refused connect or a closed
-    // listener then costs no map update, which is nine tenths of this program.
+    let old_state: i32 = ctx.arg(1);
+    let sk: Address = ctx.arg(0);
+    let id = number(sk);
+    if layout!(socket_owner) != 0 {
+        owner::follow::<Typed>(sk, id, old_state, new_state);
+    }
+    // No reset of the socket itself follows from these two.
     let is_silent = old_state == TCP_SYN_SENT || old_state == TCP_LISTEN;
-    if new_state == i32::from(TCP_CLOSE) && !is_silent {
-        // Cannot fail for want of room: the oldest entry gives way.
-        let _ = CLOSED_FROM.insert(sk, old_state as u8, 0);
+    if new_state == TCP_CLOSE && !is_silent {
+        closing::leave(id, old_state as u8);
     }
     0
 }

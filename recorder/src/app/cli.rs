@@ -62,6 +62,13 @@ pub(crate) struct Record {
     #[arg(long, value_name = "N", default_value_t = 24,
           value_parser = stack_depth)]
     stack_depth: u32,
+    /// Walk the whole stack of this many resets a second and CPU.
+    ///
+    /// Beyond that, ten frames are walked, or none where the kernel's reason proves the caller
+    /// (Linux 6.10 and later): the column `stack_source` then says `implied`. The first reset of
+    /// each reason in each second is always walked whole.
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    full_stacks: u32,
     /// Size of each CPU's ring buffer; a power of two, at least 4KiB.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = ring_size)]
     ring_size: u32,
@@ -100,6 +107,10 @@ pub(crate) struct Record {
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true,
           default_value = "on", default_missing_value = "on")]
     socket_owner: Switch,
+    /// Kernel memory to remember the owners of sockets in: 64 bytes a connection, and as much again
+    /// keeps most of them apart.
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = socket_memory)]
+    socket_memory: u32,
     /// Record only resets of this container: its name, its pod, or at least the first six digits of
     /// its id; can be given several times. Rows then wait three seconds for names before they are
     /// written.
@@ -161,7 +172,8 @@ impl Record {
             duration: self.duration,
             audit: self.audit,
             directions: self.directions(),
-            socket_owner: self.socket_owner == Switch::On,
+            full_stacks: self.full_stacks,
+            socket_memory: (self.socket_owner == Switch::On).then_some(self.socket_memory),
             owners: OwnerOptions {
                 node: self.node_name.clone(),
                 resolver: ResolverOptions {
@@ -246,6 +258,11 @@ fn ring_size(text: &str) -> Result<u32, String> {
     } else {
         Err("must be a power of two, at least 4KiB".to_owned())
     }
+}
+
+fn socket_memory(text: &str) -> Result<u32, String> {
+    let size = u32::try_from(size(text)?).ok().filter(|size| (4096..=1 << 30).contains(size));
+    size.ok_or_else(|| "must be from 4KiB to 1GiB".to_owned())
 }
 
 #[cfg(test)]

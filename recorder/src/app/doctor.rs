@@ -106,14 +106,8 @@ pub(crate) fn examine() -> Result<DoctorReport> {
     let host = Host::read()?;
     let kernel = Kernel::read(BTF.as_ref())?;
     let names = kernel.names();
-    let settings = Settings {
-        stack_depth: 8,
-        wake_bytes: 4096,
-        socket_owner: true,
-        host_netns: netns::host(),
-        ..Settings::default()
-    };
-    let layout = kernel.layout(&names, &settings)?;
+    let settings = Settings { socket_owner: true, host_netns: netns::host(), ..Settings::plain(8) };
+    let layout = kernel.layout(&settings)?;
     let all = [Direction::Sent, Direction::Received, Direction::Icmp];
     let loaded = probe::load(&layout, 64 * 1024, &all, &host.kernel)?;
     let site = |status: &SiteStatus| SiteReport { option: option(status), status: status.clone() };

@@ -26,6 +26,7 @@ use crate::host::Host;
 use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
 use crate::kernel::proc::{BTF, KALLSYMS};
+use crate::kernel::sizes::TableSizes;
 use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::{self, OwnerOptions, Owners, netns};
 use crate::stderr::{counted, say};
@@ -56,8 +57,10 @@ pub(crate) struct Options {
     pub(crate) audit: bool,
     /// Sent resets, and the directions that were requested in addition.
     pub(crate) directions: Vec<Direction>,
-    /// Remember which process owns each socket.
-    pub(crate) socket_owner: bool,
+    /// Resets a second and CPU whose stacks are walked whole.
+    pub(crate) full_stacks: u32,
+    /// Bytes of kernel memory in which to remember which process owns each socket.
+    pub(crate) socket_memory: Option<u32>,
     pub(crate) owners: OwnerOptions,
     pub(crate) filter: Filter,
 }
@@ -125,16 +128,17 @@ impl Recorder {
     pub(crate) fn start(options: Options, printer: Option<Printer>) -> Result<Self> {
         let kernel = Kernel::read(BTF.as_ref())?;
         let names = kernel.names();
-        // Wake up when a ring is half full: the other half is for events that come until then.
         let settings = Settings {
             stack_depth: options.stack_depth,
-            wake_bytes: options.ring_bytes / 2,
-            socket_owner: options.socket_owner,
+            full_stacks: options.full_stacks,
+            storm_rate: 0,
+            socket_owner: options.socket_memory.is_some(),
+            sizes: TableSizes::new(options.socket_memory),
             host_netns: netns::host(),
             only_netns: options.filter.netns.clone(),
             only_ports: options.filter.ports.clone(),
         };
-        let layout = kernel.layout(&names, &settings)?;
+        let layout = kernel.layout(&settings)?;
         let lock = store::lock(&options.dir)?;
         let recovered = store::recover(&options.dir)?;
         let host = Host::read()?;
@@ -143,8 +147,11 @@ impl Recorder {
             false => None,
         };
         let started = Clock::now()?;
-        let Loaded { probe, rings, counters, lives, owner_hooks } =
+        let Loaded { probe, rings, mut counters, lives, owner_hooks } =
             probe::load(&layout, options.ring_bytes, &options.directions, &host.kernel)?;
+        for (number, implied) in names.implied() {
+            counters.imply(number, Some(implied.shape))?;
+        }
         // After the load: our own programs, which are on top of every stack, must be in the table.
         let symbols = Symbols::read();
         if symbols.is_empty() {
@@ -247,6 +254,13 @@ impl Recorder {
         for event in events {
             let row = self.enricher.row(event, &clock);
             self.pending.push(Pending { row, lost_before: event.header.lost });
+        }
+        for (number, reason, caller) in self.enricher.take_refuted() {
+            say!(
+                "this kernel sends resets with the reason {reason} from {caller} too: their stacks are \
+                 always walked from now on"
+            );
+            self.counters.imply(number.cast_unsigned(), None)?;
         }
         let new = &mut self.pending[before..];
         // With the names that are known by now: printing cannot wait for the rest.

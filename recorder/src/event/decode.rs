@@ -33,7 +33,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tcprst_schema::wire::ShortEvent;
+    use tcprst_schema::wire::{SHORT_FRAMES, ShortEvent};
     use zerocopy::FromZeros;
 
     #[test]
@@ -41,18 +41,18 @@ mod tests {
         let mut event = ShortEvent::new_zeroed();
         event.header.seq = 7;
         event.header.stack_bytes = 16;
-        event.stack = [9; 8];
+        event.stack = [9; SHORT_FRAMES];
         let decoded = Event::decode(event.as_bytes()).expect("whole");
         assert_eq!((decoded.header.seq, decoded.stack()), (7, &[9, 9][..]));
 
         event.header.stack_bytes = -14;
         assert!(Event::decode(event.as_bytes()).expect("whole").stack().is_empty());
         event.header.stack_bytes = 4096;
-        assert_eq!(Event::decode(event.as_bytes()).expect("whole").stack().len(), 8);
+        assert_eq!(Event::decode(event.as_bytes()).expect("whole").stack().len(), SHORT_FRAMES);
     }
 
     #[test]
     fn a_short_record_is_refused() {
-        assert!(Event::decode(&[0; 191]).is_none());
+        assert!(Event::decode(&[0; 199]).is_none());
     }
 }

@@ -1,22 +1,24 @@
 //! From an event to a row: names, the task if it acted, the cause.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use tcprst_schema::cause::{self, Cause, Socket};
 use tcprst_schema::classify::{Facts, classify};
 use tcprst_schema::hook::Direction;
+use tcprst_schema::implied::Implied;
 use tcprst_schema::row::{Row, SocketOwner, SocketProcess, Stack, Task};
 use tcprst_schema::wire::{
-    Act, EventHeader, FROM_PACKET, FROM_SOCKET, FROM_TIMEWAIT, HAS_SOCKET, HAS_TASK, NO_REASON,
-    SK_KNOWN,
+    Act, EventHeader, FROM_PACKET, FROM_SOCKET, FROM_TIMEWAIT, HAS_SOCKET, HAS_TASK, IMPLIED,
+    NO_REASON, SK_KNOWN, TASK_EXITING,
 };
 
 use crate::clock::Clock;
 use crate::event::decode::Event;
 use crate::event::stacks::Stacks;
 use crate::kernel::btf::Names;
+use crate::kernel::symbols::is_nameless;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -29,6 +31,9 @@ pub(crate) struct Enricher {
     reasons: HashMap<i32, Arc<str>>,
     states: HashMap<u8, Arc<str>>,
     stacks: Stacks,
+    /// Reasons that imply nothing on this kernel.
+    refuted: HashSet<i32>,
+    newly_refuted: Vec<(i32, &'static str, Arc<str>)>,
     last: Option<(CauseEvidence, Option<&'static Cause>)>,
 }
 
@@ -78,6 +83,8 @@ impl Enricher {
                 .filter_map(|(code, name)| Some((u8::try_from(*code).ok()?, share(name))))
                 .collect(),
             stacks,
+            refuted: HashSet::new(),
+            newly_refuted: Vec::new(),
             last: None,
         }
     }
@@ -94,9 +101,9 @@ impl Enricher {
     /// The row of an event.
     pub(crate) fn row(&mut self, event: &Event, clock: &Clock) -> Row {
         let header = &event.header;
-        let stack = self.stacks.name(event.stack());
         let reason_code = (header.reason != NO_REASON).then_some(header.reason);
         let reason = reason_code.and_then(|code| self.reason(code));
+        let stack = self.stack(event, reason.as_deref());
         let sk_state = self.state_before(header);
         let answered_flags = (header.flags & FROM_PACKET != 0).then_some(header.answered_flags);
         let has_socket = header.flags & HAS_SOCKET != 0;
@@ -145,6 +152,37 @@ impl Enricher {
             owner: None,
             peer: None,
         }
+    }
+
+    /// The stack as it was walked, or as the reason implies it.
+    fn stack(&mut self, event: &Event, reason: Option<&str>) -> Arc<Stack> {
+        let header = &event.header;
+        let implied = reason.and_then(Implied::of_reason);
+        if header.walk == IMPLIED
+            && let Some(implied) = implied
+        {
+            let is_v6 = match header.flags & FROM_PACKET {
+                0 => false,
+                _ => header.family == AF_INET6,
+            };
+            return self.stacks.implied(implied, is_v6, header.flags & TASK_EXITING != 0);
+        }
+        let stack = self.stacks.name(event.stack());
+        // Frames without names say nothing against it.
+        if let (Some(implied), Some(caller)) = (implied, &stack.caller)
+            && !is_nameless(caller)
+            && !implied.is_caller(stack.callee.as_deref(), Some(caller))
+            && self.refuted.insert(header.reason)
+        {
+            self.newly_refuted.push((header.reason, implied.reason, Arc::clone(caller)));
+        }
+        stack
+    }
+
+    /// Reasons that were seen with another caller than the implied one since the last call: number,
+    /// name, caller.
+    pub(crate) fn take_refuted(&mut self) -> Vec<(i32, &'static str, Arc<str>)> {
+        std::mem::take(&mut self.newly_refuted)
     }
 
     /// The cause, remembered for the next event: in a storm the events are alike.

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tcprst_schema::row::Stack;
+use tcprst_schema::implied::Implied;
+use tcprst_schema::row::{Stack, StackSource};
 
 use crate::kernel::symbols::{Symbols, is_nameless};
 
@@ -20,11 +21,12 @@ pub(crate) struct Stacks {
     /// Names of addresses in modules, kept for the time after the modules are unloaded.
     gone: HashMap<u64, Arc<str>>,
     none: Arc<Stack>,
+    implied: HashMap<(&'static str, bool, bool), Arc<Stack>>,
 }
 
 impl Stacks {
     pub(crate) fn new(symbols: Symbols) -> Self {
-        Self { symbols, known: HashMap::new(), gone: HashMap::new(), none: Arc::default() }
+        Self { symbols, known: HashMap::new(), gone: HashMap::new(), none: Arc::default(), implied: HashMap::new() }
     }
 
     /// Names a stack, leaf first; an address of 0 ends it.
@@ -44,6 +46,21 @@ impl Stacks {
         }
         self.known.insert(addresses.to_vec(), Arc::clone(&stack));
         stack
+    }
+
+    /// The stack that a reason implies, in a segment of that family, of a task about to end.
+    pub(crate) fn implied(
+        &mut self,
+        implied: &'static Implied,
+        is_v6: bool,
+        is_exiting: bool,
+    ) -> Arc<Stack> {
+        let key = (implied.reason, is_v6, is_exiting);
+        let stack = self.implied.entry(key).or_insert_with(|| {
+            let frames = implied.frames(is_v6, is_exiting).map(Arc::from).collect();
+            Arc::new(Stack { source: StackSource::Implied, ..stack_of(frames) })
+        });
+        Arc::clone(stack)
     }
 
     fn resolve(&mut self, addresses: &[u64]) -> Vec<Arc<str>> {
@@ -114,7 +131,11 @@ fn fold(names: Vec<Arc<str>>) -> Stack {
     let leading = names.iter().take_while(|name| is_ours(name)).count();
     let glue = names[..leading].iter().rposition(|name| is_glue(name));
     let ours = glue.map_or(0, |place| place + 1);
-    let frames: Vec<Arc<str>> = names.into_iter().skip(ours).collect();
+    stack_of(names.into_iter().skip(ours).collect())
+}
+
+/// The stack of these frames, callee first.
+fn stack_of(frames: Vec<Arc<str>>) -> Stack {
     let mut folded = String::new();
     for frame in frames.iter().rev() {
         if !folded.is_empty() {
@@ -127,6 +148,7 @@ fn fold(names: Vec<Arc<str>>) -> Stack {
         caller: frames.get(1).cloned(),
         folded: (!folded.is_empty()).then(|| folded.into()),
         frames,
+        source: StackSource::Walked,
     }
 }
 

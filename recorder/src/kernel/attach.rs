@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use aya::programs::{FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint};
+use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf};
 use tcprst_schema::footer::SiteStatus;
 use tcprst_schema::hook::{Attach, Direction, HOOKS, Hook, Needs, SITES, Site, SiteInfo};
@@ -104,6 +104,7 @@ impl<'a> Attacher<'a> {
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         let attach = match hook.attach {
             Attach::RawTracepoint => raw_tracepoint(program, hook),
+            Attach::BtfTracepoint => btf_tracepoint(program, hook),
             Attach::Fentry | Attach::Fexit | Attach::Kretprobe if place != FunctionPlace::Image => {
                 return Err("this hook works only for functions of the kernel image".to_owned());
             }
@@ -153,6 +154,13 @@ fn raw_tracepoint(program: &mut Program, hook: &Hook) -> AttachResult<()> {
     let program: &mut RawTracePoint = program.try_into()?;
     program.load()?;
     program.attach(hook.target)?;
+    Ok(())
+}
+
+fn btf_tracepoint(program: &mut Program, hook: &Hook) -> AttachResult<()> {
+    let program: &mut BtfTracePoint = program.try_into()?;
+    program.load(hook.target, &Btf::from_sys_fs()?)?;
+    program.attach()?;
     Ok(())
 }
 

@@ -1,12 +1,18 @@
 //! Reads the running kernel's BTF: offsets, argument positions, names of enumerators.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 
 use btf_rs::{Btf, BtfType, Type};
-use tcprst_schema::layout::{KernelLayout, MAX_FILTERS, MEMBERS, NO_SUCH_REASON, Offsets};
+use tcprst_schema::implied::Implied;
+use tcprst_schema::layout::{KernelLayout, MAX_FILTERS, MEMBERS, Offsets};
 
 use crate::error::{Error, Result};
+use crate::kernel::sizes::TableSizes;
+
+/// Entries of the map `IMPLIED`; the kernel has some 30 reasons.
+const IMPLIED_REASONS: u32 = 64;
 
 /// The types of the running kernel.
 pub(crate) struct Kernel {
@@ -20,19 +26,38 @@ impl std::fmt::Debug for Kernel {
 }
 
 /// Settings for the kernel half that do not depend on the kernel.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// Frames of a stack, including glue frames.
     pub(crate) stack_depth: u32,
-    /// Wake the reader when this many bytes wait in a ring.
-    pub(crate) wake_bytes: u32,
-    /// Remember the owners of sockets.
+    /// Resets a second and CPU whose stacks are walked whole.
+    pub(crate) full_stacks: u32,
+    /// Resets without a socket a second and CPU that are written one by one; 0 for all.
+    pub(crate) storm_rate: u32,
+    /// Remember the owners of sockets, in tables of these sizes.
     pub(crate) socket_owner: bool,
+    pub(crate) sizes: TableSizes,
     /// Inode of the host's network namespace; 0 if unknown.
     pub(crate) host_netns: u32,
     /// Only these network namespaces (inodes) and ports, [`MAX_FILTERS`] of each; none is all.
     pub(crate) only_netns: Vec<u32>,
     pub(crate) only_ports: Vec<u16>,
+}
+
+impl Settings {
+    /// Stacks of that depth, and nothing else.
+    pub(crate) fn plain(stack_depth: u32) -> Self {
+        Self {
+            stack_depth,
+            full_stacks: 0,
+            storm_rate: 0,
+            socket_owner: false,
+            sizes: TableSizes::new(None),
+            host_netns: 0,
+            only_netns: Vec::new(),
+            only_ports: Vec::new(),
+        }
+    }
 }
 
 /// Names of the running kernel's enumerators.
@@ -42,6 +67,16 @@ pub(crate) struct Names {
     pub(crate) reasons: BTreeMap<i32, String>,
     /// TCP states, without `TCP_`.
     pub(crate) states: BTreeMap<i32, String>,
+}
+
+impl Names {
+    /// By the number of a reason below 64 what it implies of its caller, for the kernel half.
+    pub(crate) fn implied(&self) -> impl Iterator<Item = (u32, &'static Implied)> + '_ {
+        self.reasons.iter().filter_map(|(number, name)| {
+            let number = u32::try_from(*number).ok().filter(|number| *number < IMPLIED_REASONS)?;
+            Some((number, Implied::of_reason(name)?))
+        })
+    }
 }
 
 impl Kernel {
@@ -166,6 +201,15 @@ impl Kernel {
             .collect()
     }
 
+    /// Whether BPF programs have this helper.
+    fn has_helper(&self, name: &str) -> bool {
+        self.btf
+            .resolve_types_by_name("bpf_func_id")
+            .unwrap_or_default()
+            .iter()
+            .any(|found| self.enumerators(found, "").values().any(|helper| helper == name))
+    }
+
     /// Names of the reset reasons and of the socket states.
     pub(crate) fn names(&self) -> Names {
         let reasons = self
@@ -189,7 +233,7 @@ impl Kernel {
     }
 
     /// The kernel half's global `LAYOUT`.
-    pub(crate) fn layout(&self, names: &Names, settings: &Settings) -> Result<KernelLayout> {
+    pub(crate) fn layout(&self, settings: &Settings) -> Result<KernelLayout> {
         let mut offsets = Offsets::NONE;
         for (index, member) in MEMBERS.iter().enumerate() {
             match self.offset(member.structure, member.path) {
@@ -200,17 +244,22 @@ impl Kernel {
                 None => {}
             }
         }
-        let no_socket = names.reasons.iter().find(|(_, name)| *name == "NO_SOCKET");
+        // Random for each process: who sends packets must not know which flows share a bucket.
+        let seed = RandomState::new().hash_one(0);
         Ok(KernelLayout {
             offsets,
             tracepoint_reason: u32::from(self.tracepoint_arguments("tcp_send_reset") == Some(3)),
             active_reason_arg: self.parameter_position("tcp_send_active_reset", "reason"),
             passive_reason_arg: self.parameter_position("tcp_v4_send_reset", "reason"),
-            no_socket_reason: no_socket
-                .map_or(NO_SUCH_REASON, |(number, _)| number.cast_unsigned()),
+            task_btf: self.has_helper("BPF_FUNC_get_current_task_btf").into(),
             stack_bytes: settings.stack_depth * 8,
-            wake_bytes: settings.wake_bytes,
+            full_stacks: settings.full_stacks,
+            storm_rate: settings.storm_rate,
             socket_owner: settings.socket_owner.into(),
+            socket_shift: settings.sizes.socket_shift(),
+            flow_shift: settings.sizes.flow_shift(),
+            seed_high: (seed >> 32) as u32,
+            seed_low: seed as u32,
             // Before 5.12 (e21aa341785c) an fexit program may be freed while a task still sleeps in
             // the function: use a kretprobe there.
             accept_return: self
@@ -245,9 +294,7 @@ mod tests {
     fn the_running_kernel_has_every_required_member() {
         let kernel = running();
         let names = kernel.names();
-        kernel
-            .layout(&names, &Settings { stack_depth: 24, ..Settings::default() })
-            .expect("a whole layout");
+        kernel.layout(&Settings::plain(24)).expect("a whole layout");
         assert_eq!(
             kernel.offset("sock", "__sk_common.skc_family"),
             kernel.offset("sock_common", "skc_family")

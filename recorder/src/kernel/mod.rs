@@ -4,6 +4,7 @@
 //! btf      offsets of members, arguments, names of enumerators
 //! probe    loads the kernel half; its rings and counters
 //! attach   attaches the best hook for each site (locate, tracefs, perf)
+//! sizes    of the kernel half's tables
 //! symbols  names of addresses
 //! proc     paths in /proc and /sys
 //! ```
@@ -14,5 +15,6 @@ mod locate;
 mod perf;
 pub(crate) mod probe;
 pub(crate) mod proc;
+pub(crate) mod sizes;
 pub(crate) mod symbols;
 mod tracefs;

@@ -3,20 +3,20 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use aya::maps::{ArrayOfMaps, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya::maps::{Array, ArrayOfMaps, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use tcprst_schema::footer::SiteStatus;
-use tcprst_schema::hook::{
-    ACCEPT_HOOKS, Attach, Direction, FORGET_HOOK, HOOKS, Hook, LIFE_HOOKS, STATE_HOOK,
-};
+use tcprst_schema::hook::{ACCEPT_HOOKS, Attach, Direction, HOOKS, Hook, LIFE_HOOKS, STATE_HOOK};
+use tcprst_schema::implied::Shape;
 use tcprst_schema::layout::KernelLayout;
 use tcprst_schema::wire::{CpuTotals, LostKey};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::error::{Error, Result};
 use crate::kernel::attach::{Attached, Attacher};
+use crate::kernel::sizes;
 use crate::kernel::tracefs::{self, Tracefs};
 use crate::stderr::say;
 
@@ -68,7 +68,8 @@ pub(crate) struct Probe {
 
 /// Counters of the kernel half; they outlive the programs.
 pub(crate) struct Counters {
-    totals: PerCpuArray<MapData, [u64; 2]>,
+    totals: PerCpuArray<MapData, [u64; 3]>,
+    implied: Array<MapData, u32>,
     lost: PerCpuHashMap<MapData, [u64; size_of::<LostKey>() / 8], u64>,
     programs: Vec<OwnedFd>,
     /// Names of our kprobe events.
@@ -113,16 +114,17 @@ pub(crate) fn load(
         .override_global("LAYOUT", layout.as_bytes(), true)
         .map_max_entries("RINGS", cpus)
         .map_max_entries("LIVES", LIVES_BYTES);
-    if layout.socket_owner == 0 {
-        for map in ["OWNERS", "LISTENERS", "TIMEWAIT"] {
-            // An LRU map needs at least one entry for each CPU.
-            loader.map_max_entries(map, cpus);
-        }
-    }
+    loader
+        .map_max_entries("SOCKETS", sizes::buckets(layout.socket_shift))
+        .map_max_entries("FLOWS", sizes::buckets(layout.flow_shift))
+        .map_max_entries("LISTENERS", sizes::lru_entries(cpus))
+        .map_max_entries("BEGUN", sizes::lru_entries(cpus));
     let mut ebpf = loader.load(OBJECT).map_err(load_error)?;
     let rings = make_rings(&mut ebpf, cpus, ring_bytes)?;
     let totals = take(&mut ebpf, "TOTALS")?;
     let totals = PerCpuArray::try_from(totals).map_err(map_error("TOTALS"))?;
+    let implied = take(&mut ebpf, "IMPLIED")?;
+    let implied = Array::try_from(implied).map_err(map_error("IMPLIED"))?;
     let lost = take(&mut ebpf, "LOST")?;
     let lost = PerCpuHashMap::try_from(lost).map_err(map_error("LOST"))?;
     let ring = RingBuf::try_from(take(&mut ebpf, "LIVES")?).map_err(map_error("LIVES"))?;
@@ -145,7 +147,7 @@ pub(crate) fn load(
     Ok(Loaded {
         probe: Probe { ebpf, probes, sites },
         rings,
-        counters: Counters { totals, lost, programs, events },
+        counters: Counters { totals, implied, lost, programs, events },
         lives,
         owner_hooks,
     })
@@ -162,9 +164,6 @@ fn attach_owners(attacher: &mut Attacher<'_>, layout: &KernelLayout) -> OwnerHoo
         }
     }
     if layout.socket_owner != 0 {
-        if let Err(reason) = attacher.attach(&FORGET_HOOK) {
-            hooks.missing.push(with_reason(FORGET_HOOK.target, reason));
-        }
         let is_safe = |hook: &&Hook| hook.attach != Attach::Fexit || layout.accept_return != 0;
         let accept = attacher.first(ACCEPT_HOOKS.iter().filter(is_safe));
         hooks.accept = Some(accept.map(|hook| format!("{} {}", hook.attach.name(), hook.target)));
@@ -247,7 +246,10 @@ impl Counters {
     /// Events seen and lost, by CPU.
     pub(crate) fn totals(&self) -> Result<Vec<CpuTotals>> {
         let values = self.totals.get(&0, 0).map_err(map_error("TOTALS"))?;
-        Ok(values.iter().map(|[seen, lost]| CpuTotals { seen: *seen, lost: *lost }).collect())
+        Ok(values
+            .iter()
+            .map(|[seen, lost, counted]| CpuTotals { seen: *seen, lost: *lost, counted: *counted })
+            .collect())
     }
 
     /// Keyed losses since the start, summed over all CPUs.
@@ -268,6 +270,12 @@ impl Counters {
         if let Ok(key) = <[u64; size_of::<LostKey>() / 8]>::read_from_bytes(key.as_bytes()) {
             let _ = self.lost.remove(&key);
         }
+    }
+
+    /// What the reason of that number implies from now on.
+    pub(crate) fn imply(&mut self, reason: u32, shape: Option<Shape>) -> Result<()> {
+        let shape = shape.map_or(0, |shape| shape as u32);
+        self.implied.set(reason, shape, 0).map_err(map_error("IMPLIED"))
     }
 
     /// How often the kernel refused to run one of our programs because one was already running on

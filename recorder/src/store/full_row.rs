@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tcprst_schema::cause::UNKNOWN;
 use tcprst_schema::container::{Container, Details, Pod, Runtime};
-use tcprst_schema::row::{Named, Owner, Row, SocketOwner, SocketProcess, Stack, Task};
+use tcprst_schema::row::{Named, Owner, Row, SocketOwner, SocketProcess, Stack, StackSource, Task};
 
 pub(crate) fn full_row() -> Row {
     let container = Arc::new(Container::new(Some(Runtime::Docker), "id"));
@@ -39,6 +39,7 @@ pub(crate) fn full_row() -> Row {
             caller: Some("caller".into()),
             folded: Some("caller;callee".into()),
             frames: vec!["callee".into(), "caller".into()],
+            source: StackSource::Walked,
         }),
         cause: UNKNOWN,
         blame: Some("app"),

@@ -1,0 +1,186 @@
+//! Who listens where, and who did. Asked when a connection that nobody accepted is reset, so that
+//! a new connection costs no lookup.
+//!
+//! listen() and the end of a listener are numbered. A connection keeps the number that was the last
+//! one when it was made, so that the listener which was there at that time is found also when it is
+//! closed, or another one listens in its place.
+
+use core::ptr;
+use tcprst_schema::wire::{Act, Actor};
+
+use crate::emit;
+use crate::kernel::{Address, Memory, Probed, layout, read};
+use crate::maps::{LISTENERS, LISTENS};
+use crate::sock::{self, AF_INET6, Address16};
+use crate::sockets::{self, NOBODY};
+
+/// What a listener is bound to.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct ListenKey {
+    /// Cookie of the network namespace, or before 5.12 its inode.
+    netns: u64,
+    addr: Address16,
+    port: u16,
+    family: u16,
+    /// Index of the device that it is bound to (SO_BINDTODEVICE); 0 is any.
+    device: u32,
+}
+
+/// Who called listen() there last, and who did before: connections of a service that was replaced
+/// live on. An entry stays when its listener is closed, for the same reason.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Listening {
+    now: Listener,
+    before: Listener,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Listener {
+    actor: Actor,
+    cgroup_id: u64,
+    uid: u32,
+    /// Number of its listen(); 0 is none.
+    opened: u32,
+    /// Number of its end; 0 is none yet.
+    closed: u32,
+    padding: u32,
+}
+
+/// What is known of a connection that nobody accepted.
+#[derive(Clone, Copy)]
+pub(crate) struct Birth {
+    /// The last number when it was made.
+    pub(crate) generation: u32,
+    /// Its socket has these from its listener.
+    pub(crate) uid: u32,
+    pub(crate) cgroup_id: u64,
+}
+
+const NONE: Listener =
+    Listener { actor: NOBODY, cgroup_id: 0, uid: 0, opened: 0, closed: 0, padding: 0 };
+
+/// The last number that was given.
+#[inline(always)]
+pub(crate) fn generation() -> u32 {
+    // SAFETY: the map has this entry; other CPUs add to it.
+    LISTENS.get_ptr(0).map_or(0, |listens| unsafe { ptr::read_volatile(listens) } as u32)
+}
+
+/// Gives a number. Two CPUs at once may get the same, of listeners that have nothing in common.
+#[inline(always)]
+fn next_generation() -> u32 {
+    if let Some(listens) = LISTENS.get_ptr_mut(0) {
+        // SAFETY: the map has this entry.
+        unsafe { emit::count(listens) };
+    }
+    generation()
+}
+
+/// The running task's socket begins to listen.
+#[inline(never)]
+pub(crate) fn listen<M: Memory>(sk: Address, id: Address) {
+    let actor = sockets::remember::<M>(sk, id, Act::Listen);
+    let opened = next_generation();
+    let (uid, cgroup_id) = sock::owner(id);
+    let now = Listener { actor, cgroup_id, uid, opened, closed: 0, padding: 0 };
+    let key = key_of(id, local_address(id));
+    // SAFETY: copied at once.
+    let mut before = unsafe { LISTENERS.get(&key) }.map_or(NONE, |listening| listening.now);
+    if before.closed == 0 {
+        before.closed = opened;
+    }
+    let _ = LISTENERS.insert(&key, Listening { now, before }, 0);
+}
+
+/// A listener ends.
+#[inline(never)]
+pub(crate) fn close(id: Address) {
+    let closed = next_generation();
+    if let Some(listening) = LISTENERS.get_ptr_mut(&key_of(id, local_address(id))) {
+        // SAFETY: an entry of the map; one that is given to another key meanwhile is a listener
+        // that is taken for closed, and so unknown.
+        unsafe { (*listening).now.closed = closed };
+    }
+}
+
+/// Who listened where this connection came from, when it came. With SO_REUSEPORT connections of a
+/// port go to several listeners, perhaps of several processes, and which one is not to be seen from
+/// the connection: nobody is named.
+#[inline(never)]
+pub(crate) fn owner(sk: Address, birth: Birth) -> Actor {
+    /// Fifth bit, behind the four of `skc_reuse` (include/net/sock.h, little-endian).
+    const REUSEPORT: u8 = 1 << 4;
+    const ANY: Address16 = [0; 2];
+    if read::<u8>(sk, layout!(offsets.skc_reuseport)).is_none_or(|bits| bits & REUSEPORT != 0) {
+        return NOBODY;
+    }
+    // The order in which the kernel looks for a listener (inet_lookup_listener).
+    let mut key = key_of(sk, local_address(sk));
+    let device = key.device;
+    let exact = key.addr;
+    for addr in [exact, ANY] {
+        key.addr = addr;
+        key.device = device;
+        if let Some(actor) = find(&key, &birth) {
+            return actor;
+        }
+        if device != 0 {
+            key.device = 0;
+            if let Some(actor) = find(&key, &birth) {
+                return actor;
+            }
+        }
+    }
+    NOBODY
+}
+
+/// Who was there when the connection came; `None` where nobody was.
+#[inline(always)]
+fn find(key: &ListenKey, birth: &Birth) -> Option<Actor> {
+    // SAFETY: copied at once.
+    let listening = unsafe { LISTENERS.get(key) }?;
+    if listening.now.was_there(birth) {
+        return Some(listening.now.actor_of(birth));
+    }
+    listening.before.was_there(birth).then(|| listening.before.actor_of(birth))
+}
+
+impl Listener {
+    /// Numbers are compared by their difference, because they wrap.
+    #[inline(always)]
+    fn was_there(&self, birth: &Birth) -> bool {
+        let since = |number: u32| birth.generation.wrapping_sub(number) as i32 >= 0;
+        self.opened != 0 && since(self.opened) && (self.closed == 0 || !since(self.closed))
+    }
+
+    /// Its process, unless the connection came to another listener, past the one that is bound
+    /// there: TPROXY and BPF programs (sk_lookup) do that.
+    #[inline(always)]
+    fn actor_of(&self, birth: &Birth) -> Actor {
+        let is_alike = self.uid == birth.uid && self.cgroup_id == birth.cgroup_id;
+        if is_alike { self.actor } else { NOBODY }
+    }
+}
+
+#[inline(always)]
+fn local_address(sk: Address) -> Address16 {
+    let family: u16 = read(sk, layout!(offsets.skc_family)).unwrap_or(0);
+    if family as u8 == AF_INET6 {
+        read(sk, layout!(offsets.skc_v6_rcv_saddr)).unwrap_or([0; 2])
+    } else {
+        sock::ipv4(read(sk, layout!(offsets.skc_rcv_saddr)).unwrap_or(0))
+    }
+}
+
+/// The key of a listener, or of a connection's listener if that is bound to this address.
+#[inline(always)]
+fn key_of(sk: Address, addr: Address16) -> ListenKey {
+    let family: u16 = read(sk, layout!(offsets.skc_family)).unwrap_or(0);
+    // On a linger-0 close `skc_num` is already 0, while `inet_sport` still has the port.
+    let port = u16::from_be(read(sk, layout!(offsets.inet_sport)).unwrap_or(0));
+    let device = read(sk, layout!(offsets.skc_bound_dev_if)).unwrap_or(0);
+    ListenKey { netns: sock::namespace(sock::net::<Probed>(sk)), addr, port, family, device }
+}

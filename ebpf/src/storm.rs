@@ -1,0 +1,49 @@
+//! Resets of a storm: counted by what they have in common, in place of a record for each.
+
+use tcprst_schema::wire::{CpuTotals, StormKey};
+
+use crate::emit::{self, Reset};
+use crate::kernel::{layout, read};
+use crate::maps::COUNTED;
+
+/// Counts the reset; false where there is no room even for the key without a port.
+#[inline(never)]
+pub(crate) fn count(reset: &Reset, totals: *mut CpuTotals) -> bool {
+    let net = reset.net();
+    let (flow, flags) = match &reset.segment {
+        Some(segment) => (segment.flow, segment.flags),
+        None => (reset.flow(), 0),
+    };
+    let mut key = StormKey {
+        netns_cookie: read(net, layout!(offsets.net_cookie)).unwrap_or(0),
+        netns_inum: read(net, layout!(offsets.net_inum)).unwrap_or(0),
+        reason: reset.reason,
+        src_port: flow.src_port,
+        family: flow.family,
+        answered_flags: flags,
+        site: reset.site,
+        padding: [0; 3],
+    };
+    let is_counted = add(&key) || {
+        // A scan of all ports fills the table.
+        key.src_port = 0;
+        add(&key)
+    };
+    if is_counted {
+        // SAFETY: the entry of this CPU.
+        unsafe { emit::count(&raw mut (*totals).counted) };
+    }
+    is_counted
+}
+
+#[inline(always)]
+fn add(key: &StormKey) -> bool {
+    match COUNTED.get_ptr_mut(key) {
+        // SAFETY: the entry of this CPU.
+        Some(count) => {
+            unsafe { emit::count(count) };
+            true
+        }
+        None => COUNTED.insert(key, 1, 0).is_ok(),
+    }
+}
