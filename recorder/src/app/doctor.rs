@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, OwnerHooks};
 use crate::kernel::proc::{BTF, KALLSYMS};
+use crate::kernel::rings::RingMemory;
 use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::netns;
 use crate::owner::scan::Hierarchy;
@@ -108,14 +109,14 @@ pub(crate) fn examine() -> Result<DoctorReport> {
     let names = kernel.names();
     let settings = Settings {
         stack_depth: 8,
-        wake_bytes: 4096,
+        wake_bytes: 0,
         socket_owner: true,
         host_netns: netns::host(),
         ..Settings::default()
     };
     let layout = kernel.layout(&names, &settings)?;
     let all = [Direction::Sent, Direction::Received, Direction::Icmp];
-    let loaded = probe::load(&layout, 64 * 1024, &all, &host.kernel)?;
+    let loaded = probe::load(&layout, RingMemory::PerCpu(64 * 1024), &all, &host.kernel)?;
     let site = |status: &SiteStatus| SiteReport { option: option(status), status: status.clone() };
     Ok(DoctorReport {
         host: host.name,

@@ -14,5 +14,6 @@ mod locate;
 mod perf;
 pub(crate) mod probe;
 pub(crate) mod proc;
+pub(crate) mod rings;
 pub(crate) mod symbols;
 mod tracefs;
