@@ -122,7 +122,7 @@ pub(crate) fn examine() -> Result<DoctorReport> {
         host: host.name,
         kernel: host.kernel,
         reasons: names.reasons.len(),
-        symbols: !Symbols::read().is_empty(),
+        symbols: !Symbols::read(loaded.programs).is_empty(),
         sites: loaded.probe.sites().iter().map(site).collect(),
         owners: OwnersReport::new(&Hierarchy::find(), loaded.owner_hooks),
     })

@@ -143,9 +143,9 @@ impl Recorder {
             false => None,
         };
         let started = Clock::now()?;
-        let Loaded { probe, rings, counters, lives, owner_hooks } =
+        let Loaded { probe, rings, counters, lives, owner_hooks, programs } =
             probe::load(&layout, options.ring_memory, &options.directions, &host.kernel)?;
-        let symbols = Symbols::read();
+        let symbols = Symbols::read(programs);
         if symbols.is_empty() {
             say!(
                 "the kernel hides its symbols ({KALLSYMS}), so every cause will be `unknown`: \

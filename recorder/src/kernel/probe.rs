@@ -17,6 +17,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::error::{Error, Result};
 use crate::kernel::attach::{Attached, Attacher};
+use crate::kernel::programs::Programs;
 use crate::kernel::rings::{RingMaps, RingMemory, Rings, possible_cpus};
 use crate::kernel::tracefs::{self, Tracefs};
 use crate::memory;
@@ -87,6 +88,8 @@ pub(crate) struct Loaded {
     pub(crate) counters: Counters,
     pub(crate) lives: Lives,
     pub(crate) owner_hooks: OwnerHooks,
+    /// Names of BPF programs; it knows which are ours.
+    pub(crate) programs: Programs,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -147,6 +150,7 @@ pub(crate) fn load(
     memory::trim();
     let rings = rings.map()?;
     Ok(Loaded {
+        programs: Programs::new(&programs),
         probe: Probe { ebpf, probes, sites },
         rings,
         counters: Counters { totals, lost, programs, events },
