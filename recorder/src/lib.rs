@@ -8,6 +8,7 @@
 //! event   ring (the drain thread) -> decode -> enrich (stacks, cause) -> rows; losses
 //! kernel  loads and attaches the kernel half; asks BTF, kallsyms and tracefs
 //! error, host, clock, stderr
+//! wake, memory   the sleep of threads; the allocator
 //! ```
 //!
 //! Each line uses its own and lower lines only; `audit` and `store` do not use each other, and
@@ -20,9 +21,11 @@ mod error;
 mod event;
 mod host;
 mod kernel;
+mod memory;
 mod owner;
 mod stderr;
 pub mod store;
+mod wake;
 
 pub use app::cli::Cli;
 pub use app::run::run;

@@ -14,6 +14,7 @@ use tcprst_schema::wire::MAX_FRAMES;
 
 use crate::app::print::PrintFormat;
 use crate::app::recorder::{Filter, Options};
+use crate::kernel::rings::{MIN_BYTES as MIN_RING, RingMemory};
 use crate::owner::resolver::{Endpoint, ResolverOptions};
 use crate::owner::{OwnerOptions, SHORTEST_ID};
 use crate::stderr::say;
@@ -69,9 +70,13 @@ pub(crate) struct Record {
     /// each reason in each second is always walked whole.
     #[arg(long, value_name = "N", default_value_t = 300)]
     full_stacks: u32,
-    /// Size of each CPU's ring buffer; a power of two, at least 4KiB.
-    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = ring_size)]
-    ring_size: u32,
+    /// Memory of all ring buffers together, shared by the CPUs that are online; at least 64KiB.
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = ring_memory)]
+    ring_memory: u64,
+    /// Size of each online CPU's ring buffer, in place of --ring-memory; a power of two, at least
+    /// 4KiB.
+    #[arg(long, value_name = "SIZE", value_parser = ring_size, conflicts_with = "ring_memory")]
+    ring_size: Option<u32>,
     /// Stop after this time.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
@@ -168,7 +173,9 @@ impl Record {
             policy: SealPolicy { age: self.rotate_interval, bytes: self.rotate_size },
             flush_interval: self.flush_interval,
             stack_depth: self.stack_depth,
-            ring_bytes: self.ring_size,
+            ring_memory: self
+                .ring_size
+                .map_or(RingMemory::Total(self.ring_memory), RingMemory::PerCpu),
             duration: self.duration,
             audit: self.audit,
             directions: self.directions(),
@@ -250,6 +257,11 @@ fn netns(text: &str) -> Result<u32, String> {
         .map_err(|_| "not a network namespace".to_owned())
 }
 
+fn ring_memory(text: &str) -> Result<u64, String> {
+    let total = size(text)?;
+    if total >= MIN_RING { Ok(total) } else { Err("must be at least 64KiB".to_owned()) }
+}
+
 /// The kernel requires a power of two in whole pages (kernel/bpf/ringbuf.c, ringbuf_map_alloc).
 fn ring_size(text: &str) -> Result<u32, String> {
     let size = u32::try_from(size(text)?).map_err(|_| "must be at most 2GiB".to_owned())?;
@@ -280,6 +292,8 @@ mod tests {
         assert_eq!(size("64MiB"), Ok(64 << 20));
         assert!(size("0").is_err() && size("many").is_err());
         assert!(ring_size("5000").is_err() && ring_size("1MiB").is_ok());
+        assert_eq!((ring_memory("64KiB"), ring_memory("16MiB")), (Ok(64 << 10), Ok(16 << 20)));
+        assert_eq!(ring_memory("63KiB"), Err("must be at least 64KiB".to_owned()));
         assert!(duration("0s").is_err() && duration("soon").is_err());
         assert_eq!(duration("10"), Err("needs a unit: 10s, 5m or 1h".to_owned()));
         assert_eq!(duration("1h 5"), Err("needs a unit: 10s, 5m or 1h".to_owned()));

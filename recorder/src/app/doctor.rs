@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, OwnerHooks};
 use crate::kernel::proc::{BTF, KALLSYMS};
+use crate::kernel::rings::RingMemory;
 use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::netns;
 use crate::owner::scan::Hierarchy;
@@ -109,13 +110,13 @@ pub(crate) fn examine() -> Result<DoctorReport> {
     let settings = Settings { socket_owner: true, host_netns: netns::host(), ..Settings::plain(8) };
     let layout = kernel.layout(&settings)?;
     let all = [Direction::Sent, Direction::Received, Direction::Icmp];
-    let loaded = probe::load(&layout, 64 * 1024, &all, &host.kernel)?;
+    let loaded = probe::load(&layout, RingMemory::PerCpu(64 * 1024), &all, &host.kernel)?;
     let site = |status: &SiteStatus| SiteReport { option: option(status), status: status.clone() };
     Ok(DoctorReport {
         host: host.name,
         kernel: host.kernel,
         reasons: names.reasons.len(),
-        symbols: !Symbols::read().is_empty(),
+        symbols: !Symbols::read(loaded.programs).is_empty(),
         sites: loaded.probe.sites().iter().map(site).collect(),
         owners: OwnersReport::new(&Hierarchy::find(), loaded.owner_hooks),
     })

@@ -1,7 +1,6 @@
 //! The recording itself: the write thread's loop, from the channel to the files.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
@@ -26,18 +25,18 @@ use crate::host::Host;
 use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
 use crate::kernel::proc::{BTF, KALLSYMS};
+use crate::kernel::rings::RingMemory;
 use crate::kernel::sizes::TableSizes;
 use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::{self, OwnerOptions, Owners, netns};
 use crate::stderr::{counted, say};
 use crate::store::{self, Context, Lock, Recovered, SealPolicy, Store, Totals};
+use crate::wake::Waker;
 
 /// Rows that are flushed before the interval is over: at 500 bytes each they take 8 MB.
 const MAX_PENDING: usize = 16 * 1024;
 /// With `--container`: how long a row waits for names.
 const NAMES_DELAY_NS: u64 = 3 * 1_000_000_000;
-/// Longest sleep of the loop, so that a signal is answered soon.
-const TICK: Duration = Duration::from_millis(100);
 /// Programs that were running when they were detached have ended after this time.
 const DETACH_GRACE: Duration = Duration::from_millis(20);
 
@@ -49,8 +48,7 @@ pub(crate) struct Options {
     pub(crate) flush_interval: Duration,
     /// Frames of the kernel stack, including the tracer's own.
     pub(crate) stack_depth: u32,
-    /// Bytes of each CPU's ring buffer.
-    pub(crate) ring_bytes: u32,
+    pub(crate) ring_memory: RingMemory,
     /// Stop after this time.
     pub(crate) duration: Option<Duration>,
     /// Compare with the packets that leave.
@@ -139,6 +137,8 @@ impl Recorder {
             only_ports: options.filter.ports.clone(),
         };
         let layout = kernel.layout(&settings)?;
+        // Some megabytes, before the loader needs as much.
+        drop(kernel);
         let lock = store::lock(&options.dir)?;
         let recovered = store::recover(&options.dir)?;
         let host = Host::read()?;
@@ -147,13 +147,12 @@ impl Recorder {
             false => None,
         };
         let started = Clock::now()?;
-        let Loaded { probe, rings, mut counters, lives, owner_hooks } =
-            probe::load(&layout, options.ring_bytes, &options.directions, &host.kernel)?;
+        let Loaded { probe, rings, mut counters, lives, owner_hooks, programs } =
+            probe::load(&layout, options.ring_memory, &options.directions, &host.kernel)?;
         for (number, implied) in names.implied() {
             counters.imply(number, Some(implied.shape))?;
         }
-        // After the load: our own programs, which are on top of every stack, must be in the table.
-        let symbols = Symbols::read();
+        let symbols = Symbols::read(programs);
         if symbols.is_empty() {
             say!(
                 "the kernel hides its symbols ({KALLSYMS}), so every cause will be `unknown`: \
@@ -210,27 +209,55 @@ impl Recorder {
         self.recovered
     }
 
-    /// Records until `stop` is set or the duration is over, seals, and returns the totals.
-    pub(crate) fn run(mut self, stop: &Arc<AtomicBool>) -> Result<Totals> {
+    /// Wakes the loop of [`Self::run`], so that it looks at `stop`.
+    pub(crate) fn waker(&self) -> Option<&Waker> {
+        self.drain.as_ref().map(Drain::waker)
+    }
+
+    /// Records until `stop` is set or the duration is over, seals, and returns the totals. Sleeps
+    /// until there are events, something is due, or the waker is used.
+    pub(crate) fn run(mut self, stop: &AtomicBool) -> Result<Totals> {
         let started = Instant::now();
-        let mut flushed = Instant::now();
+        let mut flushed = started;
         loop {
             let over = self.options.duration.is_some_and(|limit| started.elapsed() >= limit);
             if (over || stop.load(Ordering::Relaxed)) && self.probe.is_some() {
                 self.detach()?;
             }
-            match self.events.recv_timeout(TICK.min(self.options.flush_interval)) {
+            let received = match self.deadline(started, flushed) {
+                Some(at) => self.events.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match received {
                 Ok(events) => self.take(&events)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if flushed.elapsed() >= self.options.flush_interval || self.pending.len() >= MAX_PENDING
-            {
+            if self.is_flush_due(flushed) || self.pending.len() >= MAX_PENDING {
                 self.flush()?;
                 flushed = Instant::now();
             }
         }
         self.close()
+    }
+
+    /// When the loop has to do something, if no event comes; `None` if nothing is waiting.
+    fn deadline(&self, started: Instant, flushed: Instant) -> Option<Instant> {
+        let end = self.options.duration.filter(|_| self.probe.is_some());
+        let end = end.and_then(|limit| started.checked_add(limit));
+        end.into_iter().chain(self.flush_deadline(flushed)).min()
+    }
+
+    /// When the next flush is due: an interval after the last one if rows wait (or the audit runs,
+    /// which reports on its own), or when the open segment is old enough.
+    fn flush_deadline(&self, flushed: Instant) -> Option<Instant> {
+        let is_waiting = !self.pending.is_empty() || self.audit.is_some();
+        let rows = is_waiting.then(|| flushed.checked_add(self.options.flush_interval)).flatten();
+        rows.into_iter().chain(self.store.seal_deadline(self.options.policy)).min()
+    }
+
+    fn is_flush_due(&self, flushed: Instant) -> bool {
+        self.flush_deadline(flushed).is_some_and(|at| at <= Instant::now())
     }
 
     /// Detaches the programs; the drain thread makes its last sweep and closes the channel.

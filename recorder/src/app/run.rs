@@ -13,11 +13,14 @@ use crate::app::doctor;
 use crate::app::print::Printer;
 use crate::app::recorder::Recorder;
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::stderr::{counted, say};
 use crate::store::{Recovered, Totals};
+use crate::wake::Waker;
 
 /// Runs the command and returns the exit code of the process. Errors go to stderr.
 pub fn run(cli: &Cli) -> ExitCode {
+    memory::set_up();
     let outcome = match (&cli.command, &cli.record.out) {
         (Some(Command::Doctor { json }), _) => {
             doctor::examine().and_then(|report| report.print(*json))
@@ -45,6 +48,9 @@ fn record(args: &Record, dir: &Path) -> Result<()> {
     for missing in &recorder.owner_hooks().missing {
         say!("some owners will be unknown: {missing}");
     }
+    if let Some(waker) = recorder.waker() {
+        wake_on_signals(waker)?;
+    }
     say!("recording to {}", dir.display());
     report_totals(recorder.run(&stop)?);
     Ok(())
@@ -58,6 +64,16 @@ fn stop_on_signals() -> Result<Arc<AtomicBool>> {
             .map_err(|source| Error::System("catch signals", source))?;
     }
     Ok(stop)
+}
+
+/// Lets SIGINT and SIGTERM wake the recorder too, which then looks at the flag: handlers run in the
+/// order in which they were registered.
+fn wake_on_signals(waker: &Waker) -> Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::low_level::pipe::register(signal, waker.descriptor()?)
+            .map_err(|source| Error::System("catch signals", source))?;
+    }
+    Ok(())
 }
 
 fn report_recovered(recovered: Recovered) {

@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::event::decode::Event;
 use crate::event::stacks::Stacks;
 use crate::kernel::btf::Names;
-use crate::kernel::symbols::is_nameless;
+use crate::kernel::symbols::UNNAMED;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -170,7 +170,7 @@ impl Enricher {
         let stack = self.stacks.name(event.stack());
         // Frames without names say nothing against it.
         if let (Some(implied), Some(caller)) = (implied, &stack.caller)
-            && !is_nameless(caller)
+            && &**caller != UNNAMED
             && !implied.is_caller(stack.callee.as_deref(), Some(caller))
             && self.refuted.insert(header.reason)
         {

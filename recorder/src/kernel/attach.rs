@@ -1,5 +1,6 @@
 //! Attaches, for each site, the best hook that this kernel accepts, and says why.
 
+use std::cell::OnceCell;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -20,6 +21,8 @@ const NO_KPROBES: &str = "this kernel has no kprobes (CONFIG_KPROBES)";
 pub(crate) struct Attacher<'a> {
     ebpf: &'a mut Ebpf,
     functions: Functions,
+    /// The kernel's types; parsed if a program needs them, which takes 17 MB for as long.
+    btf: OnceCell<Btf>,
     tracefs: Result<Tracefs, String>,
     probes: Vec<tracefs::Probe>,
 }
@@ -40,7 +43,8 @@ struct Taken {
 impl<'a> Attacher<'a> {
     pub(crate) fn new(ebpf: &'a mut Ebpf, release: &str) -> Self {
         let functions = Functions::read(release);
-        Self { ebpf, functions, tracefs: Tracefs::find(), probes: Vec::new() }
+        let btf = OnceCell::new();
+        Self { ebpf, functions, btf, tracefs: Tracefs::find(), probes: Vec::new() }
     }
 
     /// Attaches the hooks in their order. Each site keeps the first that works, and the reasons why
@@ -104,12 +108,12 @@ impl<'a> Attacher<'a> {
         let program = self.ebpf.program_mut(hook.program).ok_or("not in the object")?;
         let attach = match hook.attach {
             Attach::RawTracepoint => raw_tracepoint(program, hook),
-            Attach::BtfTracepoint => btf_tracepoint(program, hook),
+            Attach::BtfTracepoint => btf_tracepoint(program, hook, &self.btf),
             Attach::Fentry | Attach::Fexit | Attach::Kretprobe if place != FunctionPlace::Image => {
                 return Err("this hook works only for functions of the kernel image".to_owned());
             }
-            Attach::Fentry => fentry(program, hook),
-            Attach::Fexit => fexit(program, hook),
+            Attach::Fentry => fentry(program, hook, &self.btf),
+            Attach::Fexit => fexit(program, hook, &self.btf),
             Attach::Kretprobe => kretprobe(program, hook),
             Attach::Kprobe => return self.kprobe(hook, &place),
         };
@@ -157,23 +161,33 @@ fn raw_tracepoint(program: &mut Program, hook: &Hook) -> AttachResult<()> {
     Ok(())
 }
 
-fn btf_tracepoint(program: &mut Program, hook: &Hook) -> AttachResult<()> {
+fn types(cell: &OnceCell<Btf>) -> AttachResult<&Btf> {
+    match cell.get() {
+        Some(btf) => Ok(btf),
+        None => {
+            let btf = Btf::from_sys_fs()?;
+            Ok(cell.get_or_init(|| btf))
+        }
+    }
+}
+
+fn btf_tracepoint(program: &mut Program, hook: &Hook, btf: &OnceCell<Btf>) -> AttachResult<()> {
     let program: &mut BtfTracePoint = program.try_into()?;
-    program.load(hook.target, &Btf::from_sys_fs()?)?;
+    program.load(hook.target, types(btf)?)?;
     program.attach()?;
     Ok(())
 }
 
-fn fentry(program: &mut Program, hook: &Hook) -> AttachResult<()> {
+fn fentry(program: &mut Program, hook: &Hook, btf: &OnceCell<Btf>) -> AttachResult<()> {
     let program: &mut FEntry = program.try_into()?;
-    program.load(hook.target, &Btf::from_sys_fs()?)?;
+    program.load(hook.target, types(btf)?)?;
     program.attach()?;
     Ok(())
 }
 
-fn fexit(program: &mut Program, hook: &Hook) -> AttachResult<()> {
+fn fexit(program: &mut Program, hook: &Hook, btf: &OnceCell<Btf>) -> AttachResult<()> {
     let program: &mut FExit = program.try_into()?;
-    program.load(hook.target, &Btf::from_sys_fs()?)?;
+    program.load(hook.target, types(btf)?)?;
     program.attach()?;
     Ok(())
 }

@@ -1,10 +1,14 @@
 //! Reads the running kernel's BTF: offsets, argument positions, names of enumerators.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use btf_rs::{Btf, BtfType, Type};
+use btf_rs::{Backend, Btf, BtfType, Type};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use tcprst_schema::implied::Implied;
 use tcprst_schema::layout::{KernelLayout, MAX_FILTERS, MEMBERS, Offsets};
 
@@ -81,12 +85,22 @@ impl Names {
 
 impl Kernel {
     /// Reads the BTF of the running kernel, or of another file in that format.
+    ///
+    /// Through a copy in memory: mapped, a type is decoded when it is asked for, while all of them
+    /// decoded take 40 MB. The kernel's own file cannot be mapped before 6.16.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::PermissionDenied => Error::NotPermitted,
+        let no_btf = |source: io::Error| match source.kind() {
+            io::ErrorKind::PermissionDenied => Error::NotPermitted,
             _ => Error::NoBtf { path: path.to_owned(), source },
-        })?;
-        let btf = Btf::from_bytes(&bytes)
+        };
+        let mut source = File::open(path).map_err(no_btf)?;
+        let mut copy = memfd_create(c"tcprst-btf", MFdFlags::MFD_CLOEXEC)
+            .map(File::from)
+            .map_err(|error| Error::System("make a file in memory", error.into()))?;
+        // Read and not spliced: files of sysfs have no pages to share.
+        io::copy(&mut (&mut source as &mut dyn io::Read), &mut copy).map_err(no_btf)?;
+        let mapped = format!("/proc/self/fd/{}", copy.as_raw_fd());
+        let btf = Btf::from_file_with_backend(mapped, Backend::Mmap)
             .map_err(|source| Error::InvalidBtf { path: path.to_owned(), source })?;
         Ok(Self { btf })
     }
@@ -223,10 +237,12 @@ impl Kernel {
         // The states are an enumeration without a name.
         let states = self
             .btf
-            .resolve_types_by_name("")
+            .resolve_ids_by_name("")
             .unwrap_or_default()
-            .iter()
-            .map(|found| self.enumerators(found, "TCP_"))
+            .into_iter()
+            // One by one: half of all types have no name.
+            .filter_map(|id| self.btf.resolve_type_by_id(id).ok())
+            .map(|found| self.enumerators(&found, "TCP_"))
             .find(|names| names.values().any(|name| name == "NEW_SYN_RECV"))
             .unwrap_or_default();
         Names { reasons, states }

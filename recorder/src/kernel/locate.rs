@@ -5,7 +5,8 @@ use std::fs;
 
 use tcprst_schema::hook::{ACCEPT_HOOKS, HOOKS, Hook, SITES};
 
-use crate::kernel::proc::{KALLSYMS, MODULES};
+use crate::kernel::kallsyms::{self, Symbol};
+use crate::kernel::proc::MODULES;
 
 /// Targets of [`HOOKS`] as found in /proc/kallsyms and /proc/modules.
 #[derive(Debug)]
@@ -33,25 +34,23 @@ type Release = (u32, u32);
 impl Functions {
     /// Reads the functions of the running kernel.
     pub(crate) fn read(release: &str) -> Self {
-        Self::parse(
-            &fs::read_to_string(KALLSYMS).unwrap_or_default(),
-            &fs::read_to_string(MODULES).unwrap_or_default(),
-            release,
-        )
+        let modules = fs::read_to_string(MODULES).unwrap_or_default();
+        Self::from_lines(|each| kallsyms::read(each), &modules, release)
     }
 
-    fn parse(symbols: &str, modules: &str, release: &str) -> Self {
+    fn from_lines(
+        read: impl FnOnce(&mut dyn FnMut(Symbol<'_>)),
+        modules: &str,
+        release: &str,
+    ) -> Self {
         let targets: HashSet<&'static str> =
             HOOKS.iter().chain(ACCEPT_HOOKS).map(|hook| hook.target).collect();
-        let found = symbols
-            .lines()
-            .filter_map(|line| {
-                let mut words = line.split_ascii_whitespace().skip(2);
-                let name = targets.get(words.next()?)?;
-                let module = words.next().map(|word| word.trim_matches(['[', ']']).to_owned());
-                Some((*name, module))
-            })
-            .collect();
+        let mut found = HashMap::new();
+        read(&mut |symbol| {
+            if let Some(name) = targets.get(symbol.name) {
+                found.insert(*name, symbol.module.map(str::to_owned));
+            }
+        });
         let first = |line: &str| line.split_ascii_whitespace().next().map(str::to_owned);
         Self {
             found,
@@ -99,6 +98,10 @@ fn numbers(release: &str) -> Release {
 mod tests {
     use super::*;
 
+    fn parsed(symbols: &str, modules: &str, release: &str) -> Functions {
+        Functions::from_lines(|each| kallsyms::parse(symbols.as_bytes(), each), modules, release)
+    }
+
     fn hook(program: &str) -> &'static Hook {
         HOOKS.iter().find(|hook| hook.program == program).expect("a hook")
     }
@@ -108,7 +111,7 @@ mod tests {
         let symbols = "ffffffff81000000 T tcp_v4_send_reset\n\
                        ffffffffa0000000 T nf_send_reset\t[nf_reject_ipv4]\n";
         let modules = "nf_reject_ipv4 16384 1 ipt_REJECT, Live 0xffffffffa0000000\n";
-        let functions = Functions::parse(symbols, modules, "6.12.107+deb13-cloud-amd64");
+        let functions = parsed(symbols, modules, "6.12.107+deb13-cloud-amd64");
         assert_eq!(functions.place(hook("kprobe_v4")), FunctionPlace::Image);
         assert_eq!(
             functions.place(hook("kprobe_nf_v4")),
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn before_5_11_bridges_build_their_own_resets() {
-        let awaited = |release| Functions::parse("", "", release);
+        let awaited = |release| parsed("", "", release);
         for (release, shared) in
             [("5.10.0-32-cloud-amd64", false), ("5.11.0", true), ("7.3.4", true)]
         {
@@ -133,7 +136,7 @@ mod tests {
             assert_eq!(awaited(release).has_shared_reject(hook("kprobe_bridge_v6")), shared);
         }
         let modules = "nf_reject_ipv4 16384 1 - Live 0x0\n";
-        let loaded = Functions::parse("", modules, "5.15.0");
+        let loaded = parsed("", modules, "5.15.0");
         assert!(
             !loaded.has_shared_reject(hook("kprobe_bridge_v4")),
             "the module itself knows best"

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use aya::maps::{Array, ArrayOfMaps, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya::maps::{Array, Map, MapData, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -16,15 +16,15 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::error::{Error, Result};
 use crate::kernel::attach::{Attached, Attacher};
+use crate::kernel::programs::Programs;
+use crate::kernel::rings::{RingMaps, RingMemory, Rings, possible_cpus};
 use crate::kernel::sizes;
 use crate::kernel::tracefs::{self, Tracefs};
+use crate::memory;
 use crate::stderr::say;
 
 /// The kernel half as it is built and committed, so that a build needs no BPF toolchain.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../ebpf/prebuilt/tcprst.bpf.o");
-
-/// Ring buffers, one for each possible CPU.
-pub(crate) type Rings = Vec<RingBuf<MapData>>;
 
 /// Bytes of the ring for container lives: it holds 230 of them, more than a host starts between two
 /// drains.
@@ -89,6 +89,8 @@ pub(crate) struct Loaded {
     pub(crate) counters: Counters,
     pub(crate) lives: Lives,
     pub(crate) owner_hooks: OwnerHooks,
+    /// Names of BPF programs; it knows which are ours.
+    pub(crate) programs: Programs,
 }
 
 impl std::fmt::Debug for Loaded {
@@ -97,11 +99,11 @@ impl std::fmt::Debug for Loaded {
     }
 }
 
-/// Loads the object with `layout` and rings of `ring_bytes` each, and attaches it to the sites of
-/// these directions. `release` is the kernel's release.
+/// Loads the object with `layout` and rings of `memory`, and attaches it to the sites of these
+/// directions. `release` is the kernel's release.
 pub(crate) fn load(
     layout: &KernelLayout,
-    ring_bytes: u32,
+    memory: RingMemory,
     directions: &[Direction],
     release: &str,
 ) -> Result<Loaded> {
@@ -111,6 +113,8 @@ pub(crate) fn load(
     let cpus = possible_cpus()?;
     let mut loader = EbpfLoader::new();
     loader
+        // Our object has no relocations, and the kernel's types are large.
+        .btf(None)
         .override_global("LAYOUT", layout.as_bytes(), true)
         .map_max_entries("RINGS", cpus)
         .map_max_entries("LIVES", LIVES_BYTES);
@@ -120,7 +124,7 @@ pub(crate) fn load(
         .map_max_entries("LISTENERS", sizes::lru_entries(cpus))
         .map_max_entries("BEGUN", sizes::lru_entries(cpus));
     let mut ebpf = loader.load(OBJECT).map_err(load_error)?;
-    let rings = make_rings(&mut ebpf, cpus, ring_bytes)?;
+    let rings = RingMaps::make(ebpf.map_mut("RINGS"), memory)?;
     let totals = take(&mut ebpf, "TOTALS")?;
     let totals = PerCpuArray::try_from(totals).map_err(map_error("TOTALS"))?;
     let implied = take(&mut ebpf, "IMPLIED")?;
@@ -144,7 +148,11 @@ pub(crate) fn load(
     }
     let programs = program_fds(&ebpf);
     let events = probes.iter().map(tracefs::Probe::name).collect();
+    // The loader's copies of the object and of the kernel's types.
+    memory::trim();
+    let rings = rings.map()?;
     Ok(Loaded {
+        programs: Programs::new(&programs),
         probe: Probe { ebpf, probes, sites },
         rings,
         counters: Counters { totals, implied, lost, programs, events },
@@ -171,12 +179,6 @@ fn attach_owners(attacher: &mut Attacher<'_>, layout: &KernelLayout) -> OwnerHoo
     hooks
 }
 
-fn possible_cpus() -> Result<u32> {
-    aya::util::nr_cpus()
-        .map(|cpus| cpus as u32)
-        .map_err(|(_, source)| Error::System("count the CPUs", source))
-}
-
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map> {
     ebpf.take_map(name).ok_or(Error::Missing(name))
 }
@@ -198,29 +200,15 @@ fn is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
-fn make_rings(ebpf: &mut Ebpf, cpus: u32, ring_bytes: u32) -> Result<Rings> {
-    const NAME: &str = "RINGS";
-    let error = map_error(NAME);
-    let outer = ebpf.map_mut(NAME).ok_or(Error::Missing(NAME))?;
-    let mut outer = ArrayOfMaps::<_, MapData>::try_from(outer).map_err(&error)?;
-    (0..cpus)
-        .map(|cpu| {
-            const RINGBUF: u32 = aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_RINGBUF as u32;
-            let inner = aya_obj::Map::new_from_params(RINGBUF, 0, 0, ring_bytes, 0);
-            let inner = MapData::create(inner, "tcprst_ring", None).map_err(&error)?;
-            outer.set(cpu, &inner, 0).map_err(&error)?;
-            RingBuf::try_from(Map::RingBuf(inner)).map_err(&error)
-        })
-        .collect()
-}
-
 fn program_fds(ebpf: &Ebpf) -> Vec<OwnedFd> {
     let names = HOOKS.iter().map(|hook| hook.program);
     names
         .filter_map(|name| {
             let fd = match ebpf.program(name)? {
                 Program::RawTracePoint(program) => program.fd().ok()?,
+                Program::BtfTracePoint(program) => program.fd().ok()?,
                 Program::FEntry(program) => program.fd().ok()?,
+                Program::FExit(program) => program.fd().ok()?,
                 Program::KProbe(program) => program.fd().ok()?,
                 _ => return None,
             };

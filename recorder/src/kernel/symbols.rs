@@ -1,25 +1,22 @@
-//! Names of kernel addresses, from /proc/kallsyms: the image, its modules and BPF programs.
+//! Names of kernel addresses: the image and its modules from /proc/kallsyms, BPF programs from the
+//! kernel's list of them.
 
-use std::collections::{HashMap, HashSet};
-use std::fs;
-use std::ops::Range;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use crate::kernel::proc::{KALLSYMS, MODULES};
+use crate::kernel::kallsyms::{self, Symbol};
+use crate::kernel::modules::Modules;
+use crate::kernel::programs::Programs;
+use crate::kernel::table::Table;
+use crate::memory;
 
-/// Maximum age of the table for an address of a BPF program, because programs come and go
-/// unnoticed. Reading the table takes some 50 ms, so an address that stays unknown must not cause a
-/// reading for each event. On a machine where a reading takes longer, it must not use up all the
-/// time.
-const REFRESH_AFTER: Duration = Duration::from_secs(1);
-const SHARE_OF_TIME: u32 = 20;
-/// Maximum number of remembered program addresses: each new one costs a reading.
-const MAX_MET: usize = 4096;
 const PAGE: u64 = 4096;
 /// How often to retry a reading during which modules came or went, before the result is used
 /// anyway.
 const READINGS: usize = 3;
+/// Name of an address that has none. The address itself is never written: it would tell every
+/// reader of a recording where the kernel is (KASLR).
+const UNKNOWN: &str = "[unknown]";
 
 /// What shows the symbols: the kernel hides them from a process without CAP_SYSLOG, unless both
 /// kernel.kptr_restrict and kernel.perf_event_paranoid are low, and from every process if
@@ -27,137 +24,96 @@ const READINGS: usize = 3;
 pub(crate) const SHOW_SYMBOLS: &str =
     "run as root, or with CAP_SYSLOG, and with kernel.kptr_restrict below 2";
 
-/// The symbol table of the running kernel.
+/// A frame of a stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// A function of the image or of a module.
+    Function(Arc<str>),
+    /// A BPF program that is not ours.
+    Program(Arc<str>),
+    /// An address without a name: `[unknown]`, or `MODULE+?` in a module.
+    Nameless(Arc<str>),
+}
+
+impl Frame {
+    pub(crate) fn name(&self) -> &Arc<str> {
+        match self {
+            Self::Function(name) | Self::Program(name) | Self::Nameless(name) => name,
+        }
+    }
+}
+
+/// The symbols of the running kernel.
 #[derive(Debug)]
 pub(crate) struct Symbols {
-    /// Sorted by address.
-    table: Vec<(u64, Arc<str>)>,
+    /// Functions of the image and of modules.
+    table: Table,
     /// End of the kernel image's text: addresses beyond belong to modules and BPF programs.
     image_end: u64,
-    read_at: Instant,
-    /// How long the reading took.
-    took: Duration,
     modules: Modules,
-    /// Addresses of programs for which the table was read.
-    met: HashSet<u64>,
-}
-
-/// The loaded modules.
-#[derive(Debug, Default)]
-struct Modules {
-    /// Names and addresses, as listed when the table was read.
-    list: String,
-    /// Address range of each module, sorted. Since 6.4 the length includes parts that are
-    /// elsewhere.
-    ranges: Vec<Range<u64>>,
-    named: HashMap<String, Range<u64>>,
-}
-
-impl Modules {
-    fn read() -> Self {
-        Self::parse(&fs::read_to_string(MODULES).unwrap_or_default())
-    }
-
-    fn parse(text: &str) -> Self {
-        let mut modules = Self::default();
-        for line in text.lines() {
-            // Name, length, users, their names, state, address. The users change without modules
-            // coming or going, so they are left out of the list.
-            let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            let [name, length, _, _, _, address, ..] = words[..] else {
-                continue;
-            };
-            modules.list.extend([name, " ", address, "\n"]);
-            let start = u64::from_str_radix(address.trim_start_matches("0x"), 16).unwrap_or(0);
-            if start != 0 {
-                let range = start..start + length.parse().unwrap_or(0);
-                modules.ranges.push(range.clone());
-                modules.named.insert(name.to_owned(), range);
-            }
-        }
-        modules.ranges.sort_by_key(|range| range.start);
-        modules
-    }
-
-    /// Start of the module that holds the address.
-    fn start_of(&self, address: u64) -> Option<u64> {
-        let next = self.ranges.partition_point(|range| range.start <= address);
-        let range = self.ranges.get(next.checked_sub(1)?)?;
-        range.contains(&address).then_some(range.start)
-    }
-
-    /// Whether a symbol is outside its module's range: in the init part, which is freed after
-    /// loading.
-    fn is_initial(&self, module: &str, address: u64) -> bool {
-        self.named.get(module).is_some_and(|range| !range.contains(&address))
-    }
+    programs: Programs,
+    /// Names that are in stacks, by their index in the table.
+    used: HashMap<usize, Arc<str>>,
+    unknown: Arc<str>,
 }
 
 impl Symbols {
-    /// Reads the table. It is empty if the kernel hides its addresses ([`SHOW_SYMBOLS`]).
-    pub(crate) fn read() -> Self {
-        let started = Instant::now();
+    /// Reads the symbols. There are none if the kernel hides its addresses ([`SHOW_SYMBOLS`]).
+    pub(crate) fn read(programs: Programs) -> Self {
         let mut modules = Modules::read();
-        for _ in 0..READINGS {
-            let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
+        let mut readings = 0;
+        loop {
+            readings += 1;
+            let symbols = Self::from_lines(&modules, |each| kallsyms::read(each));
             // The kernel shows its symbols piece by piece, and skips some if a module is unloaded
             // in between.
             let after = Modules::read();
-            if after.list == modules.list {
-                let symbols = Self::parse(&text, modules);
-                return Self { took: started.elapsed(), ..symbols };
+            if after.is_same(&modules) || readings > READINGS {
+                let (table, image_end) = symbols;
+                memory::trim();
+                return Self::new(table, image_end, modules, programs);
             }
             modules = after;
         }
-        let text = fs::read_to_string(KALLSYMS).unwrap_or_default();
-        Self { took: started.elapsed(), ..Self::parse(&text, modules) }
     }
 
-    fn parse(text: &str, modules: Modules) -> Self {
-        let mut table = Vec::with_capacity(text.len() / 45);
-        let mut image_end = 0;
-        let mut image_last = 0;
-        for line in text.lines() {
-            let mut words = line.split_ascii_whitespace();
-            let (Some(address), Some(kind), Some(name)) =
-                (words.next(), words.next(), words.next())
-            else {
-                continue;
-            };
-            let Ok(address @ 1..) = u64::from_str_radix(address, 16) else {
-                continue;
-            };
+    fn new(table: Table, image_end: u64, modules: Modules, programs: Programs) -> Self {
+        let (used, unknown) = (HashMap::new(), UNKNOWN.into());
+        Self { table, image_end, modules, programs, used, unknown }
+    }
+
+    /// The functions of a symbol list, and the end of the image's text.
+    fn from_lines(
+        modules: &Modules,
+        read: impl FnOnce(&mut dyn FnMut(Symbol<'_>)),
+    ) -> (Table, u64) {
+        let mut table = Table::default();
+        let (mut image_end, mut image_last) = (0, 0);
+        read(&mut |symbol| {
+            let Symbol { address, name, module, .. } = symbol;
+            if address == 0 {
+                return;
+            }
             if name == "_etext" {
                 image_end = address;
             }
-            // Symbols of modules and BPF programs have the module in brackets after the name.
-            match words.next() {
+            match module {
                 None => image_last = image_last.max(address + 1),
-                Some(module) if modules.is_initial(module.trim_matches(['[', ']']), address) => {
-                    continue;
-                }
+                // Without lengths, and perhaps gone tomorrow: `Programs` knows them.
+                Some("bpf") => return,
+                Some(module) if modules.is_initial(module, address) => return,
                 Some(_) => {}
             }
             // Keep functions only, without the padding before them, which repeats their name.
-            if matches!(kind, "t" | "T" | "w" | "W") && !name.starts_with("__pfx_") {
-                table.push((address, without_suffix(name).into()));
+            if symbol.is_function() && !name.starts_with("__pfx_") {
+                table.push(address, without_suffix(name));
             }
-        }
-        // The sort is stable: of several names for an address, the kernel's first stays first.
-        table.sort_by_key(|(address, _)| *address);
-        table.dedup_by_key(|(address, _)| *address);
+        });
         // The image's functions beyond its text are init functions: they are freed, and name
         // nothing.
-        let beyond = |address: u64| image_end != 0 && address >= image_end && address < image_last;
-        table.retain(|(address, _)| !beyond(*address));
-        Self {
-            table,
-            image_end,
-            read_at: Instant::now(),
-            took: Duration::ZERO,
-            modules,
-            met: HashSet::new(),
-        }
+        let is_beyond = |address| image_end != 0 && address >= image_end && address < image_last;
+        table.sort(|address| !is_beyond(address));
+        (table, image_end)
     }
 
     /// Whether the kernel shows addresses at all.
@@ -170,91 +126,123 @@ impl Symbols {
         address < self.image_end
     }
 
-    /// Name of the function that returns to `address`, from the table as it is.
-    ///
-    /// A return address follows the call, and a call that never returns may be the last instruction
-    /// of its function, so the byte before the address is looked up. The address of a kprobe's
-    /// entry is one byte into its function already.
-    pub(crate) fn name(&self, address: u64) -> Arc<str> {
-        let at = address.wrapping_sub(1);
-        let next = self.table.partition_point(|(start, _)| *start <= at);
-        match next.checked_sub(1) {
-            Some(index) if self.reaches(index, at) => Arc::clone(&self.table[index].1),
-            _ => format!("{address:#x}").into(),
+    /// Whether the function at the address may change, because it is not in the image.
+    pub(crate) fn is_dynamic(&self, address: u64) -> bool {
+        !self.is_static(address)
+    }
+
+    /// Number of leading frames that are the tracer's own: our program, and the trampoline that
+    /// called it if the kernel made it (fentry). `bpf_trace_run*` and other callers in the image
+    /// have names.
+    pub(crate) fn own_frames(&self, addresses: &[u64]) -> usize {
+        let own = addresses.iter().take_while(|at| self.programs.is_own(before(**at))).count();
+        let is_made = |at: &u64| {
+            let at = before(*at);
+            self.is_dynamic(at)
+                && self.modules.at(at).is_none()
+                && self.programs.name(at).is_none()
+                && self.index(at).is_none()
+        };
+        match addresses.get(own) {
+            Some(next) if own > 0 && is_made(next) => own + 1,
+            _ => own,
         }
+    }
+
+    /// The frame that returns to `address`, from what is known now.
+    pub(crate) fn frame(&mut self, address: u64) -> Frame {
+        let at = before(address);
+        if let Some(index) = self.index(at) {
+            let table = &self.table;
+            let name = self.used.entry(index).or_insert_with(|| table.name(index).into());
+            return Frame::Function(Arc::clone(name));
+        }
+        if let Some((_, module)) = self.modules.at(at) {
+            return Frame::Nameless(format!("{module}+?").into());
+        }
+        match self.programs.name(at) {
+            Some(name) if self.is_dynamic(at) => Frame::Program(name),
+            _ => Frame::Nameless(Arc::clone(&self.unknown)),
+        }
+    }
+
+    /// Index of the function that holds the byte.
+    fn index(&self, at: u64) -> Option<usize> {
+        let index = self.table.before(at)?;
+        self.reaches(index, at).then_some(index)
     }
 
     /// Whether the function at `index` may extend to `at`, if the next function starts after it.
     /// The kernel does not list the length of functions, and the space after a module's last
     /// function may hold the remains of an unloaded module.
     fn reaches(&self, index: usize, at: u64) -> bool {
-        let (start, _) = self.table[index];
+        let Some(start) = self.table.start(index) else { return false };
         if self.is_static(at) || self.is_static(start) {
             // A function of the image ends within the image.
             return self.is_static(at) == self.is_static(start);
         }
-        let module = self.modules.start_of(start);
-        if module != self.modules.start_of(at) {
+        let module_of = |address| self.modules.at(address).map(|(start, _)| start);
+        let module = module_of(start);
+        if module != module_of(at) {
             return false;
         }
-        let is_last = || {
-            let next = self.table.get(index + 1).and_then(|(next, _)| self.modules.start_of(*next));
-            next != module
-        };
+        if module.is_none() {
+            // Code that the kernel makes, page by page: ftrace's trampolines, slots of kprobes.
+            return at - start < PAGE;
+        }
+        let is_last = || self.table.start(index + 1).and_then(module_of) != module;
         // The text of a module begins on a new page.
-        module.is_none() || start / PAGE == at / PAGE || at - start < PAGE / 2 || !is_last()
+        start / PAGE == at / PAGE || at - start < PAGE / 2 || !is_last()
     }
 
     /// Whether the address is in a loaded module.
     pub(crate) fn is_in_module(&self, address: u64) -> bool {
-        self.modules.start_of(address).is_some()
+        self.modules.at(before(address)).is_some()
     }
 
     /// Name of an address in a module; `None` if it is in no module, or has no name there.
-    pub(crate) fn name_in_module(&self, address: u64) -> Option<Arc<str>> {
-        let name = self.is_in_module(address).then(|| self.name(address))?;
-        (!is_nameless(&name)).then_some(name)
+    pub(crate) fn name_in_module(&mut self, address: u64) -> Option<Arc<str>> {
+        if !self.is_in_module(address) {
+            return None;
+        }
+        match self.frame(address) {
+            Frame::Function(name) => Some(name),
+            Frame::Program(_) | Frame::Nameless(_) => None,
+        }
     }
 
-    /// Whether the function at the address may change, because it is not in the image.
-    pub(crate) fn is_dynamic(&self, address: u64) -> bool {
-        !self.is_static(address)
-    }
-
-    /// Reads the table again if modules came or went; returns whether they did.
+    /// Reads the symbols again if modules came or went; returns whether they did.
     pub(crate) fn refresh_modules(&mut self) -> bool {
-        let changed = self.modules.list != Modules::read().list;
-        if changed {
-            *self = Self::read();
+        let is_changed = !self.modules.is_same(&Modules::read());
+        if is_changed {
+            let programs = std::mem::replace(&mut self.programs, Programs::new(&[]));
+            // Before the reading: two tables would take twice the memory.
+            (self.table, self.used) = (Table::default(), HashMap::new());
+            *self = Self::read(programs);
         }
-        changed
+        is_changed
     }
 
-    /// Reads the table again if the name of `address` may have changed: it belongs to a BPF
-    /// program, and is new or the table is old. Returns whether it did.
-    ///
-    /// Otherwise a program that is not in the table would get its neighbour's name. A new one is
-    /// looked up at once, because it may be gone before the table is due.
+    /// Lists the programs again if the frame of `address` may be of a new one. Returns whether the
+    /// names of programs may have changed.
     pub(crate) fn refresh_for(&mut self, address: u64) -> bool {
-        if !self.is_dynamic(address) || self.modules.start_of(address).is_some() {
-            return false;
-        }
-        if self.met.len() >= MAX_MET {
-            self.met.clear();
-        }
-        let is_new = self.met.insert(address);
-        let is_old = self.read_at.elapsed() > REFRESH_AFTER.max(self.took * SHARE_OF_TIME);
-        if is_new || is_old {
-            let met = std::mem::take(&mut self.met);
-            *self = Self { met, ..Self::read() };
-        }
-        is_new || is_old
+        self.is_dynamic(address)
+            && matches!(self.frame(address), Frame::Nameless(_))
+            && !self.is_in_module(address)
+            && self.programs.refresh()
+    }
+
+    /// Lists the programs again if the list is some time old; returns as [`Self::refresh_for`].
+    pub(crate) fn refresh_programs(&mut self) -> bool {
+        self.programs.refresh_old()
     }
 }
 
-/// Whether a name is just an address.
-pub(crate) fn is_nameless(name: &str) -> bool {
-    name.starts_with("0x")
+/// The byte of a call: a return address follows it, and a call that never returns may be the last
+/// instruction of its function. The address of a kprobe's entry is one byte into its function
+/// already.
+fn before(address: u64) -> u64 {
+    address.wrapping_sub(1)
 }
 
 /// Drops what compilers append: `.isra.0`, `.constprop.0`, `.part.0`, `.cold`, `.llvm.123`.
@@ -265,7 +253,7 @@ fn without_suffix(name: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     const TEXT: &str = "\
@@ -278,23 +266,38 @@ ffffffff81000300 D data
 ffffffff81001000 T _etext
 ffffffff81002000 T _einittext
 ffffffffa0000000 t nf_send_reset\t[nf_reject_ipv4]
+ffffffffa0010000 t bpf_prog_1_neighbour\t[bpf]
 ";
+
+    pub(crate) fn symbols(text: &str, modules: &str) -> Symbols {
+        let modules = Modules::parse(modules);
+        let (table, image_end) =
+            Symbols::from_lines(&modules, |each| kallsyms::parse(text.as_bytes(), each));
+        Symbols::new(table, image_end, modules, Programs::new(&[]))
+    }
+
+    fn name(symbols: &mut Symbols, address: u64) -> String {
+        symbols.frame(address).name().to_string()
+    }
 
     #[test]
     fn addresses_are_named_by_the_function_before() {
-        let symbols = Symbols::parse(TEXT, Modules::default());
-        assert_eq!(&*symbols.name(0xffff_ffff_8100_0150), "tcp_close");
-        assert_eq!(&*symbols.name(0xffff_ffff_8100_0200), "tcp_close", "a return address");
-        assert_eq!(&*symbols.name(0xffff_ffff_8100_0201), "tcp_abort", "a kprobe's address");
-        assert_eq!(&*symbols.name(0xffff_ffff_a000_0010), "nf_send_reset");
-        assert_eq!(&*symbols.name(0x10), "0x10");
-        let program = 0xffff_ffff_9000_0000;
-        assert_eq!(&*symbols.name(program), "0xffffffff90000000", "not _einittext");
+        let symbols = &mut symbols(TEXT, "");
+        assert_eq!(name(symbols, 0xffff_ffff_8100_0150), "tcp_close");
+        assert_eq!(name(symbols, 0xffff_ffff_8100_0200), "tcp_close", "a return address");
+        assert_eq!(name(symbols, 0xffff_ffff_8100_0201), "tcp_abort", "a kprobe's address");
+        assert_eq!(name(symbols, 0xffff_ffff_a000_0010), "nf_send_reset");
+        assert_eq!(name(symbols, 0x10), "[unknown]");
+        assert_eq!(name(symbols, 0xffff_ffff_9000_0000), "[unknown]", "not _einittext");
+        assert_eq!(name(symbols, 0xffff_ffff_a001_0010), "[unknown]", "of no program");
+        assert_eq!(name(symbols, 0xffff_ffff_a000_1010), "[unknown]", "far behind");
     }
 
     #[test]
     fn hidden_addresses_are_an_empty_table() {
-        assert!(Symbols::parse("0000000000000000 T _text\n", Modules::default()).is_empty());
+        let symbols = &mut symbols("0000000000000000 T _text\n", "");
+        assert!(symbols.is_empty());
+        assert_eq!(name(symbols, 0xffff_ffff_8100_0150), "[unknown]");
     }
 
     #[test]
@@ -308,22 +311,34 @@ ffffffffa0000000 t nf_reject_fill\t[nf_reject_ipv4]
 ffffffffa0000e00 t nf_send_reset\t[nf_reject_ipv4]
 ffffffffa0002010 t nft_reject_inet_eval\t[nft_reject_inet]
 ffffffffa0000800 t nft_reject_inet_module_init\t[nft_reject_inet]
-ffffffffa0200000 t bpf_prog_1_f\t[bpf]
 ";
-        let symbols = Symbols::parse(text, Modules::parse(modules));
+        let symbols = &mut symbols(text, modules);
         let named = [
             (0x0_0900, "nf_reject_fill"),
             (0x0_0e01, "nf_send_reset"),
             (0x0_1200, "nf_send_reset"),
             // An address of an unloaded module between the two: since 6.4 the first one's length
             // also counts parts elsewhere.
-            (0x0_1700, "0xffffffffa0001700"),
+            (0x0_1700, "nf_reject_ipv4+?"),
             (0x0_2100, "nft_reject_inet_eval"),
-            (0x0_3100, "0xffffffffa0003100"),
-            (0x20_0010, "bpf_prog_1_f"),
+            (0x0_3100, "nft_reject_inet+?"),
+            (0x0_7100, "[unknown]"),
         ];
-        for (offset, name) in named {
-            assert_eq!(&*symbols.name(0xffff_ffff_a000_0000 + offset), name);
+        for (offset, expected) in named {
+            assert_eq!(name(symbols, 0xffff_ffff_a000_0000 + offset), expected);
         }
+    }
+
+    #[test]
+    fn our_program_is_known_without_a_name() {
+        let kernel = &mut symbols(TEXT, "");
+        let (program, other) = (0xffff_ffff_c000_0000, 0xffff_ffff_c100_0000);
+        kernel.programs = Programs::of_one(program..program + 100);
+        let [glue, function] = [0xffff_ffff_8100_0150, 0xffff_ffff_8100_0250];
+        let count = |addresses: &[u64]| kernel.own_frames(addresses);
+        assert_eq!(count(&[program + 50, glue, function]), 1, "a raw tracepoint");
+        assert_eq!(count(&[program + 50, program + 9, other, function]), 3, "fentry");
+        assert_eq!(count(&[function, program + 50, other]), 0, "a kprobe");
+        assert_eq!(count(&[other, function]), 0, "another program");
     }
 }

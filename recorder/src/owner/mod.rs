@@ -110,7 +110,9 @@ impl Owners {
             }
             Found::Nothing | Found::NotYet => None,
             Found::UnknownCgroup => {
-                self.is_stale.store(true, Ordering::Relaxed);
+                if !self.is_stale.swap(true, Ordering::Relaxed) {
+                    self.watch.wake();
+                }
                 None
             }
         }

@@ -18,9 +18,8 @@ use super::{lock, netns};
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::kernel::probe::Lives;
+use crate::wake::{self, Alarm, Waker};
 
-/// Longest sleep. The ring wakes the thread; answers of runtimes wait up to this long.
-const POLL_TIMEOUT_MS: u16 = 20;
 /// Shortest time between two scans of the cgroup tree, because a large host has thousands of
 /// cgroups. A row with an unreported cgroup asks for a scan.
 const MIN_SCAN_INTERVAL: Duration = Duration::from_secs(5);
@@ -32,11 +31,14 @@ const RESCAN_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Watch {
     is_over: Arc<AtomicBool>,
+    waker: Waker,
     thread: JoinHandle<()>,
 }
 
+/// Sleeps until the ring has a life, a runtime answers, or something is due.
 struct Watcher {
     lives: Lives,
+    alarm: Alarm,
     resolver: Resolver,
     answers: Receiver<Answer>,
     table: Arc<Mutex<LifeTable>>,
@@ -58,9 +60,11 @@ impl Watch {
         is_stale: Arc<AtomicBool>,
         boot_ns: u64,
     ) -> Result<Self> {
-        let (resolver, answers) = Resolver::start(options)?;
+        let (waker, alarm) = wake::pair()?;
+        let (resolver, answers) = Resolver::start(options, waker.clone())?;
         let mut watcher = Watcher {
             lives,
+            alarm,
             resolver,
             answers,
             table,
@@ -81,11 +85,17 @@ impl Watch {
                 move || watcher.run(&is_over)
             })
             .map_err(|source| Error::System("start the owners thread", source))?;
-        Ok(Self { is_over, thread })
+        Ok(Self { is_over, waker, thread })
+    }
+
+    /// Asks for a scan, which may have to wait for [`MIN_SCAN_INTERVAL`].
+    pub(super) fn wake(&self) {
+        self.waker.wake();
     }
 
     pub(super) fn stop(self) {
         self.is_over.store(true, Ordering::Release);
+        self.waker.wake();
         // A panic of the thread costs names; it was reported on stderr.
         let _ = self.thread.join();
     }
@@ -99,10 +109,33 @@ impl Watcher {
             self.scan_again();
             self.end_without_cgroup();
             self.ask();
-            let mut fds = [PollFd::new(self.lives.ring.as_fd(), PollFlags::POLLIN)];
-            // An interrupted or failed poll only makes the next round start early.
-            let _ = poll(&mut fds, PollTimeout::from(POLL_TIMEOUT_MS));
+            self.sleep();
         }
+    }
+
+    fn sleep(&self) {
+        let until = self.deadline();
+        let timeout = until.map_or(PollTimeout::NONE, |at| {
+            // Rounded up: a wake-up just before the time would find nothing to do.
+            let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        let mut fds = [
+            PollFd::new(self.lives.ring.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.alarm.as_fd(), PollFlags::POLLIN),
+        ];
+        // An interrupted or failed poll only makes the next round start early.
+        let _ = poll(&mut fds, timeout);
+        self.alarm.take();
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn deadline(&self) -> Option<Instant> {
+        let is_stale = self.is_stale.load(Ordering::Relaxed);
+        let scan = is_stale.then(|| self.scanned + MIN_SCAN_INTERVAL);
+        let has_v1 = !lock(&self.table).without_cgroup().is_empty();
+        let look = has_v1.then(|| self.looked + RESCAN_INTERVAL);
+        scan.into_iter().chain(look).min()
     }
 
     fn take_lives(&mut self) {
@@ -187,9 +220,12 @@ impl Watcher {
     fn scan_again(&mut self) {
         let lost = self.lives.lost();
         let has_lost = lost > self.lost;
-        let is_wanted = has_lost || self.is_stale.load(Ordering::Relaxed);
-        if is_wanted && self.scanned.elapsed() >= MIN_SCAN_INTERVAL {
+        if has_lost {
+            // Remembered until a scan may run.
             self.lost = lost;
+            self.is_stale.store(true, Ordering::Relaxed);
+        }
+        if self.is_stale.load(Ordering::Relaxed) && self.scanned.elapsed() >= MIN_SCAN_INTERVAL {
             self.is_stale.store(false, Ordering::Relaxed);
             self.scan();
         }

@@ -22,6 +22,7 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use tcprst_schema::columns::Column;
 use tcprst_schema::footer::{CpuAccount, Filtered, Footer, Origin, SiteStatus};
@@ -141,6 +142,11 @@ impl Store {
             self.seal(clock)?;
         }
         Ok(due)
+    }
+
+    /// When the open segment is old enough to be sealed; `None` if none is open.
+    pub(crate) fn seal_deadline(&self, policy: SealPolicy) -> Option<Instant> {
+        self.open.as_ref()?.opened().checked_add(policy.age)
     }
 
     /// Rows that are appended but not encoded yet.

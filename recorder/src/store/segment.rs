@@ -49,6 +49,10 @@ impl Segment {
         &self.name
     }
 
+    pub(crate) fn opened(&self) -> Instant {
+        self.opened
+    }
+
     /// Rows in it.
     pub(crate) fn written(&self) -> u64 {
         self.written

@@ -9,8 +9,10 @@ mount -t tmpfs run /run
 mount -t tracefs tracefs /sys/kernel/tracing
 mount -t bpf bpf /sys/fs/bpf
 mount -t cgroup2 cgroup /sys/fs/cgroup
-# Causes need the names of the frames.
-echo 0 >/proc/sys/kernel/kptr_restrict
+# Causes need the names of the frames. As a hardened host: root sees them with CAP_SYSLOG only, and
+# those of BPF programs nobody does.
+echo 1 >/proc/sys/kernel/kptr_restrict
+echo 2 >/proc/sys/net/core/bpf_jit_harden
 ip link set lo up
 hostname guest
 xtask guest

@@ -36,6 +36,7 @@ use tokio::time;
 
 use crate::error::{Error, Result};
 use crate::stderr::say;
+use crate::wake::Waker;
 pub(crate) use endpoint::{Endpoint, ResolverOptions};
 use files::StateFolder;
 use health::Client;
@@ -71,6 +72,13 @@ pub(crate) enum Answer {
     Unknown { id: String },
 }
 
+/// Where the answers go.
+#[derive(Clone, Debug)]
+struct AnswerSender {
+    sender: SyncSender<Answer>,
+    waker: Waker,
+}
+
 /// The running resolver.
 #[derive(Debug)]
 pub(crate) struct Resolver {
@@ -102,8 +110,13 @@ impl Queue {
 
 impl Resolver {
     /// Starts the thread. It also sends answers for containers that already exist, without a query.
-    pub(crate) fn start(options: ResolverOptions) -> Result<(Self, Receiver<Answer>)> {
-        let (answers, receiver) = sync_channel(MAX_WAITING);
+    /// `waker` wakes the receiver of the answers.
+    pub(crate) fn start(
+        options: ResolverOptions,
+        waker: Waker,
+    ) -> Result<(Self, Receiver<Answer>)> {
+        let (sender, receiver) = sync_channel(MAX_WAITING);
+        let answers = AnswerSender { sender, waker };
         let queue = Arc::new(Queue::default());
         thread::Builder::new()
             .name("resolver".to_owned())
@@ -129,7 +142,7 @@ impl Drop for Resolver {
     }
 }
 
-fn run(queue: &Arc<Queue>, options: &ResolverOptions, answers: &SyncSender<Answer>) {
+fn run(queue: &Arc<Queue>, options: &ResolverOptions, answers: &AnswerSender) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -142,7 +155,7 @@ fn run(queue: &Arc<Queue>, options: &ResolverOptions, answers: &SyncSender<Answe
     // Pending requests are dropped with the runtime.
 }
 
-async fn serve(queue: &Arc<Queue>, options: &ResolverOptions, answers: &SyncSender<Answer>) {
+async fn serve(queue: &Arc<Queue>, options: &ResolverOptions, answers: &AnswerSender) {
     let mut clients: Vec<Rc<Client>> = Vec::new();
     let turns = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
     let mut look = time::interval(RESCAN_INTERVAL);
@@ -185,7 +198,7 @@ async fn list(client: Rc<Client>, queue: Arc<Queue>) {
     }
 }
 
-async fn answer(query: Query, clients: &[Rc<Client>], answers: &SyncSender<Answer>) {
+async fn answer(query: Query, clients: &[Rc<Client>], answers: &AnswerSender) {
     let Query { runtime, id } = query;
     let mut early = None;
     // A Kubernetes path may belong to any runtime except Podman.
@@ -239,13 +252,14 @@ fn usual_state(runtime: Option<Runtime>) -> Vec<StateFolder> {
         .collect()
 }
 
-/// The reader takes answers every few milliseconds: a full channel means a short wait, or the end.
-async fn send(answers: &SyncSender<Answer>, mut answer: Answer) {
+/// The reader is woken for each answer: a full channel means a short wait, or the end.
+async fn send(answers: &AnswerSender, mut answer: Answer) {
     const SEND_RETRY: Duration = Duration::from_millis(10);
     for _ in 0..100 {
-        match answers.try_send(answer) {
+        match answers.sender.try_send(answer) {
             Err(TrySendError::Full(back)) => answer = back,
-            Ok(()) | Err(TrySendError::Disconnected(_)) => return,
+            Ok(()) => return answers.waker.wake(),
+            Err(TrySendError::Disconnected(_)) => return,
         }
         time::sleep(SEND_RETRY).await;
     }
