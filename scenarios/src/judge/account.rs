@@ -92,7 +92,42 @@ fn parquet_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use parquet::file::metadata::KeyValue;
+    use parquet::file::properties::WriterProperties;
+    use parquet::file::writer::SerializedFileWriter;
+    use parquet::schema::parser::parse_message_type;
+
     use super::*;
+
+    /// A segment without rows.
+    fn segment(path: &Path, footer: &[(&str, u64)]) -> Result<()> {
+        let pair = |(field, value): &(&str, u64)| {
+            KeyValue::new(format!("{KEY_PREFIX}{field}"), value.to_string())
+        };
+        let pairs = footer.iter().map(pair).collect();
+        let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
+        let schema = Arc::new(parse_message_type("message resets { required int32 cpu; }")?);
+        let file = File::create(path)?;
+        SerializedFileWriter::new(file, schema, Arc::new(properties))?.close()?;
+        Ok(())
+    }
+
+    #[test]
+    fn footers_with_and_without_counted_resets_are_summed() -> Result<()> {
+        let dir = tempfile::tempdir()?;
+        let day = dir.path().join("resets/date=2026-11-30");
+        fs::create_dir_all(&day)?;
+        segment(&day.join("a.parquet"), &[("seen", 5), ("written", 4), ("lost", 1)])?;
+        segment(&day.join("b.parquet"), &[("seen", 9), ("written", 2), ("counted", 7)])?;
+        // Not a sealed segment of resets.
+        fs::write(day.join("c.parquet.tmp"), "PAR1")?;
+        let sum = Account { seen: 14, written: 6, counted: 7, lost: 1 };
+        assert_eq!(Account::read(dir.path())?, sum);
+        assert!(sum.is_even());
+        Ok(())
+    }
 
     #[test]
     fn an_account_is_even_if_every_reset_is_somewhere() {
