@@ -33,7 +33,8 @@ pub use cause::bpf::empty::EmptyProgram;
 pub use containers::{BRIEF, ContainersPlan, ContainersVerdict, play_in_containers, run_actor};
 pub use deadline::Deadline;
 pub use judge::{
-    Abilities, Balance, Cell, Column, Doctor, Recording, Row, Site, UNKNOWN, Verdict, is_of, record,
+    Abilities, Account, Balance, Cell, Column, Doctor, Recording, Row, Site, UNKNOWN, Verdict,
+    is_of, kernel_addresses, record,
 };
 pub use play::{play, run_all};
 pub use runtimes::{CNI_BRIDGE, RuntimeKind};

@@ -11,7 +11,7 @@ use super::brief::Briefs;
 use super::expect::Expected;
 use super::scenes::{ContainerScene, ContainerStage};
 use super::verdict::ContainersVerdict;
-use crate::judge::{Doctor, Recording, Row};
+use crate::judge::{Doctor, ROOMY, Recording, Row};
 use crate::runtimes::Runtime;
 use crate::stage::netns::Namespace;
 
@@ -38,8 +38,8 @@ impl<'a> RuntimeSession<'a> {
         runtime: &'a Runtime,
     ) -> Result<Self> {
         let socket = format!("{}={}", runtime.kind().name(), runtime.socket().display());
-        let recording =
-            Recording::start_with(recorder, work, None, &["--runtime-socket", &socket])?;
+        let options: Vec<&str> = ROOMY.into_iter().chain(["--runtime-socket", &socket]).collect();
+        let recording = Recording::start_with(recorder, work, None, &options)?;
         Ok(Self {
             recording,
             doctor: Doctor::ask(recorder)?,

@@ -3,6 +3,7 @@
 //!
 //! The same judge serves the guests of `cargo xtask vm`, the host, and the tests.
 
+mod account;
 mod cell;
 mod compare;
 mod ledger;
@@ -15,8 +16,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+pub use account::{Account, kernel_addresses};
 pub use cell::{Balance, Cell, Column, UNKNOWN, Verdict};
 pub use compare::is_of;
+pub(crate) use recording::ROOMY;
 pub use recording::{Abilities, Doctor, Recording, Row, Site};
 pub(crate) use sealed::rows_of;
 

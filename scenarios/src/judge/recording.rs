@@ -23,6 +23,8 @@ pub type Row = BTreeMap<String, Json>;
 
 /// How long a recorder may take to start or to end, in an emulated machine too.
 const LIMIT: Duration = Duration::from_secs(120);
+/// Nothing may be lost, even where others on this machine flood.
+pub(crate) const ROOMY: [&str; 2] = ["--ring-size", "16MiB"];
 /// Resets below the wake-up mark reach the recorder within a tenth of a second.
 const SETTLING: Duration = Duration::from_millis(500);
 
@@ -124,11 +126,11 @@ impl Recording {
         ns: &Namespace,
         abilities: Abilities,
     ) -> Result<Self> {
-        let flags: Vec<&str> = abilities.flags().collect();
+        let flags: Vec<&str> = ROOMY.into_iter().chain(abilities.flags()).collect();
         Self::start_with(recorder, out, Some(ns), &flags)
     }
 
-    /// The same with other options, on the host where no namespace is given.
+    /// The same with these options alone, on the host where no namespace is given.
     pub fn start_with(
         recorder: &Path,
         out: &Path,
@@ -140,8 +142,7 @@ impl Recording {
         command
             .arg("--out")
             .arg(out)
-            // Nothing may be lost, even where others on this machine flood.
-            .args(["--print=json", "--ring-size", "16MiB"])
+            .arg("--print=json")
             .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

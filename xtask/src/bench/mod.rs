@@ -2,7 +2,8 @@
 //! speed of the analyzer compared with DuckDB.
 //!
 //! Every number is measured in the same run, on the same machine, with the same resets.
-//! Timings are printed and never asserted; only "nothing on the hot path" can fail.
+//! Timings are printed and never asserted; only "nothing on the hot path" and the account of the
+//! recorder can fail.
 
 mod analyze;
 mod attach;

@@ -1,9 +1,9 @@
-//! Resets at a given pace, and the greatest pace that a tool holds.
+//! Resets at a given pace.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use scenarios::{Flood, Mix, Namespace, ResetSource};
 
 /// Resets come in bursts of as many as fall due in this time.
@@ -11,14 +11,31 @@ const TICK: Duration = Duration::from_millis(1);
 /// Further behind than this, the pace starts again: catching up would be another test.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Causes resets of the mix at `rate` a second for the time of `length`, from one thread.
-pub(crate) fn paced(ns: &Namespace, mix: &Mix, rate: f64, length: Duration) -> Result<Flood> {
+/// Causes resets of the mix at `rate` a second for the time of `length`, from so many threads.
+pub(crate) fn paced(
+    ns: &Namespace,
+    mix: &Mix,
+    rate: f64,
+    length: Duration,
+    threads: u64,
+) -> Result<Flood> {
     let before = ns.out_rsts()?;
-    let (requested, elapsed) = ns.run(|| cause(mix, rate, length))?;
-    Ok(Flood { requested, resets: ns.out_rsts()? - before, threads: 1, elapsed })
+    let start = Instant::now();
+    let requested = thread::scope(|scope| {
+        let share = rate / threads as f64;
+        let workers: Vec<_> = (0..threads)
+            .map(|_| scope.spawn(move || ns.run(|| cause(mix, share, length))))
+            .collect();
+        workers.into_iter().try_fold(0, |sum, worker| {
+            let done = worker.join().unwrap_or_else(|_| Err(anyhow!("a thread panicked")));
+            done.map(|requested| sum + requested)
+        })
+    })?;
+    let elapsed = start.elapsed();
+    Ok(Flood { requested, resets: ns.out_rsts()? - before, threads, elapsed })
 }
 
-fn cause(mix: &Mix, rate: f64, length: Duration) -> Result<(u64, Duration)> {
+fn cause(mix: &Mix, rate: f64, length: Duration) -> Result<u64> {
     let mut source = ResetSource::new(mix)?;
     let start = Instant::now();
     let mut anchor = start;
@@ -39,55 +56,5 @@ fn cause(mix: &Mix, rate: f64, length: Duration) -> Result<(u64, Duration)> {
             thread::sleep(TICK - behind);
         }
     }
-    Ok((sum, start.elapsed()))
-}
-
-/// The greatest pace without loss.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Held {
-    /// Resets a second, as they came, not as they were asked for.
-    pub(crate) rate: f64,
-    /// The flood did its best and nothing was lost: the limit is higher.
-    pub(crate) is_ceiling: bool,
-}
-
-/// Searches up to `ceiling` resets a second. `trial` tries a pace, and returns the pace that
-/// came about and whether nothing was lost.
-pub(crate) fn search(
-    ceiling: f64,
-    mut trial: impl FnMut(f64) -> Result<(f64, bool)>,
-) -> Result<Held> {
-    /// Where the search starts, as a fraction of the ceiling.
-    const FLOOR: f64 = 1.0 / 32.0;
-    /// Halves the range this often: to 1/32 of five powers of two, some 11 %.
-    const STEPS: u32 = 5;
-
-    let (rate, held) = trial(ceiling)?;
-    if held {
-        return Ok(Held { rate, is_ceiling: true });
-    }
-    let (mut low, mut high) = (ceiling * FLOOR, ceiling);
-    let mut best = 0.0;
-    for _ in 0..STEPS {
-        let middle = (low * high).sqrt();
-        match trial(middle)? {
-            (rate, true) => (low, best) = (middle, rate.max(best)),
-            (_, false) => high = middle,
-        }
-    }
-    Ok(Held { rate: best, is_ceiling: false })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_search_finds_the_limit() {
-        let limit = |limit: f64| search(1000.0, |rate| Ok((rate, rate <= limit)));
-        assert_eq!(limit(5000.0).ok(), Some(Held { rate: 1000.0, is_ceiling: true }));
-        let found = limit(400.0).ok().map_or(0.0, |held| held.rate);
-        assert!((355.0..=400.0).contains(&found), "{found}");
-        assert_eq!(limit(1.0).ok(), Some(Held { rate: 0.0, is_ceiling: false }));
-    }
+    Ok(sum)
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use scenarios::{Deadline, Namespace};
+use scenarios::{Account, Deadline, Namespace};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use super::attach;
 use super::programs;
 use super::tool::{PCAP, Tool};
-use super::usage::Cpu;
+use super::usage::{self, Memory};
 use crate::workspace;
 
 /// bpftrace compiles first, on a machine that may be busy.
@@ -32,26 +32,47 @@ pub(crate) struct Running {
     child: Child,
     dir: TempDir,
     /// The CPU time of the start, which has nothing to do with resets.
-    start_cpu: Cpu,
+    start_cpu: Duration,
 }
 
-/// The part of the namespace's resets that a tool recorded.
+/// The part of the namespace's resets that a tool recorded, and what that took.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tally {
+    /// Row by row.
     pub(crate) kept: u64,
     /// By its own account.
     pub(crate) lost: u64,
+    /// The account of tcprst-record.
+    pub(crate) ledger: Option<Ledger>,
     /// On disk; none for bpftrace, which writes none.
     pub(crate) bytes: Option<u64>,
     /// From its start on, until its end.
-    pub(crate) cpu: Cpu,
+    pub(crate) cpu: Duration,
+    pub(crate) memory: Memory,
 }
 
 impl Tally {
-    /// Whether nothing is missing: neither by the tool's account nor by ours.
-    pub(crate) fn is_complete(&self, resets: u64) -> bool {
-        self.lost == 0 && self.kept >= resets
+    /// Resets of the whole machine that the tool had to do with; `resets` are the namespace's.
+    pub(crate) fn all(&self, resets: u64) -> f64 {
+        self.ledger.map_or(resets, |ledger| ledger.account.seen.max(resets)) as f64
     }
+
+    /// Resets of the namespace that the tool knows of.
+    pub(crate) fn known(&self) -> u64 {
+        self.kept + self.ledger.map_or(0, |ledger| ledger.counted_here)
+    }
+}
+
+/// What tcprst-record says of the whole machine, and of the namespace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ledger {
+    /// The sum of the footers.
+    pub(crate) account: Account,
+    /// The sums of the table `losses`.
+    pub(crate) keyed_lost: u64,
+    pub(crate) keyed_counted: u64,
+    /// The part of it that the namespace has.
+    pub(crate) counted_here: u64,
 }
 
 impl Running {
@@ -70,9 +91,9 @@ impl Running {
             Tool::Bpftrace => spawn_bpftrace(command),
         }
         .with_context(|| format!("start {}", tool.name()))?;
-        let mut running = Self { tool, child, dir, start_cpu: Cpu::default() };
+        let mut running = Self { tool, child, dir, start_cpu: Duration::ZERO };
         running.await_ready()?;
-        running.start_cpu = Cpu::for_process(running.pid())?;
+        running.start_cpu = usage::total_of(running.pid())?;
         Ok(running)
     }
 
@@ -114,32 +135,51 @@ impl Running {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Ends it as its users do, by Ctrl-C; returns its CPU time from its start on.
-    pub(crate) fn end(&mut self) -> Result<Cpu> {
+    /// Ends it as its users do, by Ctrl-C; returns its CPU time from its start on, and its memory,
+    /// whose peak may be at the end.
+    pub(crate) fn end(&mut self) -> Result<(Duration, Memory)> {
         thread::sleep(self.tool.settling_time());
-        let ended = Cpu::for_ended_children()?;
+        let mut memory = Memory::for_process(self.pid())?;
+        let ended = usage::of_ended_children()?;
         kill(Pid::from_raw(self.pid().try_into()?), Signal::SIGINT).context("send SIGINT")?;
-        let status = self.child.wait()?;
-        let cpu = Cpu::for_ended_children()? - ended - self.start_cpu;
+        let status = loop {
+            if let Some(status) = self.child.try_wait()? {
+                break status;
+            }
+            // A process that has ended has no memory.
+            memory.peak = Memory::for_process(self.pid()).map_or(memory.peak, |now| now.peak);
+            thread::sleep(Duration::from_millis(1));
+        };
+        let cpu = (usage::of_ended_children()? - ended).saturating_sub(self.start_cpu);
         let name = self.tool.name();
         ensure!(status.success(), "{name} ended ({status}): {}", self.said("stderr")?.trim());
-        Ok(cpu)
+        Ok((cpu, memory))
     }
 
     /// Ends it, and takes stock.
     pub(crate) fn stop(&mut self, ns: &Namespace) -> Result<Tally> {
-        let cpu = self.end()?;
-        let stderr = self.said("stderr")?;
-        let (kept, lost, bytes) = match self.tool {
-            Tool::Tcprst | Tool::TcprstWithoutOwner => recorded(&self.recording(), ns)?,
-            Tool::Tcpdump => {
-                let (captured, dropped) = tcpdump_counts(&stderr)
-                    .with_context(|| format!("no counts in the output of tcpdump: {stderr}"))?;
-                (captured, dropped, Some(self.dir.path().join(PCAP).metadata()?.len()))
+        let (cpu, memory) = self.end()?;
+        let tally = Tally { kept: 0, lost: 0, ledger: None, bytes: None, cpu, memory };
+        Ok(match self.tool {
+            Tool::Tcprst | Tool::TcprstWithoutOwner => {
+                let ledger = ledger(&self.recording(), ns)?;
+                Tally {
+                    kept: rows(&self.recording(), ns, "=")?,
+                    lost: ledger.account.lost,
+                    ledger: Some(ledger),
+                    bytes: Some(size_of_files(&self.recording())?),
+                    ..tally
+                }
             }
-            Tool::Bpftrace => (bpftrace_counts(&self.said("stdout")?), 0, None),
-        };
-        Ok(Tally { kept, lost, bytes, cpu })
+            Tool::Tcpdump => {
+                let stderr = self.said("stderr")?;
+                let (kept, lost) = tcpdump_counts(&stderr)
+                    .with_context(|| format!("no counts in the output of tcpdump: {stderr}"))?;
+                let bytes = Some(self.dir.path().join(PCAP).metadata()?.len());
+                Tally { kept, lost, bytes, ..tally }
+            }
+            Tool::Bpftrace => Tally { kept: bpftrace_counts(&self.said("stdout")?), ..tally },
+        })
     }
 }
 
@@ -169,11 +209,28 @@ pub(crate) fn spawn_bpftrace(command: Command) -> Result<Child> {
     })
 }
 
-/// Rows of the namespace, resets lost on the whole machine, and bytes on disk.
-fn recorded(dir: &Path, ns: &Namespace) -> Result<(u64, u64, Option<u64>)> {
-    let [lost, bytes] =
-        query(dir, "select sum(lost) as a, sum(bytes) as b from files", ["a", "b"])?;
-    Ok((rows(dir, ns, "=")?, lost, Some(bytes)))
+fn ledger(dir: &Path, ns: &Namespace) -> Result<Ledger> {
+    let sql = format!(
+        "select sum(count) filter (where stage <> 'counted') as lost, \
+         sum(count) filter (where stage = 'counted') as counted, \
+         sum(count) filter (where stage = 'counted' and netns_cookie = {}) as here from losses",
+        ns.cookie()
+    );
+    let [keyed_lost, keyed_counted, counted_here] = query(dir, &sql, ["lost", "counted", "here"])?;
+    Ok(Ledger { account: Account::read(dir)?, keyed_lost, keyed_counted, counted_here })
+}
+
+/// The bytes of all files below a folder.
+fn size_of_files(folder: &Path) -> Result<u64> {
+    let mut sum = 0;
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let entry = entry?;
+        sum += match entry.file_type()?.is_dir() {
+            true => size_of_files(&entry.path())?,
+            false => entry.metadata()?.len(),
+        };
+    }
+    Ok(sum)
 }
 
 /// Rows whose namespace is (`=`) or is not (`<>`) `ns`.

@@ -9,23 +9,17 @@ pub(crate) struct MeasureRow {
     none: Option<f64>,
     /// In the order of [`super::tool::Tool::ALL`].
     tools: [Option<f64>; 3],
-    /// The value is only a lower bound.
-    at_least: [bool; 3],
     /// The lowest and the highest value of a round: without any tool, then tool by tool.
     spread: [Option<(f64, f64)>; 4],
 }
 
 impl MeasureRow {
     pub(crate) fn new(label: &'static str, decimals: usize, tools: [Option<f64>; 3]) -> Self {
-        Self { label, decimals, none: None, tools, at_least: [false; 3], spread: [None; 4] }
+        Self { label, decimals, none: None, tools, spread: [None; 4] }
     }
 
     pub(crate) fn without_tool(self, none: Option<f64>) -> Self {
         Self { none, ..self }
-    }
-
-    pub(crate) fn at_least(self, at_least: [bool; 3]) -> Self {
-        Self { at_least, ..self }
     }
 
     /// Adds a line with the lowest and the highest value of a round.
@@ -52,21 +46,9 @@ impl MeasureRow {
             Some(value) => grouped(value, self.decimals),
             None => "n/a".to_owned(),
         };
-        let tool = |index: usize| {
-            let bound = if self.at_least[index] { ">= " } else { "" };
-            format!("{bound}{}", number(self.tools[index]))
-        };
-        // Two lower bounds have no ratio.
-        let bound = |peer: usize| match (self.at_least[0], self.at_least[peer]) {
-            (false, false) => Some(""),
-            (true, false) => Some(">= "),
-            (false, true) => Some("<= "),
-            (true, true) => None,
-        };
-        let ratio = |peer: usize| match (self.tools[0], self.tools[peer], bound(peer)) {
-            (Some(ours), Some(theirs), Some(bound)) if theirs > 0.0 => {
-                format!("{bound}{:.2}", ours / theirs)
-            }
+        let tool = |index: usize| number(self.tools[index]);
+        let ratio = |peer: usize| match (self.tools[0], self.tools[peer]) {
+            (Some(ours), Some(theirs)) if theirs > 0.0 => format!("{:.2}", ours / theirs),
             _ => "n/a".to_owned(),
         };
         let none = self.none.map(|none| number(Some(none))).unwrap_or_default();
@@ -147,9 +129,8 @@ mod tests {
 
     #[test]
     fn ratios_are_ours_to_theirs() {
-        let row =
-            MeasureRow::new("x", 0, [Some(3.0), Some(4.0), None]).at_least([true, false, false]);
+        let row = MeasureRow::new("x", 0, [Some(3.0), Some(4.0), None]);
         let cells = row.cells();
-        assert_eq!(cells[2..], [">= 3", "4", "n/a", ">= 0.75", "n/a"].map(str::to_owned));
+        assert_eq!(cells[2..], ["3", "4", "n/a", "0.75", "n/a"].map(str::to_owned));
     }
 }

@@ -1,7 +1,6 @@
-//! CPU time.
+//! CPU time, memory and wake-ups of a process.
 
 use std::fs;
-use std::ops::Sub;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,37 +9,41 @@ use nix::sys::time::TimeVal;
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-/// CPU time of a process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cpu {
-    pub(crate) user: Duration,
-    pub(crate) system: Duration,
+/// Resident memory of a process, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Memory {
+    pub(crate) now: u64,
+    /// The highest since the process started.
+    pub(crate) peak: u64,
 }
 
-impl Cpu {
-    /// The CPU time of a running process, in steps of 10 ms.
+impl Memory {
     pub(crate) fn for_process(pid: u32) -> Result<Self> {
-        let path = format!("/proc/{pid}/stat");
-        let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
-        parse(&stat).with_context(|| format!("no CPU times in {path}"))
-    }
-
-    /// The CPU time of all children that have ended and were waited for.
-    pub(crate) fn for_ended_children() -> Result<Self> {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
-        Ok(Self { user: duration(usage.user_time()), system: duration(usage.system_time()) })
+        let path = format!("/proc/{pid}/status");
+        let status = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let bytes = |name| Some(number(&status, name)? << 10);
+        let memory = || Some(Self { now: bytes("VmRSS")?, peak: bytes("VmHWM")? });
+        memory().with_context(|| format!("no memory in {path}"))
     }
 }
 
-impl Sub for Cpu {
-    type Output = Self;
-    /// Never negative: what is subtracted may have been rounded up.
-    fn sub(self, earlier: Self) -> Self {
-        Self {
-            user: self.user.saturating_sub(earlier.user),
-            system: self.system.saturating_sub(earlier.system),
-        }
+/// How often the threads of a process have left a CPU, by themselves or not: each wake-up ends so.
+pub(crate) fn context_switches(pid: u32) -> Result<u64> {
+    let folder = format!("/proc/{pid}/task");
+    let mut sum = 0;
+    for thread in fs::read_dir(&folder).with_context(|| format!("read {folder}"))? {
+        // Threads end at any time.
+        let status = fs::read_to_string(thread?.path().join("status")).unwrap_or_default();
+        let both = ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"];
+        sum += both.iter().filter_map(|name| number(&status, name)).sum::<u64>();
     }
+    Ok(sum)
+}
+
+/// A line of `/proc/PID/status`, without its unit.
+fn number(status: &str, name: &str) -> Option<u64> {
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    value.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// CPU time of this process so far: what a flood costs, the kernel's work for it included.
@@ -48,9 +51,15 @@ pub(crate) fn own() -> Result<Duration> {
     clock(ClockId::CLOCK_PROCESS_CPUTIME_ID)
 }
 
-/// CPU time of a running process so far: finer than [`Cpu::for_process`], but not split.
+/// CPU time of a running process so far, all its threads included.
 pub(crate) fn total_of(pid: u32) -> Result<Duration> {
     clock(clock_getcpuclockid(Pid::from_raw(pid.try_into()?)).context("find a CPU clock")?)
+}
+
+/// The CPU time of all children that have ended and were waited for.
+pub(crate) fn of_ended_children() -> Result<Duration> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("getrusage")?;
+    Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
 
 fn clock(id: ClockId) -> Result<Duration> {
@@ -62,24 +71,16 @@ fn duration(time: TimeVal) -> Duration {
     Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
-/// Fields 14 and 15 of proc_pid_stat(5), in units of 1/100 s; the name in field 2 may hold
-/// anything, so counting starts behind its last bracket.
-fn parse(stat: &str) -> Option<Cpu> {
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
-    let mut ticks = || Some(Duration::from_millis(10 * fields.next()?.parse::<u64>().ok()?));
-    Some(Cpu { user: ticks()?, system: ticks()? })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn times_are_found_behind_any_name() {
-        let stat = "77 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 250 31 0 0";
-        let expected =
-            Cpu { user: Duration::from_millis(2500), system: Duration::from_millis(310) };
-        assert_eq!(parse(stat), Some(expected));
-        assert_eq!(parse("77 (a) S 1"), None);
+    fn a_status_is_read_by_the_whole_name() {
+        let status = "VmHWM:\t   89000 kB\nVmRSS:\t   48000 kB\n\
+                      voluntary_ctxt_switches:\t70\nnonvoluntary_ctxt_switches:\t3\n";
+        assert_eq!(number(status, "VmRSS"), Some(48_000));
+        assert_eq!(number(status, "voluntary_ctxt_switches"), Some(70));
+        assert_eq!(number(status, "Vm"), None);
     }
 }

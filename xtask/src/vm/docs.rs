@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use scenarios::{Column, Site, UNKNOWN};
 
-use super::checks::Test;
+use super::checks::which::Test;
 use super::kernels::HOST;
 use super::report::{Examined, Score, ledger, played, short, why};
 

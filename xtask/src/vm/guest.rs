@@ -15,10 +15,11 @@ use clap::ValueEnum;
 use nix::{errno::Errno, libc};
 
 use super::boot::{DONE, EXIT_PORT};
-use super::checks::{self, Bench, Test};
+use super::checks::bench::Bench;
+use super::checks::which::{Boot, Test};
+use super::checks::{self, reload};
 use super::initrd::{BASE_ORDER, NETFILTER_ORDER};
 use super::message::Message;
-use super::reload;
 
 /// Where the results go: the console, with the kernel's words, is the first.
 const RESULTS: &str = "/dev/ttyS1";
@@ -57,7 +58,7 @@ pub(crate) fn run() -> Result<()> {
         fs::write("/proc/sys/kernel/kptr_restrict", "0").context("show the kernel's symbols")?;
     } else {
         refused.extend(reload::load(BASE_ORDER)?);
-        if !tests.iter().any(|test| test.wants_no_modules()) {
+        if !tests.iter().any(|test| test.boot() == Boot::NoModules) {
             refused.extend(reload::load(NETFILTER_ORDER)?);
         }
     }

@@ -20,6 +20,13 @@ pub(crate) const LINES: &[Line] = &[
 /// The line whose guest has a whole system.
 pub(crate) const SYSTEM: &str = "6.12";
 
+/// The lines whose guests have many CPUs too: before 6.16 small LRU maps starve there.
+pub(crate) const MANY_CPUS: &[&str] = &["6.12", "7.x"];
+
+/// The lines of the test `hardened`: one on which fentry sees TCP's resets, and one on which a
+/// tracepoint does.
+pub(crate) const HARDENED: &[&str] = &["6.1", "6.12"];
+
 /// The machine itself, by the name that `--kernel` gives it.
 pub(crate) const HOST: &str = "host";
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use scenarios::{Column, Doctor};
 use serde::{Deserialize, Serialize};
 
-use super::checks::Test;
+use super::checks::which::Test;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

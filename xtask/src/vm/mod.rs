@@ -11,7 +11,6 @@ mod initrd;
 mod kernels;
 mod message;
 mod modules;
-mod reload;
 mod report;
 
 use std::env;
@@ -23,16 +22,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use nix::sys::utsname::uname;
 use scenarios::scenarios;
 
 use self::boot::Guest;
-use self::checks::{Bench, Test};
+use self::checks::bench::Bench;
+use self::checks::many_cpus;
+use self::checks::which::{Boot, Test};
 use self::fetch::GuestKernel;
-use self::kernels::{HOST, LINES, SYSTEM};
+use self::kernels::{HOST, LINES};
 use self::report::Examined;
 use crate::needs::{self, User};
 use crate::{exit, workspace};
@@ -83,12 +84,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         [] => Test::value_variants().to_vec(),
         tests => tests.to_vec(),
     };
-    let has_system = lines.iter().any(|line| line.name == SYSTEM);
-    ensure!(
-        has_system || !tests.iter().all(|test| test.wants_system()),
-        "only the kernel {SYSTEM} has a guest with systemd and containers"
-    );
-    needs::provide(user(!lines.is_empty(), has_system, &tests))?;
+    let chosen: Vec<&str> = kernels::names().filter(|name| wanted(name)).collect();
+    if let Some(test) = tests.iter().find(|test| !chosen.iter().any(|line| test.runs_on(line)))
+        && !args.tests.is_empty()
+    {
+        let possible: Vec<&str> = kernels::names().filter(|line| test.runs_on(line)).collect();
+        bail!("the test {} runs only on {}", test.name(), possible.join(", "));
+    }
+    needs::provide(user(&chosen, &tests))?;
     if !args.built {
         build()?;
     }
@@ -115,11 +118,15 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// The part of the command that the chosen kernels and tests are.
-fn user(has_guests: bool, has_system: bool, tests: &[Test]) -> User {
-    match has_guests {
-        false => User::VmHost,
-        true if has_system && tests.iter().any(|test| test.wants_system()) => User::VmSystem,
-        true => User::Vm,
+fn user(chosen: &[&str], tests: &[Test]) -> User {
+    let is_system =
+        |test: &Test| test.boot() == Boot::System && chosen.iter().any(|line| test.runs_on(line));
+    if chosen.iter().all(|line| *line == HOST) {
+        User::VmHost
+    } else if tests.iter().any(is_system) {
+        User::VmSystem
+    } else {
+        User::Vm
     }
 }
 
@@ -192,9 +199,7 @@ impl Lab {
         };
         let release = uname().context("uname")?.release().to_string_lossy().into_owned();
         let mut examined = Examined::new(HOST, &release, None);
-        // The tests of containers are among the tests of the recorder.
-        let here = |test: &&Test| !test.wants_no_modules() && !test.wants_system();
-        for test in self.tests.iter().filter(here) {
+        for test in self.tests.iter().filter(|test| test.runs_on(HOST)) {
             eprintln!("{HOST}: {release}: {}", test.name());
             checks::run(*test, &bench, &mut |message| {
                 examined.take(message);
@@ -244,23 +249,20 @@ impl Lab {
         let initrd = work.join("initrd");
         let (base, programs) = self.archives.as_ref().context("no initrd")?;
         initrd::join(&[base, &initrd::modules(&modules, &work)?, programs], &initrd)?;
-        let (apart, together): (Vec<Test>, Vec<Test>) = self
-            .tests
-            .iter()
-            .filter(|test| !test.wants_system())
-            .partition(|t| t.wants_no_modules());
-        for (boot, tests) in [("", together), ("-modules", apart)] {
-            if !tests.is_empty() {
+        let disk_initrd = work.join("starter-initrd");
+        for boot in Boot::ALL {
+            let is_here = |test: &Test| test.boot() == boot && test.runs_on(kernel.line);
+            let tests: Vec<Test> = self.tests.iter().copied().filter(is_here).collect();
+            if tests.is_empty() {
+                continue;
+            }
+            if boot == Boot::System {
+                let disk = disk::system(kernel, &self.cache)?;
+                initrd::join(&[&initrd::starter(&modules, &work)?, programs], &disk_initrd)?;
+                self.boot(kernel, boot, &tests, &disk_initrd, Some(&disk), &mut examined)?;
+            } else {
                 self.boot(kernel, boot, &tests, &initrd, None, &mut examined)?;
             }
-        }
-        let of_system: Vec<Test> =
-            self.tests.iter().copied().filter(|test| test.wants_system()).collect();
-        if kernel.line == SYSTEM && !of_system.is_empty() {
-            let disk = disk::system(kernel, &self.cache)?;
-            let initrd = work.join("starter-initrd");
-            initrd::join(&[&initrd::starter(&modules, &work)?, programs], &initrd)?;
-            self.boot(kernel, "-system", &of_system, &initrd, Some(&disk), &mut examined)?;
         }
         Ok(examined)
     }
@@ -268,7 +270,7 @@ impl Lab {
     fn boot(
         &self,
         kernel: &GuestKernel,
-        boot: &str,
+        boot: Boot,
         tests: &[Test],
         initrd: &Path,
         disk: Option<&Path>,
@@ -276,12 +278,19 @@ impl Lab {
     ) -> Result<()> {
         let names: Vec<_> = tests.iter().map(|test| test.name()).collect();
         eprintln!("{}: {}: {}", kernel.line, kernel.release, names.join(", "));
-        let name = format!("{}{boot}", kernel.line);
+        let name = format!("{}{}", kernel.line, boot.suffix());
+        let (cpus, memory) = match boot {
+            Boot::Usual | Boot::NoModules => (2, 1024),
+            Boot::ManyCpus => (many_cpus::CPUS, 3072),
+            Boot::System => (2, 3072),
+        };
         let guest = Guest {
             name: &name,
             image: &kernel.image,
             initrd,
             disk,
+            cpus,
+            memory,
             arguments: &guest::arguments(tests, &self.scenarios),
             // Systemd, three runtimes and a hundred containers.
             limit: if disk.is_some() { 3 * self.limit } else { self.limit },
@@ -314,9 +323,17 @@ mod tests {
     #[test]
     fn only_the_containers_test_needs_the_tools_of_a_system() {
         let all = Test::value_variants();
-        assert_eq!(user(true, true, all), User::VmSystem);
-        assert_eq!(user(true, true, &[Test::Causes]), User::Vm);
-        assert_eq!(user(true, false, all), User::Vm);
-        assert_eq!(user(false, false, all), User::VmHost);
+        let every: Vec<&str> = kernels::names().collect();
+        assert_eq!(user(&every, all), User::VmSystem);
+        assert_eq!(user(&every, &[Test::Causes]), User::Vm);
+        assert_eq!(user(&["5.10", HOST], all), User::Vm);
+        assert_eq!(user(&[HOST], all), User::VmHost);
+    }
+
+    #[test]
+    fn every_test_runs_somewhere() {
+        for test in Test::value_variants() {
+            assert!(kernels::names().any(|line| test.runs_on(line)), "{}", test.name());
+        }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use scenarios::{Balance, Cell, Column, Doctor, Verdict};
 
-use super::checks::Test;
+use super::checks::which::Test;
 use super::message::{Finding, Message};
 use crate::print;
 

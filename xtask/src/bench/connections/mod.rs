@@ -120,6 +120,9 @@ fn measure(variant: Variant, connections: u32) -> Result<Measured> {
     drop(ns);
     let bpf = load.holder().map(|holder| BpfRuns::measure(holder, connections)).transpose()?;
     load.stop()?;
+    // Of the recorder perhaps none runs, but this one must.
+    let is_counted = bpf.is_some_and(|bpf| bpf.runs > 0.0);
+    ensure!(is_counted || variant != Variant::Empty, "the empty program's runs were not counted");
     Ok(Measured {
         cpu_us: cpu.as_secs_f64() * 1e6 / f64::from(connections),
         per_second: f64::from(connections) / elapsed.as_secs_f64(),

@@ -125,7 +125,7 @@ fn statistics(rounds: &[Round]) -> Vec<String> {
         lines.push([
             variant.name().to_owned(),
             number(median(ours(&|bpf| bpf.runs)), 1),
-            number(median(ours(&|bpf| bpf.nanoseconds / bpf.runs)), 0),
+            number(median(pairs.iter().filter_map(|(ours, _)| ours.each())), 0),
             grouped(all.median, 0),
             grouped(all.lower_quartile, 0),
             grouped(all.upper_quartile, 0),

@@ -1,22 +1,27 @@
 //! One round: each tool alone, on the same resets.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use scenarios::{Flood, Mix, Namespace, flood_with};
 
-use crate::bench::hot_path;
-use crate::bench::pace::{self, Held, paced};
-use crate::bench::programs::{self, Program, RunStatistics};
+use crate::bench::pace::paced;
+use crate::bench::programs::{self, Program, RunStatistics, Trigger};
 use crate::bench::running::{Running, Tally};
-use crate::bench::stats::median;
 use crate::bench::tool::Tool;
 use crate::bench::usage;
 
-/// How long a pace must hold.
-const TRIAL: Duration = Duration::from_secs(3);
+/// How long resets are paced.
+const PACED: Duration = Duration::from_secs(5);
+/// Resets a second on a machine under attack.
+pub(super) const BUSY: f64 = 50_000.0;
 /// Resets a second on a machine with a problem, but not under attack.
-const CALM: f64 = 1000.0;
+pub(super) const CALM: f64 = 1000.0;
+/// For BPF run statistics the tools take turns, so that a machine that slows down slows both.
+const TURNS: [Tool; 4] = [Tool::Tcprst, Tool::Bpftrace, Tool::Bpftrace, Tool::Tcprst];
+/// Threads of a tool that has just started come to rest.
+const SETTLING: Duration = Duration::from_millis(300);
 
 /// The flood that each tool records.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +29,8 @@ pub(super) struct Plan<'m> {
     pub(super) mix: &'m Mix,
     pub(super) resets: u64,
     pub(super) threads: u64,
+    /// Whether the tools are measured at [`CALM`] too.
+    pub(super) calm: bool,
 }
 
 impl Plan<'_> {
@@ -32,7 +39,7 @@ impl Plan<'_> {
     }
 }
 
-/// The measurements of one round.
+/// The measurements of one round, tools in the order of [`Tool::ALL`].
 #[derive(Debug)]
 pub(super) struct Round {
     /// Floods without any tool: before, between and after those with one.
@@ -42,15 +49,12 @@ pub(super) struct Round {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measured {
+    pub(super) kernel: Option<KernelCost>,
+    pub(super) busy: Paced,
+    pub(super) calm: Option<Paced>,
     pub(super) flood: Cost,
     pub(super) added: Cost,
-    pub(super) outcome: Tally,
-    pub(super) kernel: Option<KernelCost>,
-    /// With `--socket-owner=off`.
-    pub(super) kernel_without_owner: Option<KernelCost>,
-    pub(super) held: Held,
-    /// CPU microseconds a reset at [`CALM`].
-    pub(super) calm: f64,
+    pub(super) flooded: Tally,
 }
 
 /// The cost of a flood, in nanoseconds a reset.
@@ -84,37 +88,90 @@ impl Cost {
     }
 }
 
+/// A tool at a pace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Paced {
+    /// Resets a second, as they came.
+    pub(super) per_second: f64,
+    pub(super) resets: u64,
+    /// CPU time while it ran, without its start and its end.
+    pub(super) running: Duration,
+    pub(super) elapsed: Duration,
+    pub(super) tally: Tally,
+}
+
+impl Paced {
+    fn measure(tool: Tool, ns: &Namespace, mix: &Mix, rate: f64, threads: u64) -> Result<Self> {
+        let mut running = Running::start(tool, ns)?;
+        thread::sleep(SETTLING);
+        let (start, before) = (Instant::now(), usage::total_of(running.pid())?);
+        let flood = paced(ns, mix, rate, PACED, threads)?;
+        let cpu = usage::total_of(running.pid())? - before;
+        let elapsed = start.elapsed();
+        let tally = running.stop(ns)?;
+        Ok(Self {
+            per_second: flood.per_second(),
+            resets: flood.resets,
+            running: cpu,
+            elapsed,
+            tally,
+        })
+    }
+}
+
 /// BPF run statistics, in nanoseconds a reset.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KernelCost {
+    /// All programs of the tool.
     pub(super) all: f64,
-    /// The part of programs that see resets, and do not follow connections.
+    /// The part of programs that see resets: those that follow connections are not in it.
     pub(super) resets: f64,
-    /// The part of programs on `inet_sock_set_state`.
-    pub(super) states: f64,
+    /// How often those ran for each reset. More than once where others on this machine cause
+    /// resets at the same time, which makes the rest too high.
+    pub(super) runs: f64,
 }
 
 impl KernelCost {
-    /// None for a tool without BPF programs.
-    fn measure(tool: Tool, ns: &Namespace, plan: Plan<'_>) -> Result<Option<Self>> {
-        if tool == Tool::Tcpdump {
-            return Ok(None);
-        }
+    fn measure(tool: Tool, ns: &Namespace, plan: Plan<'_>) -> Result<Self> {
         let mut running = Running::start(tool, ns)?;
         let statistics = RunStatistics::enable()?;
-        let resets = plan.flood(ns)?.resets;
+        let resets = plan.flood(ns)?.resets as f64;
         let programs = programs::for_process(running.pid())?;
         drop(statistics);
         running.stop(ns)?;
-        let sum = |chosen: &dyn Fn(&Program) -> bool| {
-            let chosen = programs.values().filter(|program| chosen(program));
-            chosen.map(|program| program.nanoseconds).sum::<u64>() as f64 / resets as f64
-        };
-        Ok(Some(Self {
-            all: sum(&|_| true),
-            resets: sum(&|program| !hot_path::is_per_connection(program)),
-            states: sum(&|program| program.tracepoint.as_deref() == Some("inet_sock_set_state")),
-        }))
+        let for_resets =
+            |program: &&Program| tool == Tool::Bpftrace || program.trigger() == Trigger::Resets;
+        let nanoseconds = |program: &Program| program.nanoseconds as f64 / resets;
+        let seeing = programs.values().filter(for_resets);
+        Ok(Self {
+            all: programs.values().map(nanoseconds).sum(),
+            resets: seeing.clone().map(nanoseconds).sum(),
+            runs: seeing.map(|program| program.runs as f64 / resets).sum(),
+        })
+    }
+
+    fn mean(self, other: Self) -> Self {
+        Self {
+            all: f64::midpoint(self.all, other.all),
+            resets: f64::midpoint(self.resets, other.resets),
+            runs: f64::midpoint(self.runs, other.runs),
+        }
+    }
+
+    /// The mean of the turns of each tool; none for a tool without BPF programs.
+    fn in_turns(ns: &Namespace, plan: Plan<'_>) -> Result<[Option<Self>; 3]> {
+        let mut costs = [None; 3];
+        // One thread: two would wait for each other's locks in the maps of bpftrace.
+        let plan = Plan { resets: (plan.resets / 3).max(1), threads: 1, ..plan };
+        for tool in TURNS {
+            let cost = Self::measure(tool, ns, plan)?;
+            for (place, known) in Tool::ALL.into_iter().zip(&mut costs) {
+                if place == tool {
+                    *known = Some(known.map_or(cost, |earlier: Self| earlier.mean(cost)));
+                }
+            }
+        }
+        Ok(costs)
     }
 }
 
@@ -122,60 +179,25 @@ impl Round {
     pub(super) fn measure(ns: &Namespace, plan: Plan<'_>) -> Result<Self> {
         // Sockets, caches and the CPU's clock settle.
         Plan { resets: plan.resets / 10, ..plan }.flood(ns)?;
+        let kernel = KernelCost::in_turns(ns, plan)?;
         let mut bare = vec![Cost::from_flood(ns, plan)?];
-        let mut floods = Vec::new();
-        for tool in Tool::ALL {
-            let mut running = Running::start(tool, ns)?;
-            let cost = Cost::from_flood(ns, plan)?;
-            floods.push((tool, cost, running.stop(ns)?));
-            bare.push(Cost::from_flood(ns, plan)?);
-        }
-        let ceiling = median(bare.iter().map(|cost| cost.per_second())).unwrap_or(CALM);
         let mut tools = Vec::new();
-        for (index, (tool, flood, outcome)) in floods.into_iter().enumerate() {
+        for (index, tool) in Tool::ALL.into_iter().enumerate() {
+            let mut running = Running::start(tool, ns)?;
+            let flood = Cost::from_flood(ns, plan)?;
+            let flooded = running.stop(ns)?;
+            bare.push(Cost::from_flood(ns, plan)?);
+            let calm = || Paced::measure(tool, ns, plan.mix, CALM, 1);
             tools.push(Measured {
+                kernel: kernel[index],
+                busy: Paced::measure(tool, ns, plan.mix, BUSY, plan.threads)?,
+                calm: plan.calm.then(calm).transpose()?,
                 flood,
                 added: flood.above(bare[index], bare[index + 1]),
-                outcome,
-                kernel: KernelCost::measure(tool, ns, plan)?,
-                kernel_without_owner: match tool {
-                    Tool::Tcprst => KernelCost::measure(Tool::TcprstWithoutOwner, ns, plan)?,
-                    _ => None,
-                },
-                held: held(tool, ns, plan.mix, ceiling)?,
-                calm: calm(tool, ns, plan.mix)?,
+                flooded,
             });
         }
         let [a, b, c] = tools[..] else { unreachable!("one for each tool") };
         Ok(Self { bare, tools: [a, b, c] })
     }
-}
-
-/// The greatest pace at which the tool loses nothing.
-fn held(tool: Tool, ns: &Namespace, mix: &Mix, ceiling: f64) -> Result<Held> {
-    pace::search(ceiling, |rate| {
-        let mut running = Running::start(tool, ns)?;
-        let flood = paced(ns, mix, rate, TRIAL)?;
-        let outcome = running.stop(ns)?;
-        let complete = outcome.is_complete(flood.resets);
-        let name = tool.name();
-        let verdict = if complete { "held" } else { "lost some" };
-        eprintln!("  {name}: {:.0} resets a second: {verdict}", flood.per_second());
-        Ok((flood.per_second(), complete))
-    })
-}
-
-/// CPU microseconds of the tool for each reset at an everyday pace. While it runs, so that
-/// the CPU time of its start and end is left out, which would distort so few resets.
-fn calm(tool: Tool, ns: &Namespace, mix: &Mix) -> Result<f64> {
-    let mut running = Running::start(tool, ns)?;
-    let before = usage::total_of(running.pid())?;
-    let flood = paced(ns, mix, CALM, TRIAL)?;
-    let cpu = usage::total_of(running.pid())? - before;
-    running.stop(ns)?;
-    Ok(micros(cpu) / flood.resets as f64)
-}
-
-pub(super) fn micros(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }

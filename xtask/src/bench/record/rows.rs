@@ -1,6 +1,9 @@
 //! The rows of the table: medians over the rounds, and the spread from round to round.
 
-use super::round::{Cost, Measured, Round, micros};
+use std::time::Duration;
+
+use super::idle::mebibytes;
+use super::round::{Cost, Measured, Round};
 use crate::bench::stats::{median, spread};
 use crate::bench::table::MeasureRow;
 
@@ -12,41 +15,62 @@ pub(super) fn rows(rounds: &[Round]) -> Vec<MeasureRow> {
     let row_with_bare = |label, decimals, value: Value<'_>, bare: &dyn Fn(&Cost) -> f64| {
         self::row(rounds, label, decimals, value, Some(bare))
     };
-    let kept = |m: &Measured| m.outcome.kept as f64;
-    let ceilings = std::array::from_fn(|tool| {
-        let at_ceiling = rounds.iter().filter(|round| round.tools[tool].held.is_ceiling);
-        at_ceiling.count() * 2 > rounds.len()
-    });
-    vec![
-        row("kernel ns per reset (BPF run statistics)", 0, &|m| Some(m.kernel?.all)),
-        row("  of that in programs that see resets", 0, &|m| Some(m.kernel?.resets)),
-        row("  of that in inet_sock_set_state", 0, &|m| {
-            Some(m.kernel?.states).filter(|states| *states > 0.0)
+    let mut rows = vec![
+        row("kernel ns per reset, programs that see resets", 0, &|m| Some(m.kernel?.resets)),
+        row("  their runs per reset", 2, &|m| Some(m.kernel?.runs)),
+        row("  all programs of the tool", 0, &|m| Some(m.kernel?.all)),
+        row("CPU us per reset at 50 000 per second", 3, &|m| {
+            Some(micros(m.busy.tally.cpu) / m.busy.tally.all(m.busy.resets))
         }),
-        row("  with --socket-owner=off", 0, &|m| Some(m.kernel_without_owner?.all)),
-        row_with_bare("added ns per reset, CPU time", 0, &|m| Some(m.added.cpu), &|cost| cost.cpu),
-        row_with_bare("added ns per reset, wall time", 0, &|m| Some(m.added.wall), &|cost| {
+        row("  of that while it runs", 3, &|m| {
+            Some(micros(m.busy.running) / m.busy.tally.all(m.busy.resets))
+        }),
+        row("  resets per second that came", 0, &|m| Some(m.busy.per_second)),
+        row("  kept or counted, %", 2, &|m| Some(percent(m.busy.tally.known(), m.busy.resets))),
+        row("  peak resident, MiB", 1, &|m| Some(mebibytes(m.busy.tally.memory.peak))),
+        row("  bytes on disk per reset", 2, &|m| {
+            Some(m.busy.tally.bytes? as f64 / m.busy.tally.all(m.busy.resets))
+        }),
+    ];
+    if rounds.iter().all(|round| round.tools.iter().all(|tool| tool.calm.is_some())) {
+        rows.extend([
+            row("CPU us per reset at 1 000 per second", 2, &|m| {
+                let calm = m.calm?;
+                Some(micros(calm.running) / calm.tally.all(calm.resets))
+            }),
+            row("  % of a CPU", 2, &|m| {
+                let calm = m.calm?;
+                Some(100.0 * calm.running.as_secs_f64() / calm.elapsed.as_secs_f64())
+            }),
+        ]);
+    }
+    rows.extend([
+        row_with_bare("flood, resets per second", 0, &|m| Some(m.flood.per_second()), &|cost| {
+            cost.per_second()
+        }),
+        row("  kept or counted, %", 2, &|m| Some(percent(m.flooded.known(), m.flood.resets))),
+        row("  lost by the tool's account", 0, &|m| Some(m.flooded.lost as f64)),
+        row("  CPU us per reset", 3, &|m| {
+            Some(micros(m.flooded.cpu) / m.flooded.all(m.flood.resets))
+        }),
+        row("  peak resident, MiB", 1, &|m| Some(mebibytes(m.flooded.memory.peak))),
+        row_with_bare("  added ns per reset, CPU time", 0, &|m| Some(m.added.cpu), &|cost| {
+            cost.cpu
+        }),
+        row_with_bare("  added ns per reset, wall time", 0, &|m| Some(m.added.wall), &|cost| {
             cost.wall
         }),
-        row_with_bare(
-            "unpaced flood, resets per second",
-            0,
-            &|m| Some(m.flood.per_second()),
-            &|cost| cost.per_second(),
-        ),
-        row("  kept of it, %", 2, &|m| Some((100.0 * kept(m) / m.flood.resets as f64).min(100.0))),
-        row("rate held without loss, resets per second", 0, &|m| Some(m.held.rate))
-            .at_least(ceilings),
-        row("user CPU us per reset (flood)", 2, &|m| Some(micros(m.outcome.cpu.user) / kept(m))),
-        row("system CPU us per reset (flood)", 2, &|m| {
-            Some(micros(m.outcome.cpu.system) / kept(m))
-        }),
-        row("CPU us per reset, all threads (flood)", 2, &|m| {
-            Some(micros(m.outcome.cpu.user + m.outcome.cpu.system) / kept(m))
-        }),
-        row("CPU us per reset at 1 000 per second", 2, &|m| Some(m.calm)),
-        row("bytes on disk per reset", 2, &|m| Some(m.outcome.bytes? as f64 / kept(m))),
-    ]
+    ]);
+    rows
+}
+
+/// No more than all: bpftrace counts the resets of others too.
+fn percent(part: u64, whole: u64) -> f64 {
+    (100.0 * part as f64 / whole as f64).min(100.0)
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 fn row(

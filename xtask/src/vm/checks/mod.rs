@@ -1,66 +1,24 @@
 //! The tests on each kernel. The same code runs in the guests and on the host.
 
+pub(crate) mod bench;
+mod hardened;
+pub(crate) mod many_cpus;
+pub(crate) mod reload;
+pub(crate) mod which;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use clap::ValueEnum;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use scenarios::{ContainersPlan, Doctor, play_in_containers, record};
-use serde::{Deserialize, Serialize};
 
+use self::bench::{Bench, Faults};
+use self::which::Test;
 use super::message::{Finding, Message};
-use super::reload;
-
-/// A test by the name that `--test` gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[value(rename_all = "snake_case")]
-pub(crate) enum Test {
-    /// Every scenario is recorded once with its cause, and the ledger balances
-    Causes,
-    /// doctor reports every site
-    Doctor,
-    /// Without BTF: exit code 4 and one line
-    NoBtf,
-    /// A netfilter module that is loaded after the start, and again after it was unloaded
-    Modules,
-    /// Real podman, docker and containerd under systemd with cgroup v2 alone: each reset names
-    /// exactly its container
-    Containers,
-}
-
-impl Test {
-    pub(crate) fn name(self) -> String {
-        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-
-    /// Needs a kernel into which no netfilter module was loaded yet, and that may lose them.
-    pub(crate) fn wants_no_modules(self) -> bool {
-        self == Test::Modules
-    }
-
-    /// Needs a system with systemd and container runtimes: in one guest, of the line
-    /// [`super::kernels::SYSTEM`].
-    pub(crate) fn wants_system(self) -> bool {
-        self == Test::Containers
-    }
-}
-
-/// The programs and folders of a test.
-#[derive(Debug)]
-pub(crate) struct Bench {
-    pub(crate) recorder: PathBuf,
-    /// The program in the containers: this one.
-    pub(crate) actor: PathBuf,
-    /// A folder for recordings.
-    pub(crate) work: PathBuf,
-    /// The scenarios of `causes`; all of them if none is named.
-    pub(crate) scenarios: Vec<String>,
-}
 
 /// Runs a test and gives its result to `tell`.
 pub(crate) fn run(
@@ -73,6 +31,8 @@ pub(crate) fn run(
         Test::Doctor => doctor(bench, tell),
         Test::NoBtf => no_btf(bench),
         Test::Modules => reload::run(bench),
+        Test::Hardened => hardened::run(bench),
+        Test::ManyCpus => many_cpus::run(bench),
         Test::Containers => containers(bench, tell),
     };
     let finding = match done {
@@ -81,9 +41,6 @@ pub(crate) fn run(
     };
     tell(Message::Finding(finding))
 }
-
-/// The faults that a test found, one line each.
-type Faults = Vec<String>;
 
 fn causes(bench: &Bench, tell: &mut dyn FnMut(Message) -> Result<()>) -> Result<Faults> {
     let names: Vec<&str> = bench.scenarios.iter().map(String::as_str).collect();

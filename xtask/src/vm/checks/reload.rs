@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
 use scenarios::{Abilities, Recording, is_of};
 
-use super::checks::Bench;
-use super::initrd::{MODULES, NETFILTER_ORDER};
+use super::bench::Bench;
+use crate::vm::initrd::{MODULES, NETFILTER_ORDER};
 use scenarios::{Caused, Deadline, Namespace, Outcome, Scenario, play, scenarios};
 
 /// A function of a netfilter module that the recorder must find when it comes.
