@@ -62,9 +62,7 @@ pub(crate) fn follow<M: Memory>(sk: Address, id: Address, from: i32, to: i32) {
     let is_tcp = || M::read::<u16>(sk, layout!(offsets.sk_protocol)) == Some(TCP);
     let is_done = || M::read::<u64>(sk, layout!(offsets.skc_flags)).unwrap_or(0) & SOCK_DONE != 0;
     match to {
-        SYN_SENT if is_tcp() => {
-            sockets::remember::<M>(sk, id, Act::Connect);
-        }
+        SYN_SENT if is_tcp() => sockets::remember::<M>(sk, id, Act::Connect),
         LISTEN if is_tcp() => listeners::listen::<M>(sk, id),
         SYN_RECV if from == LISTEN => sockets::be_born(id),
         CLOSE if from == LISTEN && is_tcp() => listeners::close(id),

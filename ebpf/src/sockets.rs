@@ -93,22 +93,22 @@ fn place(sk: Address) -> Option<*mut Slot> {
 
 /// The running task owns the socket from now on; nobody does where it is a thread of the kernel.
 /// `id` is the socket's address as a number, see [`crate::kernel::number`].
-#[inline(never)]
-pub(crate) fn remember<M: Memory>(sk: Address, id: Address, act: Act) -> Actor {
-    let actor = current::<M>(act).unwrap_or(NOBODY);
+#[inline(always)]
+pub(crate) fn remember<M: Memory>(sk: Address, id: Address, act: Act) {
+    let Some(slot) = place(id) else {
+        return;
+    };
     let port = M::read::<u16>(sk, layout!(offsets.skc_dport)).unwrap_or(0);
-    if let Some(slot) = place(id) {
-        // SAFETY: as in `place`. First no check, then what it is about, then the check.
-        unsafe {
-            ptr::write_volatile(&raw mut (*slot).check, 0);
-            (*slot).actor = actor;
-            (*slot).generation = 0;
-            (*slot).port = port;
-            let check = check(id, actor.tgid, actor.tid, 0, port);
-            ptr::write_volatile(&raw mut (*slot).check, check);
-        }
+    // SAFETY: as in `place`. First no check, then what it is about, then the check. Written in
+    // place, because copies of it are a good part of the time.
+    unsafe {
+        ptr::write_volatile(&raw mut (*slot).check, 0);
+        fill::<M>(&raw mut (*slot).actor, act);
+        (*slot).generation = 0;
+        (*slot).port = port;
+        let check = check(id, (*slot).actor.tgid, (*slot).actor.tid, 0, port);
+        ptr::write_volatile(&raw mut (*slot).check, check);
     }
-    actor
 }
 
 /// The socket of a new connection, in the interrupt that made it: `id` is its address.
@@ -164,10 +164,13 @@ pub(crate) fn owner(sk: Address, uid: u32, cgroup_id: u64) -> Actor {
     }
 }
 
-/// The running task as the owner of what it does now; none where it is a thread of the kernel
-/// (Multipath TCP's worker connects for somebody else).
+/// Writes the running task as the owner of what it does now; nobody where it is a thread of the
+/// kernel (Multipath TCP's worker connects for somebody else).
+///
+/// # Safety
+/// `actor` points to one that may be written.
 #[inline(always)]
-fn current<M: Memory>(act: Act) -> Option<Actor> {
+pub(crate) unsafe fn fill<M: Memory>(actor: *mut Actor, act: Act) {
     /// include/linux/sched.h.
     const PF_KTHREAD: u32 = 0x0020_0000;
     let (flags, mntns_inum) = if M::IS_TYPED && layout!(task_btf) != 0 {
@@ -180,22 +183,22 @@ fn current<M: Memory>(act: Act) -> Option<Actor> {
         (Probed::read(task, layout!(offsets.task_flags)), mount_namespace::<Probed>(task))
     };
     if flags.unwrap_or(0) & PF_KTHREAD != 0 {
-        return None;
+        // SAFETY: the caller's promise.
+        unsafe { *actor = NOBODY };
+        return;
     }
     let pid_tgid = bpf_get_current_pid_tgid();
     let uid_gid = bpf_get_current_uid_gid();
-    let mut actor = Actor {
-        tgid: (pid_tgid >> 32) as u32,
-        tid: pid_tgid as u32,
-        uid: uid_gid as u32,
-        gid: (uid_gid >> 32) as u32,
-        mntns_inum,
-        act: act as u32,
-        comm: [0; 16],
-    };
-    // SAFETY: the buffer is as large as said; zeros where it fails.
-    unsafe { bpf_get_current_comm((&raw mut actor.comm).cast(), 16) };
-    Some(actor)
+    // SAFETY: the caller's promise; the buffer is as large as said, all zero where it fails.
+    unsafe {
+        (*actor).tgid = (pid_tgid >> 32) as u32;
+        (*actor).tid = pid_tgid as u32;
+        (*actor).uid = uid_gid as u32;
+        (*actor).gid = (uid_gid >> 32) as u32;
+        (*actor).mntns_inum = mntns_inum;
+        (*actor).act = act as u32;
+        bpf_get_current_comm((&raw mut (*actor).comm).cast(), 16);
+    }
 }
 
 /// Inode of a task's mount namespace; 0 unknown.

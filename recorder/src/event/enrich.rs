@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::event::decode::Event;
 use crate::event::stacks::Stacks;
 use crate::kernel::btf::Names;
-use crate::kernel::symbols::UNNAMED;
+use crate::kernel::symbols::UNKNOWN;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
@@ -169,9 +169,9 @@ impl Enricher {
         }
         let stack = self.stacks.name(event.stack());
         // Frames without names say nothing against it.
-        if let (Some(implied), Some(caller)) = (implied, &stack.caller)
-            && &**caller != UNNAMED
-            && !implied.is_caller(stack.callee.as_deref(), Some(caller))
+        if let (Some(implied), Some(callee), Some(caller)) = (implied, &stack.callee, &stack.caller)
+            && ![callee, caller].into_iter().any(|name| &**name == UNKNOWN)
+            && !implied.is_caller(callee, caller)
             && self.refuted.insert(header.reason)
         {
             self.newly_refuted.push((header.reason, implied.reason, Arc::clone(caller)));

@@ -16,7 +16,7 @@ const PAGE: u64 = 4096;
 const READINGS: usize = 3;
 /// Name of an address that has none. The address itself is never written: it would tell every
 /// reader of a recording where the kernel is (KASLR).
-const UNKNOWN: &str = "[unknown]";
+pub(crate) const UNKNOWN: &str = "[unknown]";
 
 /// What shows the symbols: the kernel hides them from a process without CAP_SYSLOG, unless both
 /// kernel.kptr_restrict and kernel.perf_event_paranoid are low, and from every process if
