@@ -1,6 +1,6 @@
 //! From what a hook has at hand to an event in the ring of this CPU, or to a counted loss.
 
-use aya_ebpf::helpers::generated::bpf_get_current_comm;
+use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_ringbuf_output};
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
     bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_get_stack, bpf_ktime_get_boot_ns,
@@ -9,13 +9,12 @@ use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use tcprst_schema::hook::Site;
 use tcprst_schema::wire::{
-    BareEvent, CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, IMPLIED,
-    LOST_FRAMES, LongEvent, LostKey, MAX_FRAMES, NO_REASON, SHORT_FRAMES, ShortEvent, TASK_EXITING,
-    WALKED,
+    CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, IMPLIED, LOST_FRAMES,
+    LostKey, MAX_FRAMES, NO_REASON, SHORT_FRAMES, TASK_EXITING, WALKED,
 };
 
 use crate::kernel::{Address, Probed, layout, read};
-use crate::maps::{LOST, RINGS, TOTALS};
+use crate::maps::{BUFFERS, LOST, NESTING, RINGS, TOTALS};
 use crate::owner::Owner;
 use crate::pace::{Record, pace};
 use crate::packet::Segment;
@@ -129,9 +128,7 @@ pub(crate) fn emit(reset: Reset) {
                 lose(&reset, totals);
             }
         }
-        Record::Implied => event.record::<BareEvent>(totals),
-        Record::Short => event.record::<ShortEvent>(totals),
-        Record::Whole => event.record::<LongEvent>(totals),
+        record => event.record(record, totals),
     }
 }
 
@@ -147,39 +144,6 @@ pub(crate) unsafe fn count(counter: *mut u64) {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
 }
 
-/// The sizes of a record.
-trait Layout: 'static {
-    /// Where the stack starts, and how many bytes of it are asked for.
-    fn stack(this: *mut Self) -> Option<(*mut u64, u32)>;
-}
-
-impl Layout for BareEvent {
-    #[inline(always)]
-    fn stack(_: *mut Self) -> Option<(*mut u64, u32)> {
-        None
-    }
-}
-
-impl Layout for ShortEvent {
-    #[inline(always)]
-    fn stack(this: *mut Self) -> Option<(*mut u64, u32)> {
-        let asked = layout!(stack_bytes);
-        let most = (SHORT_FRAMES * 8) as u32;
-        // SAFETY: only computes an address inside the record.
-        Some((unsafe { &raw mut (*this).stack }.cast(), if asked > most { most } else { asked }))
-    }
-}
-
-impl Layout for LongEvent {
-    #[inline(always)]
-    fn stack(this: *mut Self) -> Option<(*mut u64, u32)> {
-        let asked = layout!(stack_bytes);
-        let most = (MAX_FRAMES * 8) as u32;
-        // SAFETY: only computes an address inside the record.
-        Some((unsafe { &raw mut (*this).stack }.cast(), if asked > most { most } else { asked }))
-    }
-}
-
 /// A reset that becomes a record.
 struct Event<'a> {
     reset: &'a Reset,
@@ -189,23 +153,32 @@ struct Event<'a> {
     state: u8,
 }
 
+/// Bytes of a stack that a record has room for.
+const ROOM: u32 = (MAX_FRAMES * 8) as u32;
+
 impl Event<'_> {
+    /// Makes the record in a buffer of this CPU and copies it into the ring, as long as its stack
+    /// is: with a reservation for each length the verifier of old kernels would go through all of
+    /// this once for each.
     #[inline(always)]
-    fn record<R: Layout>(&self, totals: *mut CpuTotals) {
+    fn record(&self, record: Record, totals: *mut CpuTotals) {
         let reset = self.reset;
         // SAFETY: no arguments, always allowed.
         let cpu = unsafe { bpf_get_smp_processor_id() };
-        let Some(ring) = RINGS.get(cpu) else {
+        let (Some(ring), Some(nesting)) = (RINGS.get(cpu), NESTING.get_ptr_mut(0)) else {
             return lose(reset, totals);
         };
-        let Some(mut entry) = ring.reserve_untyped::<R>(0) else {
+        // SAFETY: the entry of this CPU. Another of our programs may interrupt this one, and is
+        // done before this one goes on.
+        let level = unsafe { *nesting };
+        let Some(event) = BUFFERS.get_ptr_mut(level) else {
             return lose(reset, totals);
         };
-        let record: *mut R = entry.as_mut_ptr();
-        let header: *mut EventHeader = record.cast();
-        // SAFETY: the record was reserved whole, the header is its first member, and every field
-        // of it is written below before the record is submitted.
-        unsafe {
+        // SAFETY: the entry of this CPU and level, which nobody else uses until the level is given
+        // back. Every field of the header is written.
+        let written = unsafe {
+            *nesting = level + 1;
+            let header = &raw mut (*event).header;
             (*header).seq = self.seq;
             (*header).lost = (*totals).lost;
             (*header).counted = (*totals).counted;
@@ -218,16 +191,33 @@ impl Event<'_> {
             (*header).icmp_code = reset.icmp.1;
             (*header).sk_state = self.state;
             fill(reset, header);
-            let (walk, bytes) = match R::stack(record) {
-                Some((stack, room)) => (WALKED, bpf_get_stack(reset.ctx, stack.cast(), room, 0)),
-                None => (IMPLIED, 0),
+            let asked = match record {
+                Record::Whole => layout!(stack_bytes),
+                _ => (SHORT_FRAMES * 8) as u32,
+            };
+            let asked = if asked > ROOM { ROOM } else { asked };
+            let (walk, walked) = match record {
+                Record::Implied => (IMPLIED, 0),
+                _ => {
+                    let stack = &raw mut (*event).stack;
+                    (WALKED, bpf_get_stack(reset.ctx, stack.cast(), asked, 0))
+                }
             };
             (*header).walk = walk;
-            (*header).stack_bytes = bytes as i32;
+            (*header).stack_bytes = walked as i32;
+            // A negative number is an error, and no frames.
+            let frames = if walked < 0 || walked > i64::from(ROOM) { 0 } else { walked as u64 };
+            let bytes = size_of::<EventHeader>() as u64 + frames;
+            // No flag: the kernel wakes the reader if it has read all that was there, and so waits
+            // or is about to. While it is behind, another wake-up would not help it.
+            let ring = core::ptr::from_ref(ring).cast_mut();
+            let written = bpf_ringbuf_output(ring.cast(), event.cast(), bytes, 0);
+            *nesting = level;
+            written
+        };
+        if written < 0 {
+            lose(reset, totals);
         }
-        // No flag: the kernel wakes the reader if it has read all that was there, and so waits or
-        // is about to. While it is behind, another wake-up would not help it.
-        entry.submit(0);
     }
 }
 

@@ -5,12 +5,21 @@ use crate::pace::Pace;
 use crate::{closing, flows, sockets};
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
-use tcprst_schema::wire::{CpuTotals, LostKey, StormKey};
+use tcprst_schema::wire::{CpuTotals, Event, LostKey, StormKey};
 
 /// One ring buffer for each CPU: no lock between CPUs, and a flood on one of them cannot
 /// push out the events of another. The recorder makes the inner maps, one for each possible CPU.
 #[btf_map]
 pub(crate) static RINGS: ArrayOfMaps<RingBuf<u64, 4096>, 1> = ArrayOfMaps::new();
+
+/// Where a record is made, for each context that may interrupt another: a task, a softirq, an
+/// interrupt, and one more.
+#[btf_map]
+pub(crate) static BUFFERS: PerCpuArray<Event, 4> = PerCpuArray::new();
+
+/// How many of them are in use on this CPU.
+#[btf_map]
+pub(crate) static NESTING: PerCpuArray<u32, 1> = PerCpuArray::new();
 
 /// Seen and lost, CPU by CPU.
 #[btf_map]
@@ -27,6 +36,10 @@ pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
 /// Resets that were counted in place of a record for each.
 #[btf_map]
 pub(crate) static COUNTED: PerCpuHashMap<StormKey, u64, 4096> = PerCpuHashMap::new();
+
+/// Those for which there was no room, by all but the port.
+#[btf_map]
+pub(crate) static COUNTED_REST: PerCpuHashMap<StormKey, u64, 1024> = PerCpuHashMap::new();
 
 /// By the number of a reason: [`tcprst_schema::implied::Shape`], or 0. The recorder fills it, and
 /// clears a reason of which it sees another caller.

@@ -1,10 +1,15 @@
 //! Resets of a storm: counted by what they have in common, in place of a record for each.
 
+use aya_ebpf::btf_maps::PerCpuHashMap;
 use tcprst_schema::wire::{CpuTotals, StormKey};
 
 use crate::emit::{self, Reset};
 use crate::kernel::{layout, read};
-use crate::maps::COUNTED;
+use crate::maps::{COUNTED, COUNTED_REST};
+
+/// Flags of a TCP header (RFC 9293, 3.1): all that the cause of a reset without a socket needs.
+const SYN: u8 = 0x02;
+const ACK: u8 = 0x10;
 
 /// Counts the reset; false where there is no room even for the key without a port.
 #[inline(never)]
@@ -24,10 +29,11 @@ pub(crate) fn count(reset: &Reset, totals: *mut CpuTotals) -> bool {
         site: reset.site,
         padding: [0; 3],
     };
-    let is_counted = add(&key) || {
+    let is_counted = add(&COUNTED, &key) || {
         // A scan of all ports fills the table.
         key.src_port = 0;
-        add(&key)
+        key.answered_flags = flags & (SYN | ACK);
+        add(&COUNTED_REST, &key)
     };
     if is_counted {
         // SAFETY: the entry of this CPU.
@@ -37,13 +43,13 @@ pub(crate) fn count(reset: &Reset, totals: *mut CpuTotals) -> bool {
 }
 
 #[inline(always)]
-fn add(key: &StormKey) -> bool {
-    match COUNTED.get_ptr_mut(key) {
-        // SAFETY: the entry of this CPU.
+fn add<const N: usize>(table: &PerCpuHashMap<StormKey, u64, N>, key: &StormKey) -> bool {
+    match table.get_ptr_mut(key) {
         Some(count) => {
+            // SAFETY: the entry of this CPU.
             unsafe { emit::count(count) };
             true
         }
-        None => COUNTED.insert(key, 1, 0).is_ok(),
+        None => table.insert(key, 1, 0).is_ok(),
     }
 }

@@ -124,7 +124,7 @@ pub struct KernelLayout {
     pub passive_reason_arg: u32,
     /// 1 where the helper `bpf_get_current_task_btf` is there (5.11).
     pub task_btf: u32,
-    /// Bytes of stack to take for a [`crate::wire::LongEvent`].
+    /// Bytes of stack to take for a [`crate::wire::Event`].
     pub stack_bytes: u32,
     /// Resets a second and CPU whose stacks are walked whole.
     pub full_stacks: u32,

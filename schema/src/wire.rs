@@ -1,18 +1,17 @@
 //! What crosses the ring buffer: one [`EventHeader`], followed by up to
 //! [`MAX_FRAMES`] return addresses of the kernel stack.
 //!
-//! Three record sizes exist, because the walk of the stack is most of what a reset costs:
-//! [`BareEvent`] where the reason proves the caller, [`ShortEvent`] where resets are many, and
-//! [`LongEvent`].
+//! The walk of the stack is most of what a reset costs. Where resets are many, [`SHORT_FRAMES`] are
+//! walked, and none where the reason proves the caller.
 //! Enumerations cross as integers; the recorder decodes them and keeps unknown values.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Frames in a [`ShortEvent`]. Three of them are the program itself and the tracepoint's
+/// Frames where resets are many. Three of them are the program itself and the tracepoint's
 /// glue (`bpf_prog_*`, `bpf_trace_run*`, `__traceiter_*`), which leaves callee, caller
 /// and eight more: enough for the key frames of each cause.
 pub const SHORT_FRAMES: usize = 13;
-/// Frames in a [`LongEvent`], and the most that `--stack-depth` can ask for.
+/// Frames in a record, and the most that `--stack-depth` can ask for.
 pub const MAX_FRAMES: usize = 32;
 /// Frames kept in the key of a lost event: the same three of glue, callee, caller, one more.
 pub const LOST_FRAMES: usize = 6;
@@ -173,21 +172,10 @@ pub struct EventHeader {
     pub padding: u8,
 }
 
-/// An event without a stack.
-pub type BareEvent = EventHeader;
-
-/// An event with the upper frames of its stack.
+/// An event with room for the deepest stack; a record ends with its last frame.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
-pub struct ShortEvent {
-    pub header: EventHeader,
-    pub stack: [u64; SHORT_FRAMES],
-}
-
-/// Any other event.
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout)]
-#[repr(C)]
-pub struct LongEvent {
+pub struct Event {
     pub header: EventHeader,
     pub stack: [u64; MAX_FRAMES],
 }
@@ -281,8 +269,7 @@ const _: () = {
     assert!(core::mem::offset_of!(EventHeader, sk_flags) == 194);
     assert!(size_of::<Actor>() == 40);
     assert!(size_of::<LifeEvent>() == 48 + PATH_BYTES);
-    assert!(size_of::<ShortEvent>() == 200 + 8 * SHORT_FRAMES);
-    assert!(size_of::<LongEvent>() == 200 + 8 * MAX_FRAMES);
+    assert!(size_of::<Event>() == 200 + 8 * MAX_FRAMES);
     assert!(size_of::<CpuTotals>() == 24);
     assert!(size_of::<LostKey>() == 72);
     assert!(size_of::<StormKey>() == 24);
