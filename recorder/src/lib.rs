@@ -7,7 +7,7 @@
 //! owner   who owns a reset: processes, containers, the container runtimes
 //! event   ring (the drain thread) -> decode -> enrich (stacks, cause) -> rows; losses
 //! kernel  loads and attaches the kernel half; asks BTF, kallsyms and tracefs
-//! error, host, clock, stderr
+//! error, host, clock, stderr, hash
 //! ```
 //!
 //! Each line uses its own and lower lines only; `audit` and `store` do not use each other, and
@@ -18,6 +18,7 @@ mod audit;
 mod clock;
 mod error;
 mod event;
+mod hash;
 mod host;
 mod kernel;
 mod owner;

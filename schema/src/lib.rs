@@ -37,7 +37,9 @@ pub mod tables;
 pub mod words;
 
 #[cfg(feature = "arrow")]
-pub use files::{arrow, footer, paths, rollup, spool, writer};
+use files::chunk;
+#[cfg(feature = "arrow")]
+pub use files::{arrow, footer, paths, profile, resets, rollup, spool, writer};
 
 /// Version of the columns. It rises when a column is added, renamed or changes its meaning; readers
 /// take missing columns as null. A column never changes its type: readers convert text only

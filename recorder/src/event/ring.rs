@@ -13,13 +13,13 @@ use aya::maps::{MapData, RingBuf};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::error::{Error, Result};
-use crate::event::decode::Event;
+use crate::event::decode::Events;
 use crate::kernel::probe::Rings;
 
 /// Events in one send: large enough to make the channel cheap, small enough to keep the writer
 /// busy while the next chunk fills.
 const CHUNK: usize = 512;
-/// Chunks in the channel. With [`CHUNK`] and 420 bytes an event: at most 7 MB.
+/// Chunks in the channel. With [`CHUNK`] and 256 to 450 bytes an event: at most 7 MB.
 const CHUNKS: usize = 32;
 /// Maximum number of records to read from one ring before the next. In a flood on one CPU its ring
 /// never runs empty, and the other rings must not wait for that.
@@ -36,7 +36,7 @@ pub(crate) struct Drain {
 }
 
 /// Starts the thread. The chunks of one CPU are in order; those of different CPUs are not.
-pub(crate) fn start(rings: Rings) -> Result<(Drain, Receiver<Vec<Event>>)> {
+pub(crate) fn start(rings: Rings) -> Result<(Drain, Receiver<Events>)> {
     let (sender, receiver) = sync_channel(CHUNKS);
     let finish = Arc::new(AtomicBool::new(false));
     let thread = thread::Builder::new()
@@ -65,7 +65,7 @@ impl Drain {
     }
 }
 
-fn drain(mut rings: Rings, finish: &AtomicBool, sender: &SyncSender<Vec<Event>>) {
+fn drain(mut rings: Rings, finish: &AtomicBool, sender: &SyncSender<Events>) {
     loop {
         // Read before the sweep, so that the sweep includes all events from before the request.
         let last = finish.load(Ordering::Acquire);
@@ -93,22 +93,25 @@ fn drain(mut rings: Rings, finish: &AtomicBool, sender: &SyncSender<Vec<Event>>)
 /// receiver any more.
 fn sweep(
     ring: &mut RingBuf<MapData>,
-    sender: &SyncSender<Vec<Event>>,
-) -> Result<usize, SendError<Vec<Event>>> {
-    let mut chunk = Vec::new();
+    sender: &SyncSender<Events>,
+) -> Result<usize, SendError<Events>> {
+    let mut chunk = Events::default();
     let mut taken = 0;
     while taken < SWEEP
         && let Some(record) = ring.next()
     {
         taken += 1;
+        if chunk.len() == 0 {
+            chunk = Events::with_capacity(CHUNK);
+        }
         // A record is never shorter than a header: the kernel half reserves whole records only.
-        chunk.extend(Event::decode(&record));
+        chunk.push(&record);
         drop(record);
         if chunk.len() == CHUNK {
             sender.send(std::mem::take(&mut chunk))?;
         }
     }
-    if !chunk.is_empty() {
+    if chunk.len() > 0 {
         sender.send(chunk)?;
     }
     Ok(taken)

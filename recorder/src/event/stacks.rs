@@ -20,11 +20,18 @@ pub(crate) struct Stacks {
     /// Names of addresses in modules, kept for the time after the modules are unloaded.
     gone: HashMap<u64, Arc<str>>,
     none: Arc<Stack>,
+    tables_read: u64,
 }
 
 impl Stacks {
     pub(crate) fn new(symbols: Symbols) -> Self {
-        Self { symbols, known: HashMap::new(), gone: HashMap::new(), none: Arc::default() }
+        Self {
+            symbols,
+            known: HashMap::new(),
+            gone: HashMap::new(),
+            none: Arc::default(),
+            tables_read: 0,
+        }
     }
 
     /// Names a stack, leaf first; an address of 0 ends it.
@@ -46,6 +53,17 @@ impl Stacks {
         stack
     }
 
+    /// How often the kernel's tables were read again: an address may have another name since the
+    /// number was smaller.
+    pub(crate) fn tables_read(&self) -> u64 {
+        self.tables_read
+    }
+
+    fn forget(&mut self) {
+        self.known.clear();
+        self.tables_read += 1;
+    }
+
     fn resolve(&mut self, addresses: &[u64]) -> Vec<Arc<str>> {
         let mut module_names: Vec<Option<Arc<str>>> = Vec::new();
         if addresses.iter().any(|address| self.symbols.is_dynamic(*address)) {
@@ -53,7 +71,7 @@ impl Stacks {
                 .extend(addresses.iter().map(|address| self.symbols.name_in_module(*address)));
             // Before naming: an address in a new module would get the name of its neighbour.
             if self.symbols.refresh_modules() {
-                self.known.clear();
+                self.forget();
             }
         }
         let mut leading = true;
@@ -69,7 +87,7 @@ impl Stacks {
             // Our own program is on top of every stack and is not a reason to read the table again.
             leading &= is_tracer(&name);
             if !leading && self.symbols.refresh_for(*address) {
-                self.known.clear();
+                self.forget();
                 name = self.symbols.name(*address);
             }
             names.push(name);

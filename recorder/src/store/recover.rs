@@ -106,9 +106,10 @@ enum Sealed {
 
 /// Seals one spool.
 fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Sealed> {
-    let Some(Spool { footer, batches, damage, .. }) = read(path)? else {
+    let Some(mut spool) = read(path)? else {
         return Ok(Sealed::NoSchema);
     };
+    let (footer, damage) = (spool.footer.clone(), spool.damage.take());
     let damage = damage.map(|source| Error::DamagedSpool { path: path.to_owned(), source });
     let mut account = Account::from_base(&footer.account);
     let mut last_us = footer.recorded_from_us;
@@ -116,7 +117,8 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Sealed> {
     let mut file = PartialFile::create(segment.partial(dir, Table::Resets), Table::Resets)?;
     let mut rollup = Rollup::default();
     let schema = Table::Resets.spool_schema();
-    for batch in &batches {
+    for batch in spool.batches() {
+        let batch = &batch.map_err(Error::Batch)?;
         // The rows hold their number, not the losses before them: those follow from the gaps.
         for (cpu, seq, time_us) in numbers(batch)? {
             account.add(cpu, seq, 0);
