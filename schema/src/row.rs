@@ -449,6 +449,42 @@ mod tests {
     }
 
     #[test]
+    fn only_the_columns_that_are_called_own_follow_from_what_is_own() {
+        use crate::columns::{COLUMNS, OWN_COLUMNS};
+        let task = Task {
+            pid: 1,
+            tid: 2,
+            uid: 0,
+            gid: 0,
+            comm: "c".into(),
+            mntns_id: None,
+            cgroup_id: None,
+        };
+        let one = Row { task: Some(task), ..with_act("accept", between(80, 40_000)) };
+        let other = Own {
+            time_us: 9,
+            boot_ns: 9,
+            seq: 9,
+            cpu: 9,
+            src: Some((IpAddr::from([10, 9, 9, 1]), 90)),
+            dst: Some((IpAddr::from([10, 9, 9, 2]), 50_000)),
+            pid: 9,
+            tid: 9,
+            socket_pid: 9,
+            socket_tid: 9,
+        };
+        let mut row = one.clone();
+        row.set_own(&other);
+        assert_eq!(row.own(), other);
+        for column in COLUMNS {
+            let is_equal = (column.value)(&one) == (column.value)(&row);
+            assert_eq!(is_equal, !OWN_COLUMNS.contains(&column.name), "{}", column.name);
+        }
+        row.set_own(&one.own());
+        assert!(COLUMNS.iter().all(|column| (column.value)(&one) == (column.value)(&row)));
+    }
+
+    #[test]
     fn flags_are_named_from_the_lowest_bit() {
         assert_eq!(tcp_flags_text(0x02), "SYN");
         assert_eq!(tcp_flags_text(0x18), "PSH|ACK");

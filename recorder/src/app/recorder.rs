@@ -94,11 +94,19 @@ impl Filter {
 /// A row that is not in the store yet.
 #[derive(Debug)]
 struct Pending {
-    /// What it has in common with others; without an owner, which is found when it is written.
+    /// What it has in common with others, with its owner as far as it is known.
     profile: Arc<Row>,
     own: Own,
     /// Events lost on its CPU before it.
     lost_before: u64,
+}
+
+impl Pending {
+    fn row(&self) -> Row {
+        let mut row = Row::clone(&self.profile);
+        row.set_own(&self.own);
+        row
+    }
 }
 
 /// A recorder that has started.
@@ -245,21 +253,25 @@ impl Recorder {
 
     fn take(&mut self, events: &Events) -> Result<()> {
         let clock = Clock::now()?;
-        let is_shown = self.printer.is_some() || self.audit.is_some();
-        let mut shown = Vec::new();
+        let first = self.pending.len();
         for event in events.iter() {
             let (profile, own) = self.enricher.take(&event, &clock);
-            // A cgroup that is not known yet is looked for from now on, not when rows are written.
-            if is_shown || self.enricher.has_new_profile() {
-                let mut row = Row::clone(&profile);
-                row.set_own(&own);
-                self.owners.attribute(&mut row);
-                if is_shown {
-                    shown.push(row);
-                }
-            }
             self.pending.push(Pending { profile, own, lost_before: event.header.lost });
         }
+        let new = &mut self.pending[first..];
+        // The owners that are known by now: a container may be replaced before the rows are written,
+        // and a cgroup that is not known is looked for from now on. The events are of one CPU.
+        if let [Pending { own: first, .. }, ..] = new {
+            let from_ns = first.boot_ns;
+            let mut finder = self.owners.finder(from_ns, clock.boot_ns());
+            for Pending { profile, own, .. } in new.iter_mut() {
+                *profile = finder.find(profile, own);
+            }
+        }
+        if self.printer.is_none() && self.audit.is_none() {
+            return Ok(());
+        }
+        let shown: Vec<Row> = new.iter().map(Pending::row).collect();
         // With the names that are known by now: printing cannot wait for the rest.
         if let Some(printer) = &mut self.printer {
             let rows = shown.iter().filter(|row| self.options.filter.is_of_container(row));
@@ -285,16 +297,11 @@ impl Recorder {
     /// Hands the rows that are due to the store, in the order of their time.
     fn write_due(&mut self, clock: &Clock) -> Result<()> {
         let until = self.due_until(clock);
-        let boot_ns = |pending: &Pending| pending.own.boot_ns;
-        let times = self.pending.iter().map(boot_ns).enumerate();
-        let mut order: Vec<(u64, usize)> =
-            times.filter(|(_, at)| *at <= until).map(|(place, at)| (at, place)).collect();
-        let (Some(first), Some(last)) = (order.iter().min(), order.iter().max()) else {
+        let order = in_order(self.pending.iter().map(|pending| pending.own.boot_ns), until);
+        let (Some(first), Some(last)) = (order.first(), order.last()) else {
             return Ok(());
         };
         let mut finder = self.owners.finder(first.0, last.0);
-        // Each CPU's events are in order; this merges the CPUs. It finds what is in order already.
-        order.sort();
         for (_, place) in &order {
             let Pending { profile, own, lost_before } = &self.pending[*place];
             let profile = finder.find(profile, own);
@@ -306,7 +313,7 @@ impl Recorder {
         }
         match order.len() == self.pending.len() {
             true => self.pending.clear(),
-            false => self.pending.retain(|pending| boot_ns(pending) > until),
+            false => self.pending.retain(|pending| pending.own.boot_ns > until),
         }
         Ok(())
     }
@@ -370,5 +377,32 @@ impl Recorder {
             audit.summary().iter().for_each(|line| say!("{line}"));
         }
         Ok(self.store.totals())
+    }
+}
+
+/// Times up to `until`, in order, and their places. Each CPU's events are in order already; the sort
+/// finds that and merges them. It moves 16 bytes for each row, not the row.
+fn in_order(times: impl Iterator<Item = u64>, until: u64) -> Vec<(u64, usize)> {
+    let places = times.enumerate().map(|(place, time)| (time, place));
+    let mut order: Vec<_> = places.filter(|(time, _)| *time <= until).collect();
+    order.sort();
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_written_in_the_order_of_their_time() {
+        // Of two CPUs, in chunks; two at the same time stay as they came.
+        let times = [10, 20, 30, 5, 25, 30, 40, 7];
+        let order = in_order(times.into_iter(), 30);
+        assert_eq!(
+            order,
+            [(5, 3), (7, 7), (10, 0), (20, 1), (25, 4), (30, 2), (30, 5)],
+            "what is after the limit waits"
+        );
+        assert!(in_order([9].into_iter(), 8).is_empty());
     }
 }

@@ -43,7 +43,6 @@ pub(crate) struct Enricher {
     /// The event before: in a storm they are alike.
     last_bytes: Vec<u64>,
     last: Option<Arc<Row>>,
-    has_new_profile: bool,
 }
 
 /// The facts of an event from which its cause follows.
@@ -87,7 +86,6 @@ impl Enricher {
             bytes: Vec::new(),
             last_bytes: Vec::new(),
             last: None,
-            has_new_profile: false,
         }
     }
 
@@ -97,13 +95,7 @@ impl Enricher {
         (self.profile(event, clock), own(event.header, clock))
     }
 
-    /// Whether the last event is the first of its profile.
-    pub(crate) fn has_new_profile(&self) -> bool {
-        self.has_new_profile
-    }
-
     fn profile(&mut self, event: &Event<'_>, clock: &Clock) -> Arc<Row> {
-        self.has_new_profile = false;
         self.bytes.clear();
         let header = without_own(event.header);
         if let Ok(words) = <[u64]>::ref_from_bytes(header.as_bytes()) {
@@ -125,7 +117,6 @@ impl Enricher {
     }
 
     fn new_profile(&mut self, event: &Event<'_>, clock: &Clock) -> Arc<Row> {
-        self.has_new_profile = true;
         let tables = self.stacks.tables_read();
         let row = self.row(event, clock);
         // Names of addresses may have changed.

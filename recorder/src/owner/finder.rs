@@ -126,7 +126,8 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// The profile of a reset with its owner and peer, as far as they are known.
+    /// The profile of a reset with its owner and peer, as far as they are known by now. Those that
+    /// it has already stay.
     pub(crate) fn find(&mut self, profile: &Arc<Row>, own: &Own) -> Arc<Row> {
         while self.changes.pop_if(|change| *change <= own.boot_ns).is_some() {
             self.owners.clear();
@@ -134,14 +135,17 @@ impl<'a> Finder<'a> {
         }
         let Self { table, place, profiles, owners, .. } = self;
         let (owner, named) = owners.entry(Arc::as_ptr(profile).addr()).or_insert_with(|| {
+            if profile.owner.is_some() {
+                return (profile.owner.clone(), Arc::clone(profile));
+            }
             let owner = place.owner(table, profile, own.boot_ns);
             let named = match &owner {
-                Some(owner) => profiles.of(profile, Some(owner), None),
+                Some(owner) => profiles.of(profile, Some(owner), profile.peer.clone()),
                 None => Arc::clone(profile),
             };
             (owner, named)
         });
-        let address = own.dst.map(|(address, _)| address);
+        let address = own.dst.filter(|_| profile.peer.is_none()).map(|(address, _)| address);
         // Where no container has an address of its own, only loopback leads to one.
         let Some(address) = address.filter(|ip| self.has_addresses || ip.is_loopback()) else {
             return Arc::clone(named);
@@ -152,5 +156,107 @@ impl<'a> Finder<'a> {
             Some(peer) => profiles.of(profile, owner.as_ref(), Some(peer.clone())),
             None => Arc::clone(named),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::Mutex;
+
+    use tcprst_schema::row::{SocketOwner, Stack};
+
+    use super::super::table::tests::{NETNS, id, inside};
+    use super::*;
+
+    /// A reset without a socket, in the containers' namespace.
+    fn row() -> Row {
+        Row {
+            time_us: 0,
+            boot_ns: 0,
+            cpu: 0,
+            seq: 1,
+            host: "host".into(),
+            direction: "sent",
+            netns_id: Some(NETNS.inode),
+            netns_cookie: Some(NETNS.cookie),
+            cause: "unknown",
+            blame: None,
+            stack: Arc::new(Stack::default()),
+            reason: None,
+            reason_code: None,
+            sk_state: None,
+            context: None,
+            answered_flags: None,
+            sk_flags: None,
+            icmp: None,
+            src: None,
+            dst: None,
+            task: None,
+            socket: SocketOwner::default(),
+            owner_from: None,
+            owner: None,
+            peer: None,
+        }
+    }
+
+    #[test]
+    fn a_profile_has_the_owner_of_each_time() {
+        let mut table = LifeTable::default();
+        table.made(10, &format!("/kubepods/pod1/{}", id('a')), 100);
+        table.began(10, inside(NETNS));
+        table.end(&id('a'), 200);
+        let address = std::net::IpAddr::from(Ipv4Addr::new(10, 1, 0, 2));
+        table.add_addresses(&id('a'), vec![address]);
+        let table = Mutex::new(table);
+        let place = Place {
+            host: NetnsId { cookie: 1, inode: 1 },
+            node: "node".into(),
+            is_stale: Arc::default(),
+        };
+        let mut profiles = NamedProfiles::default();
+        let profile = Arc::new(row());
+        let mut found = Vec::new();
+        for round in 0..2 {
+            let table = table.lock().expect("locked");
+            let mut finder = Finder::new(table, &place, &mut profiles, 50, 300);
+            for boot_ns in [50, 99, 100, 150, 200, 201, 300] {
+                for dst in [None, Some((address, 80)), Some((Ipv4Addr::LOCALHOST.into(), 80))] {
+                    let own = Own { boot_ns, dst, ..profile.own() };
+                    let named = finder.find(&profile, &own);
+                    let is_alive = (100..=200).contains(&boot_ns);
+                    let owner = named.owner.as_ref().map(|owner| owner.attribution);
+                    assert_eq!(owner, is_alive.then_some("netns"), "at {boot_ns}");
+                    assert_eq!(named.peer.is_some(), is_alive && dst.is_some(), "at {boot_ns}");
+                    // One by one it is the same.
+                    let expected = place.owner(&finder.table, &named, boot_ns);
+                    assert_eq!(expected.map(|owner| owner.attribution), owner);
+                    let again = finder.find(&named, &own);
+                    assert!(Arc::ptr_eq(&again, &named), "what is known stays");
+                    found.push((round, Arc::as_ptr(&named)));
+                }
+            }
+        }
+        let (first, second): (Vec<_>, Vec<_>) = found.iter().partition(|(round, _)| *round == 0);
+        let of = |found: Vec<&(i32, *const Row)>| found.iter().map(|(_, p)| *p).collect::<Vec<_>>();
+        let first = of(first);
+        assert_eq!(first, of(second), "the next search finds the same profiles");
+        // Without owner; with owner; with owner and peer.
+        assert_eq!(first.iter().collect::<std::collections::HashSet<_>>().len(), 3);
+    }
+
+    #[test]
+    fn a_cgroup_that_is_not_known_is_looked_for() {
+        let table = Mutex::new(LifeTable::default());
+        let is_stale = Arc::new(AtomicBool::new(false));
+        let host = NetnsId { cookie: 1, inode: 1 };
+        let place = Place { host, node: "node".into(), is_stale: Arc::clone(&is_stale) };
+        let mut profiles = NamedProfiles::default();
+        let socket = SocketOwner { cgroup_id: Some(77), ..SocketOwner::default() };
+        let profile = Arc::new(Row { socket, owner_from: Some("socket"), ..row() });
+        let mut finder = Finder::new(table.lock().expect("locked"), &place, &mut profiles, 0, 1);
+        let named = finder.find(&profile, &profile.own());
+        assert!(named.owner.is_none() && Arc::ptr_eq(&named, &profile));
+        assert!(is_stale.load(Ordering::Relaxed));
     }
 }

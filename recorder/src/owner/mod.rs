@@ -29,7 +29,7 @@ mod watch;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tcprst_schema::row::{ContainerRow, Named, Owner, Row};
+use tcprst_schema::row::{ContainerRow, Named, Owner};
 
 use crate::clock::Clock;
 use crate::error::Result;
@@ -92,13 +92,6 @@ impl Owners {
             written_to_ns: 0,
             watch,
         })
-    }
-
-    /// Names the owner of a row, as far as it is known by now.
-    pub(crate) fn attribute(&self, row: &mut Row) {
-        let table = lock(&self.table);
-        row.owner = self.place.owner(&table, row, row.boot_ns);
-        row.peer = row.dst.and_then(|(ip, _)| self.place.peer(&table, row, ip, row.boot_ns));
     }
 
     /// The owners of resets whose times lie between the two, in the order of their time.

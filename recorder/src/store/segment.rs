@@ -147,3 +147,7 @@ pub(crate) fn write_rollup(
     let footer = footer.for_companion(written);
     Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }
+
+#[cfg(test)]
+#[path = "segment_tests.rs"]
+mod tests;

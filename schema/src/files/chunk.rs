@@ -389,3 +389,63 @@ fn varint(mut value: usize, out: &mut Vec<u8>) {
     }
     out.push(value as u8);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads the hybrid back, as the format describes it.
+    fn read(mut bytes: &[u8], width: u8, count: usize) -> Vec<u32> {
+        let mut values = Vec::new();
+        while values.len() < count {
+            let mut header = 0;
+            for place in 0.. {
+                let (first, rest) = bytes.split_first().expect("a header");
+                bytes = rest;
+                header |= usize::from(first & 0x7f) << (7 * place);
+                if first & 0x80 == 0 {
+                    break;
+                }
+            }
+            let width = usize::from(width);
+            if header & 1 == 0 {
+                let (value, rest) = bytes.split_at(width.div_ceil(8));
+                bytes = rest;
+                let value = value.iter().rev().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
+                values.extend(std::iter::repeat_n(value, header >> 1));
+            } else {
+                let (packed, rest) = bytes.split_at((header >> 1) * width);
+                bytes = rest;
+                let bit = |at: usize| u32::from(packed[at / 8] >> (at % 8) & 1);
+                values.extend((0..(header >> 1) * 8).map(|value| {
+                    (0..width).fold(0, |sum, place| sum | bit(value * width + place) << place)
+                }));
+            }
+        }
+        assert!(bytes.is_empty());
+        values.truncate(count);
+        values
+    }
+
+    #[test]
+    fn runs_and_packed_values_come_back() {
+        for width in [0, 1, 2, 3, 7, 8, 9, 12, 16, 17, 24, 32] {
+            let most = u32::MAX.checked_shr(32 - u32::from(width)).unwrap_or(0);
+            for (count, run) in [(0, 1), (1, 1), (7, 1), (8, 2), (100, 33), (1001, 3), (5000, 700)]
+            {
+                let values: Vec<u32> =
+                    (0..count).map(|at| (at / run * 2_654_435_761_usize) as u32 & most).collect();
+                let mut bytes = Vec::new();
+                hybrid(&values, width, &mut bytes);
+                assert_eq!(read(&bytes, width, count), values, "{width} bits, {count} values");
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_run_is_short() {
+        let mut bytes = Vec::new();
+        hybrid(&[5; 100_000], 3, &mut bytes);
+        assert_eq!(bytes.len(), 4);
+    }
+}

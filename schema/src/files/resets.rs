@@ -157,3 +157,168 @@ fn gather(values: &BooleanArray, numbers: &[u32]) -> ArrayRef {
     }
     Arc::new(column.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::{env, fs, process};
+
+    use arrow_array::{Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use parquet::file::metadata::ParquetMetaData;
+
+    use super::*;
+    use crate::arrow::by_name;
+    use crate::columns::{Kind, columns_of};
+    use crate::footer::Origin;
+    use crate::profile::{own_schema, pack, profile_fields, unpack};
+    use crate::writer::PartialFile;
+
+    /// Numbers that look random and are the same each time.
+    struct Dice(u64);
+
+    impl Dice {
+        fn below(&mut self, most: u64) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (self.0 >> 33) % most
+        }
+    }
+
+    /// Columns of so many values; those that are nullable have nulls, or nothing else.
+    fn columns(
+        of_own: bool,
+        rows: usize,
+        mut value: impl FnMut(usize, usize) -> Option<u64>,
+    ) -> Vec<ArrayRef> {
+        let column = |(at, column): (usize, &crate::columns::Column<crate::row::Row>)| {
+            let values: Vec<Option<u64>> = (0..rows)
+                .map(|row| value(at, row).or_else(|| (!column.nullable).then_some(7)))
+                .collect();
+            let int32 = || values.iter().map(|v| v.map(|v| v as i32 - 5));
+            let int64 = || values.iter().map(|v| v.map(|v| (v as i64) << 33));
+            let text = |v: u64| format!("{v}{}", "ä".repeat(40 * usize::from(v % 3 == 0)));
+            let texts = || values.iter().map(|v| v.map(text));
+            let array: ArrayRef = match column.kind {
+                Kind::Int32 => Arc::new(int32().collect::<Int32Array>()),
+                Kind::Int64 => Arc::new(int64().collect::<Int64Array>()),
+                Kind::Boolean => {
+                    Arc::new(values.iter().map(|v| v.map(|v| v % 2 == 0)).collect::<BooleanArray>())
+                }
+                Kind::Timestamp => {
+                    let times: TimestampMicrosecondArray = int64().collect();
+                    Arc::new(times.with_timezone("UTC"))
+                }
+                Kind::Text => Arc::new(texts().collect::<StringArray>()),
+            };
+            let to = if of_own { column.kind.spool_type() } else { column.kind.data_type() };
+            crate::arrow::convert(&array, &to).expect("converted")
+        };
+        columns_of(of_own).enumerate().map(column).collect()
+    }
+
+    fn read(path: &Path) -> (Vec<RecordBatch>, Arc<ParquetMetaData>) {
+        let file = File::open(path).expect("the file");
+        let options = parquet::arrow::arrow_reader::ArrowReaderOptions::new()
+            .with_page_index_policy(parquet::file::metadata::PageIndexPolicy::Required);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .expect("a Parquet file");
+        let metadata = Arc::clone(builder.metadata());
+        let batches = builder.with_batch_size(7_000).build().expect("a reader");
+        (batches.collect::<std::result::Result<_, _>>().expect("read"), metadata)
+    }
+
+    /// What a chunk's footer says of its values.
+    fn described(metadata: &ParquetMetaData) -> Vec<HashMap<&str, String>> {
+        let chunks = metadata.row_groups().iter().flat_map(|group| group.columns());
+        chunks
+            .map(|chunk| {
+                let statistics = chunk.statistics();
+                let nulls = statistics.and_then(|s| s.null_count_opt());
+                let bounds = statistics.map(|s| (s.min_bytes_opt(), s.max_bytes_opt()));
+                HashMap::from([
+                    ("name", chunk.column_descr().name().to_owned()),
+                    ("rows", chunk.num_values().to_string()),
+                    ("nulls", format!("{nulls:?}")),
+                    ("bounds", format!("{bounds:?}")),
+                ])
+            })
+            .collect()
+    }
+
+    #[test]
+    fn profiles_and_the_librarys_own_writer_make_the_same_file() {
+        let folder = env::temp_dir().join(format!("tcprst-resets-{}", process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let origin = Origin { recorder: "0.1.0", host: "web", boot_id: "b", kernel: "6.18" };
+        let footer = Footer::new(origin);
+        let mut dice = Dice(1);
+        // One value, two, some, more than a byte has; runs and none.
+        for (profiles, rows, run) in [(1, 10, 1), (2, 999, 1), (9, 21_000, 3), (700, 9_000, 50)] {
+            let values = columns(false, profiles, |at, profile| match at % 6 {
+                0 => None,
+                1 => Some(3),
+                2 => Some(profile as u64),
+                3 => (profile % 2 == 0).then_some(profile as u64 / 3),
+                4 => (profile > 0).then(|| dice.below(5)),
+                _ => Some(dice.below(1 << 20)),
+            });
+            let profile = StructArray::try_new(profile_fields(), values, None).expect("profiles");
+            let profile = Arc::new(profile);
+            let ours = folder.join("ours.tmp");
+            let theirs = folder.join("theirs.tmp");
+            let mut file = ResetsFile::create(ours).expect("created");
+            let mut whole = PartialFile::create(theirs, Table::Resets).expect("created");
+            // Two row groups, the second with some of the profiles only, each of two batches.
+            for group in [profiles as u64, (profiles as u64).div_ceil(2)] {
+                for _ in 0..2 {
+                    let own = columns(true, rows, |_, row| Some(row as u64 / 5 + dice.below(3)));
+                    let own = RecordBatch::try_new(own_schema(), own).expect("a batch");
+                    let mut number = 0;
+                    let numbers: Vec<u32> = (0..rows)
+                        .map(|row| {
+                            if row % run == 0 {
+                                number = dice.below(group) as u32;
+                            }
+                            number
+                        })
+                        .collect();
+                    file.append(&own, &numbers).expect("appended");
+                    let packed = pack(&own, &numbers, &profile).expect("packed");
+                    let rows = unpack(&packed).expect("unpacked");
+                    let rows = by_name(&rows, &Table::Resets.spool_schema()).expect("by name");
+                    whole.append(&rows).expect("appended");
+                }
+                file.end_group(&profile).expect("ended");
+                whole.end_group().expect("ended");
+            }
+            let (ours, theirs) = (folder.join("ours.parquet"), folder.join("theirs.parquet"));
+            file.seal(&footer, &ours).expect("sealed");
+            whole.seal(&footer, &theirs).expect("sealed");
+            let ((ours, our_footer), (theirs, their_footer)) = (read(&ours), read(&theirs));
+            assert_eq!(ours.iter().map(RecordBatch::num_rows).sum::<usize>(), 4 * rows);
+            for (ours, theirs) in ours.iter().zip(&theirs) {
+                for (field, theirs) in theirs.schema().fields().iter().zip(theirs.columns()) {
+                    assert_eq!(&ours[field.name().as_str()], theirs, "{}", field.name());
+                }
+            }
+            assert_eq!(ours.len(), theirs.len());
+            assert_eq!(described(&our_footer), described(&their_footer));
+        }
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn a_file_whose_row_group_has_not_ended_is_not_sealed() {
+        let folder = env::temp_dir().join(format!("tcprst-open-group-{}", process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let mut file = ResetsFile::create(folder.join("tmp")).expect("created");
+        let own = columns(true, 1, |_, _| Some(1));
+        let own = RecordBatch::try_new(own_schema(), own).expect("a batch");
+        file.append(&own, &[0]).expect("appended");
+        assert_eq!(file.open_rows(), 1);
+        let origin = Origin { recorder: "0.1.0", host: "web", boot_id: "b", kernel: "6.18" };
+        let error = file.seal(&Footer::new(origin), &folder.join("sealed")).expect_err("refused");
+        assert!(error.to_string().contains("has not ended"), "{error}");
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+}

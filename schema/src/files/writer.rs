@@ -60,6 +60,12 @@ impl PartialFile {
         self.writer.write(batch).map_err(|source| WriteError::parquet(&self.path, source))
     }
 
+    /// Ends the row group.
+    #[cfg(test)]
+    pub(crate) fn end_group(&mut self) -> Result<(), WriteError> {
+        self.writer.flush().map_err(|source| WriteError::parquet(&self.path, source))
+    }
+
     /// Writes the footer, syncs, and moves the file to its final name, durably.
     pub fn seal(self, footer: &Footer, target: &Path) -> Result<(), WriteError> {
         publish(&self.close(footer)?, target)

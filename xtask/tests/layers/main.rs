@@ -43,7 +43,7 @@ const LAYERED: &[Layered] = &[
             &["audit", "store"],
             &["owner", "event"],
             &["kernel"],
-            &["error", "host", "clock", "stderr"],
+            &["error", "host", "clock", "stderr", "hash"],
         ],
     },
     Layered {
