@@ -24,10 +24,10 @@ pub(crate) struct Event<'a> {
 }
 
 impl Events {
-    /// Without events, with room for some.
-    pub(crate) fn with_capacity(events: usize) -> Self {
-        // Stacks of eight frames; more make it grow once.
-        Self { words: Vec::with_capacity(events * (HEADER + 8)), count: 0 }
+    /// Without events, with as much room as these took: a storm's chunks are full, a quiet host's
+    /// have a few events.
+    pub(crate) fn like(other: &Self) -> Self {
+        Self { words: Vec::with_capacity(other.words.len()), count: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -75,7 +75,7 @@ mod tests {
     fn only_the_frames_that_were_taken_are_kept() {
         let mut event = ShortEvent::new_zeroed();
         event.stack = [9; 8];
-        let mut events = Events::with_capacity(1);
+        let mut events = Events::default();
         for (seq, stack_bytes) in [(1, 16), (2, -14), (3, 4096)] {
             (event.header.seq, event.header.stack_bytes) = (seq, stack_bytes);
             events.push(event.as_bytes());

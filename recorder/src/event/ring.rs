@@ -101,14 +101,12 @@ fn sweep(
         && let Some(record) = ring.next()
     {
         taken += 1;
-        if chunk.len() == 0 {
-            chunk = Events::with_capacity(CHUNK);
-        }
         // A record is never shorter than a header: the kernel half reserves whole records only.
         chunk.push(&record);
         drop(record);
         if chunk.len() == CHUNK {
-            sender.send(std::mem::take(&mut chunk))?;
+            let next = Events::like(&chunk);
+            sender.send(std::mem::replace(&mut chunk, next))?;
         }
     }
     if chunk.len() > 0 {
