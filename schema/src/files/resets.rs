@@ -196,7 +196,7 @@ mod tests {
                 .collect();
             let int32 = || values.iter().map(|v| v.map(|v| v as i32 - 5));
             let int64 = || values.iter().map(|v| v.map(|v| (v as i64) << 33));
-            let text = |v: u64| format!("{v}{}", "ä".repeat(40 * usize::from(v % 3 == 0)));
+            let text = |v: u64| format!("{v}{}", "ä".repeat(40 * usize::from(v.is_multiple_of(3))));
             let texts = || values.iter().map(|v| v.map(text));
             let array: ArrayRef = match column.kind {
                 Kind::Int32 => Arc::new(int32().collect::<Int32Array>()),
