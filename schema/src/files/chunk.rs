@@ -13,7 +13,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type};
 use arrow_array::{Array, ArrayRef};
 use bytes::Bytes;
-use parquet::basic::{Encoding, PageType, ZstdLevel};
+use parquet::basic::{Compression, Encoding, PageType, ZstdLevel};
 use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::{ColumnCloseResult, ColumnWriter, get_column_writer};
 use parquet::data_type::{self as types, ByteArray, DataType};
@@ -34,6 +34,7 @@ pub(crate) struct Profiles<'a> {
     numbers: &'a [u32],
     /// Those that occur, in the order in which they do.
     used: Vec<u32>,
+    level: ZstdLevel,
     compressor: Compressor<'static>,
     /// Data pages so far, by which value each profile has. Many columns agree: the same profiles
     /// have a cause, a stack and a reason in common, or nothing at all.
@@ -62,7 +63,7 @@ impl<'a> Profiles<'a> {
             }
         }
         let compressor = Compressor::new(level.compression_level())?;
-        Ok(Self { numbers, used, compressor, pages: HashMap::new() })
+        Ok(Self { numbers, used, level, compressor, pages: HashMap::new() })
     }
 
     /// Encodes a column of which `values` has the value of each profile: the bytes of the chunk, and
@@ -76,7 +77,19 @@ impl<'a> Profiles<'a> {
         let Distinct { of_used, places } = Distinct::of(values, &self.used)?;
         let (dictionary, data, described) = describe(column, values, &places, properties)?;
         let page = self.page(of_used, places.len(), column.max_def_level() > 0)?;
-        finish(self.numbers.len(), dictionary, data, described, &page)
+        let dictionary = self.compressed(dictionary)?;
+        let compression = Compression::ZSTD(self.level);
+        finish(self.numbers.len(), compression, dictionary, &data, described, &page)
+    }
+
+    fn compressed(&mut self, dictionary: Page) -> Result<CompressedPage> {
+        let Page::DictionaryPage { buf, num_values, encoding, is_sorted } = dictionary else {
+            return Err(ParquetError::General("not a dictionary".into()));
+        };
+        let uncompressed = buf.len();
+        let buf = self.compressor.compress(&buf)?.into();
+        let page = Page::DictionaryPage { buf, num_values, encoding, is_sorted };
+        Ok(CompressedPage::new(page, uncompressed))
     }
 
     /// The data page of a column in which each used profile has the value of that number.
@@ -189,7 +202,7 @@ fn describe(
     values: &ArrayRef,
     places: &[u32],
     properties: &WriterPropertiesPtr,
-) -> Result<(CompressedPage, Page, ColumnCloseResult)> {
+) -> Result<(Page, Page, ColumnCloseResult)> {
     let mut pages = Vec::new();
     let sink = Box::new(Pages(&mut pages));
     let writer = get_column_writer(column.clone(), properties.clone(), sink);
@@ -198,7 +211,8 @@ fn describe(
     let (mut dictionary, mut data): (Vec<_>, Vec<_>) = pages.into_iter().partition(is_dictionary);
     match (dictionary.pop(), data.pop()) {
         (Some(dictionary), Some(page)) if data.is_empty() => {
-            Ok((dictionary, page.compressed_page().clone(), described))
+            let page_of = |page: CompressedPage| page.compressed_page().clone();
+            Ok((page_of(dictionary), page_of(page), described))
         }
         _ => Err(ParquetError::General("a dictionary in several pages".into())),
     }
@@ -240,8 +254,9 @@ fn write_distinct(
 /// Writes both pages and completes the description.
 fn finish(
     rows: usize,
+    compression: Compression,
     dictionary: CompressedPage,
-    of_values: Page,
+    of_values: &Page,
     described: ColumnCloseResult,
     page: &DataPage,
 ) -> Result<(Bytes, ColumnCloseResult)> {
@@ -284,6 +299,7 @@ fn finish(
     let mut metadata = described
         .metadata
         .into_builder()
+        .set_compression(compression)
         .set_encodings(encodings)
         .set_page_encoding_stats(page_encodings)
         .set_num_values(rows as i64)
@@ -362,8 +378,18 @@ fn packed(values: &[u32], width: u8, out: &mut Vec<u8>) {
         return;
     }
     varint(values.len().div_ceil(8) << 1 | 1, out);
-    for group in values.chunks(8) {
-        // Eight values have as many bytes as one of them has bits.
+    // Eight values have as many bytes as one of them has bits.
+    let mut groups = values.chunks(8);
+    if width <= 16 {
+        let whole = values.chunks_exact(8);
+        groups = whole.remainder().chunks(8);
+        for group in whole {
+            let values = group.iter().rev();
+            let bits = values.fold(0_u128, |bits, value| bits << width | u128::from(*value));
+            out.extend(&bits.to_le_bytes()[..usize::from(width)]);
+        }
+    }
+    for group in groups {
         let end = out.len() + usize::from(width);
         let (mut bits, mut filled) = (0_u64, 0);
         for value in group {

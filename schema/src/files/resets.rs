@@ -2,20 +2,24 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io::sink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::builder::BooleanBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StructArray};
-use arrow_schema::SchemaRef;
+use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::{ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves};
+use parquet::basic::Compression;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::properties::WriterPropertiesPtr;
 use parquet::file::writer::SerializedFileWriter;
 
 use crate::arrow::compression_level;
 use crate::chunk::Profiles;
+use crate::columns::OWN_COLUMNS;
 use crate::footer::Footer;
 use crate::tables::Table;
 use crate::writer::{WriteError, create, publish};
@@ -25,16 +29,20 @@ use crate::writer::{WriteError, create, publish};
 pub struct ResetsFile {
     path: PathBuf,
     writer: SerializedFileWriter<File>,
-    factory: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
-    /// For the distinct values of a column, which fit into one page each.
+    /// The columns that the library encodes, row by row: a row's own, and Booleans, of which Parquet
+    /// has no dictionaries.
+    by_row: SchemaRef,
+    factory: ArrowRowGroupWriterFactory,
+    /// For the distinct values of the other columns, which fit into one page each. They are
+    /// compressed here: the library makes a compressor for each column, some 20 us each.
     distinct: WriterPropertiesPtr,
     group: Option<RowGroup>,
 }
 
 /// Rows that are not in the file yet.
 struct RowGroup {
-    /// For each column of the table.
+    /// For each column that is encoded row by row.
     writers: Vec<ArrowColumnWriter>,
     /// For each row.
     profiles: Vec<u32>,
@@ -49,18 +57,29 @@ impl fmt::Debug for ResetsFile {
 impl ResetsFile {
     /// Creates a file. A file of that name is left over from a crash and has no footer.
     pub fn create(path: PathBuf) -> std::result::Result<Self, WriteError> {
+        let error = |source| WriteError::parquet(&path, source);
         let table = Table::Resets;
-        let (writer, factory) = create(&path, table)?
-            .into_serialized_writer()
-            .map_err(|source| WriteError::parquet(&path, source))?;
+        let schema = table.spool_schema();
+        let is_by_row = |field: &&Arc<Field>| {
+            OWN_COLUMNS.contains(&field.name().as_str()) || field.data_type() == &DataType::Boolean
+        };
+        let by_row: Fields = schema.fields().iter().filter(is_by_row).cloned().collect();
+        let by_row = Arc::new(Schema::new(by_row));
+        let (writer, _) = create(&path, table)?.into_serialized_writer().map_err(error)?;
+        // A factory makes writers for all columns of its file, so it is that of a file without rows.
+        let properties = table.writer_properties().build();
+        let (_, factory) = ArrowWriter::try_new(sink(), Arc::clone(&by_row), Some(properties))
+            .and_then(ArrowWriter::into_serialized_writer)
+            .map_err(error)?;
         let distinct = table
             .writer_properties()
+            .set_compression(Compression::UNCOMPRESSED)
             .set_dictionary_page_size_limit(usize::MAX)
             .set_data_page_size_limit(usize::MAX)
             .set_data_page_row_count_limit(usize::MAX)
             .build();
-        let (schema, distinct) = (table.spool_schema(), Arc::new(distinct));
-        Ok(Self { path, writer, factory, schema, distinct, group: None })
+        let distinct = Arc::new(distinct);
+        Ok(Self { path, writer, schema, by_row, factory, distinct, group: None })
     }
 
     /// Rows of the open row group. End it before it is too large for readers.
@@ -86,7 +105,7 @@ impl ResetsFile {
                 group.insert(RowGroup { writers, profiles: Vec::new() })
             }
         };
-        for (field, writer) in self.schema.fields().iter().zip(&mut group.writers) {
+        for (field, writer) in self.by_row.fields().iter().zip(&mut group.writers) {
             if let Some(column) = own.column_by_name(field.name()) {
                 for leaf in compute_leaves(field, column)? {
                     writer.write(&leaf)?;
@@ -109,23 +128,21 @@ impl ResetsFile {
         let parquet = self.writer.schema_descr().columns().to_vec();
         let mut shared = Profiles::new(&numbers, compression_level())?;
         let mut group = self.writer.next_row_group()?;
-        for ((at, field), mut writer) in self.schema.fields().iter().enumerate().zip(writers) {
-            let Some(values) = profiles.column_by_name(field.name()) else {
-                writer.close()?.append_to_row_group(&mut group)?;
-                continue;
-            };
-            match values.as_boolean_opt() {
-                // Parquet has no dictionaries of Booleans.
-                Some(values) => {
+        let mut writers = self.by_row.fields().iter().zip(writers).peekable();
+        for (at, field) in self.schema.fields().iter().enumerate() {
+            let values = profiles.column_by_name(field.name());
+            if let Some((_, mut writer)) = writers.next_if(|(by_row, _)| *by_row == field) {
+                if let Some(values) = values.and_then(|values| values.as_boolean_opt()) {
                     for leaf in compute_leaves(field, &gather(values, &numbers))? {
                         writer.write(&leaf)?;
                     }
-                    writer.close()?.append_to_row_group(&mut group)?;
                 }
-                None => {
-                    let (bytes, close) = shared.encode(&parquet[at], values, &self.distinct)?;
-                    group.append_column(&bytes, close)?;
-                }
+                writer.close()?.append_to_row_group(&mut group)?;
+            } else if let Some(values) = values {
+                let (bytes, close) = shared.encode(&parquet[at], values, &self.distinct)?;
+                group.append_column(&bytes, close)?;
+            } else {
+                return Err(ParquetError::General(format!("no values of {}", field.name())));
             }
         }
         group.close()?;
