@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use tcprst_schema::columns::{CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::footer::{Filtered, SiteStatus};
 use tcprst_schema::hook::Direction;
-use tcprst_schema::row::{LossRow, Own, Row};
+use tcprst_schema::row::{LossRow, Row};
 use tcprst_schema::tables::Table;
 
+use crate::app::pending::{Pending, in_order};
 use crate::app::print::Printer;
 use crate::audit::Audit;
 use crate::clock::Clock;
@@ -88,24 +89,6 @@ impl Filter {
             row.owner.as_ref().is_some_and(|owner| owner::is_named(owner, wanted))
         };
         self.containers.is_empty() || self.containers.iter().any(is_owner)
-    }
-}
-
-/// A row that is not in the store yet.
-#[derive(Debug)]
-struct Pending {
-    /// What it has in common with others, with its owner as far as it is known.
-    profile: Arc<Row>,
-    own: Own,
-    /// Events lost on its CPU before it.
-    lost_before: u64,
-}
-
-impl Pending {
-    fn row(&self) -> Row {
-        let mut row = Row::clone(&self.profile);
-        row.set_own(&self.own);
-        row
     }
 }
 
@@ -377,32 +360,5 @@ impl Recorder {
             audit.summary().iter().for_each(|line| say!("{line}"));
         }
         Ok(self.store.totals())
-    }
-}
-
-/// Times up to `until`, in order, and their places. Each CPU's events are in order already; the sort
-/// finds that and merges them. It moves 16 bytes for each row, not the row.
-fn in_order(times: impl Iterator<Item = u64>, until: u64) -> Vec<(u64, usize)> {
-    let places = times.enumerate().map(|(place, time)| (time, place));
-    let mut order: Vec<_> = places.filter(|(time, _)| *time <= until).collect();
-    order.sort();
-    order
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_written_in_the_order_of_their_time() {
-        // Of two CPUs, in chunks; two at the same time stay as they came.
-        let times = [10, 20, 30, 5, 25, 30, 40, 7];
-        let order = in_order(times.into_iter(), 30);
-        assert_eq!(
-            order,
-            [(5, 3), (7, 7), (10, 0), (20, 1), (25, 4), (30, 2), (30, 5)],
-            "what is after the limit waits"
-        );
-        assert!(in_order([9].into_iter(), 8).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 pub mod arrow;
 pub(crate) mod chunk;
 pub mod footer;
+mod hybrid;
 pub mod paths;
 pub mod profile;
 pub mod resets;
