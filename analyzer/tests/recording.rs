@@ -38,6 +38,16 @@ fn a_spool_alone_answers() {
 }
 
 #[test]
+fn a_spool_of_an_older_recorder_has_the_same_rows() {
+    let all = "select * from resets order by time, seq";
+    let (new, old) = (Recording::new(), Recording::new());
+    new.spool(1, &[rows(0, 3), rows(3, 2)], 0);
+    old.old_spool(1, &[rows(0, 3), rows(3, 2)]);
+    assert_eq!(new.query(COUNT), "5,5,10\n");
+    assert_eq!(new.query(all), old.query(all));
+}
+
+#[test]
 fn a_message_in_the_making_is_left_for_later() {
     let recording = Recording::new();
     let path = recording.spool(1, &[rows(0, 2), rows(2, 3)], 0);

@@ -39,8 +39,9 @@ impl Clock {
 
     /// Converts a time on the boot clock into microseconds since the epoch.
     pub fn wall_us(&self, boot_ns: u64) -> i64 {
-        let offset = i128::from(self.anchor.realtime_ns) - i128::from(self.anchor.boot_ns);
-        ((i128::from(boot_ns) + offset) / 1000) as i64
+        // Nanoseconds since the epoch fit into 64 bits until 2262.
+        let offset = self.anchor.realtime_ns.cast_signed() - self.anchor.boot_ns.cast_signed();
+        boot_ns.cast_signed().saturating_add(offset) / 1000
     }
 
     /// Microseconds since the epoch when the clocks were read.

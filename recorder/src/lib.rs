@@ -8,7 +8,7 @@
 //! event   ring (the drain thread) -> decode -> enrich (stacks, cause) -> rows; losses
 //! kernel  loads and attaches the kernel half; asks BTF, kallsyms and tracefs
 //! error, host, clock, stderr
-//! wake, memory   the sleep of threads; the allocator
+//! hash, wake, memory   quick hash tables; the sleep of threads; the allocator
 //! ```
 //!
 //! Each line uses its own and lower lines only; `audit` and `store` do not use each other, and
@@ -19,6 +19,7 @@ mod audit;
 mod clock;
 mod error;
 mod event;
+mod hash;
 mod host;
 mod kernel;
 mod memory;

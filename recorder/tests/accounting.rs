@@ -29,7 +29,7 @@ fn flooded(ring_size: &str, threads: u64) -> Flooded {
     let ns = Namespace::new().expect("a network namespace");
     // Small segments, so that the account spans several of them.
     let recording =
-        Recording::start(dir.path(), &["--ring-size", ring_size, "--rotate-size", "8MiB"]);
+        Recording::start(dir.path(), &["--ring-size", ring_size, "--rotate-size", "2MiB"]);
     let sent = flood(&ns, RESETS, threads).expect("a flood").resets;
     assert_eq!(sent, RESETS, "each connect is answered by one reset");
     let totals = recording.stop(Signal::SIGINT).totals();

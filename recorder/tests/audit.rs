@@ -406,7 +406,7 @@ fn a_flood_breaks_neither_the_balance_nor_the_recorder() {
     for ring_size in ["16MiB", "16KiB"] {
         let ns = Namespace::new().expect("a network namespace");
         let dir = TempDir::new().expect("a folder");
-        let options = ["--audit", "--ring-size", ring_size, "--rotate-size", "8MiB"];
+        let options = ["--audit", "--ring-size", ring_size, "--rotate-size", "2MiB"];
         let recording = ns.run(|| Ok(Recording::start(dir.path(), &options))).expect("a recorder");
         let flood = flood(&ns, RESETS, 2).expect("a flood");
         let peak = peak_memory(recording.pid());

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use arrow_array::RecordBatch;
 use nix::libc::SIGKILL;
 use nix::sys::signal::Signal;
 use scenarios::{Caused, Namespace, flood, run_all};
@@ -149,6 +150,12 @@ fn three_batches(dir: &Path, ns: &Namespace) -> PathBuf {
     spool.clone()
 }
 
+/// The whole batches of a spool.
+fn batches(spool: &Path) -> Vec<RecordBatch> {
+    let spool = tcprst_schema::spool::read(spool).expect("a spool").expect("a schema");
+    spool.batches().collect::<Result<_, _>>().expect("batches")
+}
+
 #[test]
 fn a_spool_that_is_cut_off_gives_all_whole_batches() {
     require_root();
@@ -157,7 +164,7 @@ fn a_spool_that_is_cut_off_gives_all_whole_batches() {
         let dir = TempDir::new().expect("a folder");
         let ns = Namespace::new().expect("a network namespace");
         let spool = three_batches(dir.path(), &ns);
-        let whole = tcprst_schema::spool::read(&spool).expect("a spool").expect("a schema").batches;
+        let whole = batches(&spool);
         assert_eq!(count_in(&whole, ns.cookie()), 300, "a quiet recorder has flushed all");
         let file = File::options().write(true).open(&spool).expect("the spool");
         let length = file.metadata().expect("its size").len();
@@ -165,8 +172,7 @@ fn a_spool_that_is_cut_off_gives_all_whole_batches() {
 
         // Others on this machine may have been reset when the recorder was killed; then the
         // tail is torn already and the cut only takes more of it.
-        let left =
-            tcprst_schema::spool::read(&spool).expect("a spool").expect("a schema").batches.len();
+        let left = batches(&spool).len();
         assert!(left + 1 >= whole.len(), "cut by {cut}: {left} of {} batches", whole.len());
 
         let ended = restart(dir.path());

@@ -40,7 +40,7 @@ use world::Node;
 use writer::{Policy, Writer, Written, cpu_time};
 
 /// Bytes of a row in the spool. They turn a segment's size limit into a number of rows.
-pub const SPOOL_ROW_BYTES: u64 = 330;
+pub const SPOOL_ROW_BYTES: u64 = 68;
 
 /// What to make.
 #[derive(Clone, Debug)]

@@ -40,7 +40,7 @@ struct Cli {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
     segment: Duration,
     /// Also seal a segment when its spool would be this large; 0 is no limit
-    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    #[arg(long, value_name = "SIZE", default_value = "16MiB")]
     segment_size: ByteSize,
     /// Write about this many files, each of the same time span and any size
     #[arg(long, value_name = "N", conflicts_with_all = ["segment", "segment_size"], value_parser = clap::value_parser!(u32).range(1..))]

@@ -290,6 +290,30 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
         "Name of that pod.";
 };
 
+/// The columns of `resets` that differ from reset to reset ([`crate::row::Own`]). All others follow
+/// from what resets have in common, their profile: the recorder evaluates them once for each
+/// profile. A new column is one of the profile's unless it is named here; a test finds out.
+pub const OWN_COLUMNS: &[&str; 13] = &[
+    "time",
+    "boot_ns",
+    "cpu",
+    "seq",
+    "src_addr",
+    "src_port",
+    "dst_addr",
+    "dst_port",
+    "port",
+    "pid",
+    "tid",
+    "socket_pid",
+    "socket_tid",
+];
+
+/// The columns of `resets` that differ from reset to reset, or those that do not, in their order.
+pub fn columns_of(is_own: bool) -> impl Iterator<Item = &'static Column<Row>> {
+    COLUMNS.iter().filter(move |column| OWN_COLUMNS.contains(&column.name) == is_own)
+}
+
 /// What `resets_per_minute` counts by: columns of `resets` of few values, or of values that come
 /// with others that are here anyway (a container's image). Peer addresses are not a dimension: their number is unbounded.
 pub const DIMENSIONS: &[&str; 20] = &[

@@ -121,6 +121,11 @@ impl Container {
         self.details.get().or_else(|| self.early.get())
     }
 
+    /// How often the runtime has answered: at most twice.
+    pub fn answers(&self) -> usize {
+        usize::from(self.early.get().is_some()) + usize::from(self.details.get().is_some())
+    }
+
     /// Takes the runtime's answer: the first word of its files, and the last of its own count.
     pub fn resolve(&self, details: Details, is_final: bool) {
         let slot = if is_final { &self.details } else { &self.early };

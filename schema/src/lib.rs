@@ -10,8 +10,9 @@
 //! 3. With the feature `arrow`, the result is a [`row::Row`]; [`columns::COLUMNS`] says how
 //!    each of its fields becomes a column, and [`tables`] has one row for each table. In `files`,
 //!    [`arrow`] derives schemas and encodings from them, [`footer`] describes a segment, [`paths`]
-//!    names its files, [`rollup`] counts its rows by minute, [`writer`] writes the files, and
-//!    [`spool`] reads the open segment. [`container`] is what the recorder learns of a container,
+//!    names its files, [`rollup`] counts its rows by minute, [`writer`] writes the files,
+//!    [`resets`] that of the rows, where many share a [`profile`] (`chunk`), and [`spool`] reads the
+//!    open segment. [`container`] is what the recorder learns of a container,
 //!    also after a row that belongs to it. [`words`] puts the taxonomy into sentences.
 //!
 //! Without the feature the crate is `no_std`, because the kernel half is built from it too.
@@ -38,7 +39,9 @@ pub mod tables;
 pub mod words;
 
 #[cfg(feature = "arrow")]
-pub use files::{arrow, footer, paths, rollup, spool, writer};
+use files::chunk;
+#[cfg(feature = "arrow")]
+pub use files::{arrow, footer, paths, profile, resets, rollup, spool, writer};
 
 /// Version of the columns. It rises when a column is added, renamed or changes its meaning; readers
 /// take missing columns as null. A column never changes its type: readers convert text only

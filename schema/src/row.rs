@@ -103,6 +103,17 @@ impl Named {
         self.container.details()
     }
 
+    /// Which container it is, and whether only its pod: two values are equal if and only if these
+    /// are, as long as either lives.
+    pub fn identity(&self) -> (usize, bool) {
+        (Arc::as_ptr(&self.container).addr(), self.is_pod_only)
+    }
+
+    /// How often its runtime has described it: a name may have come since the number was smaller.
+    pub fn answers(&self) -> usize {
+        self.container.answers()
+    }
+
     pub fn pod(&self) -> Option<&Pod> {
         self.details()?.pod.as_ref()
     }
@@ -197,6 +208,60 @@ pub struct Row {
     pub owner: Option<Owner>,
     /// The other side of the flow, where it is on this host.
     pub peer: Option<Named>,
+}
+
+/// What a reset does not share with others. A row with all of this left out is a profile: a few
+/// hundred of them describe the resets of a busy host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Own {
+    pub time_us: i64,
+    pub boot_ns: u64,
+    pub seq: u64,
+    pub cpu: u32,
+    pub src: Option<(IpAddr, u16)>,
+    pub dst: Option<(IpAddr, u16)>,
+    /// Of the task that acted; not used without one.
+    pub pid: u32,
+    pub tid: u32,
+    /// Of the process behind the socket; not used without one.
+    pub socket_pid: u32,
+    pub socket_tid: u32,
+}
+
+impl Row {
+    /// What differs from reset to reset.
+    pub fn own(&self) -> Own {
+        let task = self.task.as_ref();
+        let process = self.socket.process.as_ref();
+        Own {
+            time_us: self.time_us,
+            boot_ns: self.boot_ns,
+            seq: self.seq,
+            cpu: self.cpu,
+            src: self.src,
+            dst: self.dst,
+            pid: task.map_or(0, |task| task.pid),
+            tid: task.map_or(0, |task| task.tid),
+            socket_pid: process.map_or(0, |process| process.pid),
+            socket_tid: process.map_or(0, |process| process.tid),
+        }
+    }
+
+    /// Makes this the row of another reset of the same profile.
+    pub fn set_own(&mut self, own: &Own) {
+        self.time_us = own.time_us;
+        self.boot_ns = own.boot_ns;
+        self.seq = own.seq;
+        self.cpu = own.cpu;
+        self.src = own.src;
+        self.dst = own.dst;
+        if let Some(task) = &mut self.task {
+            (task.pid, task.tid) = (own.pid, own.tid);
+        }
+        if let Some(process) = &mut self.socket.process {
+            (process.pid, process.tid) = (own.socket_pid, own.socket_tid);
+        }
+    }
 }
 
 /// Ports that Linux gives to clients by default (`ip_local_port_range`, ip(7)).
@@ -402,6 +467,42 @@ mod tests {
             assert_eq!(row.service_port(), Some(port), "{row:?}");
         }
         assert_eq!(Row { src: None, ..between(1, 2) }.service_port(), None);
+    }
+
+    #[test]
+    fn only_the_columns_that_are_called_own_follow_from_what_is_own() {
+        use crate::columns::{COLUMNS, OWN_COLUMNS};
+        let task = Task {
+            pid: 1,
+            tid: 2,
+            uid: 0,
+            gid: 0,
+            comm: "c".into(),
+            mntns_id: None,
+            cgroup_id: None,
+        };
+        let one = Row { task: Some(task), ..with_act("accept", between(80, 40_000)) };
+        let other = Own {
+            time_us: 9,
+            boot_ns: 9,
+            seq: 9,
+            cpu: 9,
+            src: Some((IpAddr::from([10, 9, 9, 1]), 90)),
+            dst: Some((IpAddr::from([10, 9, 9, 2]), 50_000)),
+            pid: 9,
+            tid: 9,
+            socket_pid: 9,
+            socket_tid: 9,
+        };
+        let mut row = one.clone();
+        row.set_own(&other);
+        assert_eq!(row.own(), other);
+        for column in COLUMNS {
+            let is_equal = (column.value)(&one) == (column.value)(&row);
+            assert_eq!(is_equal, !OWN_COLUMNS.contains(&column.name), "{}", column.name);
+        }
+        row.set_own(&one.own());
+        assert!(COLUMNS.iter().all(|column| (column.value)(&one) == (column.value)(&row)));
     }
 
     #[test]

@@ -31,8 +31,7 @@ impl Live {
 /// Reads a spool up to its last complete batch; `None` if its schema is not written yet.
 pub(crate) fn read(path: &Path, schema: &SchemaRef) -> Result<Option<Live>, SpoolError> {
     let Some(spool) = spool::read(path)? else { return Ok(None) };
-    let batches =
-        spool.batches.iter().map(|batch| by_name(batch, schema)).collect::<Result<_, _>>();
+    let batches = spool.batches().map(|batch| by_name(&batch?, schema)).collect::<Result<_, _>>();
     Ok(Some(Live {
         path: path.to_owned(),
         footer: spool.footer,

@@ -9,18 +9,18 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, StructArray,
     TimestampMicrosecondArray,
 };
-use arrow::compute::cast;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use tcprst_schema::arrow::{spool_schema, table_schema};
+use tcprst_schema::arrow::{by_name, spool_schema, table_schema};
 use tcprst_schema::columns::{COLUMNS, Column, Kind, LOSS_COLUMNS, Value};
 use tcprst_schema::footer::{CpuAccount, Footer, Origin, SiteStatus};
 use tcprst_schema::paths::SegmentName;
+use tcprst_schema::profile::{own_schema, pack, packed_schema, profile_fields};
 use tcprst_schema::rollup::Rollup;
 use tcprst_schema::row::{LossRow, Row, SocketOwner, Stack, Task};
 use tcprst_schema::tables::Table;
@@ -69,21 +69,42 @@ impl Recording {
         path
     }
 
-    /// A spool with one batch per entry of `batches`; its last `cut` bytes are not written yet.
+    /// A spool with one batch per entry of `batches`, as today's recorder writes it; its last `cut`
+    /// bytes are not written yet.
     pub(crate) fn spool(&self, seq: u32, batches: &[Vec<Row>], cut: usize) -> PathBuf {
-        let plain = spool_schema(COLUMNS);
+        let packed = batches.iter().map(|rows| {
+            let table = batch(COLUMNS, rows);
+            let own = by_name(&table, &own_schema()).expect("own columns");
+            let fields = profile_fields();
+            let schema: SchemaRef = Arc::new(Schema::new(fields));
+            let profiles = StructArray::from(by_name(&table, &schema).expect("profiles"));
+            // Each row has a profile to itself.
+            let numbers: Vec<u32> = (0..rows.len() as u32).collect();
+            pack(&own, &numbers, &Arc::new(profiles)).expect("packed")
+        });
+        self.spool_of(seq, &packed_schema(), packed, cut)
+    }
+
+    /// The same as recorders before 0.2 wrote it, with a column for everything.
+    pub(crate) fn old_spool(&self, seq: u32, batches: &[Vec<Row>]) -> PathBuf {
+        let schema = spool_schema(COLUMNS);
+        let plain =
+            batches.iter().map(|rows| by_name(&batch(COLUMNS, rows), &schema).expect("a batch"));
+        self.spool_of(seq, &schema, plain, 0)
+    }
+
+    fn spool_of(
+        &self,
+        seq: u32,
+        schema: &SchemaRef,
+        batches: impl Iterator<Item = RecordBatch>,
+        cut: usize,
+    ) -> PathBuf {
         let pairs = footer(0).to_pairs().expect("a footer").into_iter().collect();
-        let schema: SchemaRef = Arc::new(Schema::new_with_metadata(plain.fields().clone(), pairs));
+        let schema = Schema::new_with_metadata(schema.fields().clone(), pairs);
         let mut bytes = Vec::new();
         let mut writer = StreamWriter::try_new(&mut bytes, &schema).expect("a stream");
-        for rows in batches {
-            let table = batch(COLUMNS, rows);
-            let columns = (table.columns().iter().zip(schema.fields()))
-                .map(|(column, field)| cast(column, field.data_type()).expect("a dictionary"))
-                .collect();
-            let batch = RecordBatch::try_new(Arc::clone(&schema), columns).expect("a batch");
-            writer.write(&batch).expect("written");
-        }
+        batches.for_each(|batch| writer.write(&batch).expect("written"));
         // The recorder is still running: no end-of-stream message.
         writer.flush().expect("flushed");
         drop(writer);

@@ -54,7 +54,7 @@ pub(crate) struct Record {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration)]
     rotate_interval: Duration,
     /// Seal a segment when its spool is this large; the sealed file is a fraction of that.
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = size)]
     rotate_size: u64,
     /// Write resets to disk this often: a crash loses at most this much time.
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]

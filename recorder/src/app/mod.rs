@@ -2,6 +2,7 @@
 
 pub(crate) mod cli;
 mod doctor;
+mod pending;
 mod print;
 mod recorder;
 pub(crate) mod run;

@@ -12,11 +12,12 @@ use tcprst_schema::hook::Direction;
 use tcprst_schema::row::{LossRow, Row};
 use tcprst_schema::tables::Table;
 
+use crate::app::pending::{Pending, in_order};
 use crate::app::print::Printer;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::event::decode::Event;
+use crate::event::decode::Events;
 use crate::event::enrich::Enricher;
 use crate::event::losses::Losses;
 use crate::event::ring::{self, Drain};
@@ -33,7 +34,7 @@ use crate::stderr::{counted, say};
 use crate::store::{self, Context, Lock, Recovered, SealPolicy, Store, Totals};
 use crate::wake::Waker;
 
-/// Rows that are flushed before the interval is over: at 500 bytes each they take 8 MB.
+/// Rows that are flushed before the interval is over: at 104 bytes each they take 1.7 MB.
 const MAX_PENDING: usize = 16 * 1024;
 /// With `--container`: how long a row waits for names.
 const NAMES_DELAY_NS: u64 = 3 * 1_000_000_000;
@@ -92,14 +93,6 @@ impl Filter {
     }
 }
 
-/// A row that is not in the store yet.
-#[derive(Debug)]
-struct Pending {
-    row: Row,
-    /// Events lost on its CPU before it.
-    lost_before: u64,
-}
-
 /// A recorder that has started.
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -107,7 +100,7 @@ pub(crate) struct Recorder {
     probe: Option<Probe>,
     counters: Counters,
     drain: Option<Drain>,
-    events: Receiver<Vec<Event>>,
+    events: Receiver<Events>,
     enricher: Enricher,
     losses: Losses,
     store: Store,
@@ -275,48 +268,48 @@ impl Recorder {
         Ok(())
     }
 
-    fn take(&mut self, events: &[Event]) -> Result<()> {
+    fn take(&mut self, events: &Events) -> Result<()> {
         let clock = Clock::now()?;
-        let before = self.pending.len();
-        for event in events {
-            let row = self.enricher.row(event, &clock);
-            self.pending.push(Pending { row, lost_before: event.header.lost });
+        let first = self.pending.len();
+        for event in events.iter() {
+            let (profile, own) = self.enricher.take(&event, &clock);
+            self.pending.push(Pending { profile, own, lost_before: event.header.lost });
         }
         for (number, reason, caller) in self.enricher.take_refuted() {
             say!(
-                "this kernel sends resets with the reason {reason} from {caller} too: their stacks are \
-                 always walked from now on"
+                "this kernel sends resets with the reason {reason} from {caller} too: their stacks \
+                 are always walked from now on"
             );
             self.counters.imply(number.cast_unsigned(), None)?;
         }
-        let new = &mut self.pending[before..];
+        let new = &mut self.pending[first..];
+        // The owners that are known by now: a container may be replaced before the rows are written,
+        // and a cgroup that is not known is looked for from now on. The events are of one CPU.
+        if let [Pending { own: first, .. }, ..] = new {
+            let from_ns = first.boot_ns;
+            let mut finder = self.owners.finder(from_ns, clock.boot_ns());
+            for Pending { profile, own, .. } in new.iter_mut() {
+                *profile = finder.find(profile, own);
+            }
+        }
+        if self.printer.is_none() && self.audit.is_none() {
+            return Ok(());
+        }
+        let shown: Vec<Row> = new.iter().map(Pending::row).collect();
         // With the names that are known by now: printing cannot wait for the rest.
-        self.owners.attribute(new.iter_mut().map(|pending| &mut pending.row));
         if let Some(printer) = &mut self.printer {
-            let rows = new.iter().map(|pending| &pending.row);
-            rows.filter(|row| self.options.filter.is_of_container(row))
-                .for_each(|row| printer.print(row));
+            let rows = shown.iter().filter(|row| self.options.filter.is_of_container(row));
+            rows.for_each(|row| printer.print(row));
         }
         if let Some(audit) = &mut self.audit {
-            audit.take(new.iter().map(|pending| &pending.row));
+            audit.take(shown.iter());
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
         let clock = Clock::now()?;
-        // Each CPU's events are in order; this merges the CPUs.
-        self.pending.sort_by_key(|pending| pending.row.boot_ns);
-        self.owners.attribute(self.pending.iter_mut().map(|pending| &mut pending.row));
-        let rest = self.pending.split_off(self.due(&clock));
-        for Pending { row, lost_before } in &self.pending {
-            if self.options.filter.is_of_container(row) {
-                self.store.append(row, *lost_before, &clock)?;
-            } else {
-                self.store.pass_over(row, *lost_before);
-            }
-        }
-        self.pending = rest;
+        self.write_due(&clock)?;
         let is_due = |audit: &Audit| audit.is_due(self.options.policy.age);
         if self.store.flush(self.options.policy, &clock)? || self.audit.as_ref().is_some_and(is_due)
         {
@@ -325,15 +318,38 @@ impl Recorder {
         Ok(())
     }
 
-    /// Number of pending rows that must be written now: all, unless they are chosen by container.
+    /// Hands the rows that are due to the store, in the order of their time.
+    fn write_due(&mut self, clock: &Clock) -> Result<()> {
+        let until = self.due_until(clock);
+        let order = in_order(self.pending.iter().map(|pending| pending.own.boot_ns), until);
+        let (Some(first), Some(last)) = (order.first(), order.last()) else {
+            return Ok(());
+        };
+        let mut finder = self.owners.finder(first.0, last.0);
+        for (_, place) in &order {
+            let Pending { profile, own, lost_before } = &self.pending[*place];
+            let profile = finder.find(profile, own);
+            if self.options.filter.is_of_container(&profile) {
+                self.store.append_own(&profile, own, *lost_before, clock)?;
+            } else {
+                self.store.pass_over(own, *lost_before);
+            }
+        }
+        match order.len() == self.pending.len() {
+            true => self.pending.clear(),
+            false => self.pending.retain(|pending| pending.own.boot_ns > until),
+        }
+        Ok(())
+    }
+
+    /// Time of the last reset that must be written now: of any, unless they are chosen by container.
     /// In that case young rows wait for the runtimes' answers.
-    fn due(&self, clock: &Clock) -> usize {
+    fn due_until(&self, clock: &Clock) -> u64 {
         let must = self.probe.is_none() || self.pending.len() >= MAX_PENDING;
         if must || self.options.filter.containers.is_empty() {
-            return self.pending.len();
+            return u64::MAX;
         }
-        let until = clock.boot_ns().saturating_sub(NAMES_DELAY_NS);
-        self.pending.partition_point(|pending| pending.row.boot_ns <= until)
+        clock.boot_ns().saturating_sub(NAMES_DELAY_NS)
     }
 
     /// Writes the tables that go with `resets`: what was lost, then the ledger, whose differences

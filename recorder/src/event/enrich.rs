@@ -1,4 +1,7 @@
 //! From an event to a row: names, the task if it acted, the cause.
+//!
+//! That is done once for events that have everything in common but what [`Own`] holds. The bytes of
+//! such events are equal, apart from a few fields, and lead to the row of the first one.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,15 +11,18 @@ use tcprst_schema::cause::{self, Cause, Socket};
 use tcprst_schema::classify::{Facts, classify};
 use tcprst_schema::hook::Direction;
 use tcprst_schema::implied::Implied;
-use tcprst_schema::row::{Row, SocketOwner, SocketProcess, Stack, Task};
+use tcprst_schema::row::{Own, Row, SocketOwner, SocketProcess, Stack, Task};
 use tcprst_schema::wire::{
     Act, EventHeader, FROM_PACKET, FROM_SOCKET, FROM_TIMEWAIT, HAS_SOCKET, HAS_TASK, IMPLIED,
     NO_REASON, SK_KNOWN, TASK_EXITING,
 };
+use zerocopy::{FromBytes, IntoBytes};
 
 use crate::clock::Clock;
 use crate::event::decode::Event;
+use crate::event::profile::{MAX_PROFILES, Profiles};
 use crate::event::stacks::Stacks;
+use crate::hash::{Map, map};
 use crate::kernel::btf::Names;
 use crate::kernel::symbols::UNKNOWN;
 
@@ -34,7 +40,14 @@ pub(crate) struct Enricher {
     /// Reasons that imply nothing on this kernel.
     refuted: HashSet<i32>,
     newly_refuted: Vec<(i32, &'static str, Arc<str>)>,
-    last: Option<(CauseEvidence, Option<&'static Cause>)>,
+    profiles: Profiles,
+    /// Profiles by the bytes of their events.
+    by_bytes: Map<Box<[u64]>, Arc<Row>>,
+    /// The bytes of the event at hand.
+    bytes: Vec<u64>,
+    /// The event before: in a storm they are alike.
+    last_bytes: Vec<u64>,
+    last: Option<Arc<Row>>,
 }
 
 /// The facts of an event from which its cause follows.
@@ -49,16 +62,6 @@ struct CauseEvidence {
 }
 
 impl CauseEvidence {
-    /// Equal stacks are shared, so that comparing their addresses is enough.
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.stack, &other.stack)
-            && self.reason == other.reason
-            && self.socket == other.socket
-            && self.sk_state == other.sk_state
-            && self.sk_flags == other.sk_flags
-            && self.answered_flags == other.answered_flags
-    }
-
     fn cause(&self) -> Option<&'static Cause> {
         classify(&Facts {
             frames: &self.stack.frames,
@@ -85,8 +88,59 @@ impl Enricher {
             stacks,
             refuted: HashSet::new(),
             newly_refuted: Vec::new(),
+            profiles: Profiles::default(),
+            by_bytes: map(),
+            bytes: Vec::new(),
+            last_bytes: Vec::new(),
             last: None,
         }
+    }
+
+    /// An event as its profile and what is its own. The profile is a row that differs in what is
+    /// its own only.
+    pub(crate) fn take(&mut self, event: &Event<'_>, clock: &Clock) -> (Arc<Row>, Own) {
+        (self.profile(event, clock), own(event.header, clock))
+    }
+
+    fn profile(&mut self, event: &Event<'_>, clock: &Clock) -> Arc<Row> {
+        self.bytes.clear();
+        let header = without_own(event.header);
+        if let Ok(words) = <[u64]>::ref_from_bytes(header.as_bytes()) {
+            self.bytes.extend_from_slice(words);
+        }
+        self.bytes.extend_from_slice(event.stack);
+        if let Some(profile) = &self.last
+            && self.last_bytes == self.bytes
+        {
+            return Arc::clone(profile);
+        }
+        let profile = match self.by_bytes.get(&*self.bytes) {
+            Some(profile) => Arc::clone(profile),
+            None => {
+                let profile = self.new_profile(event, clock);
+                // A BPF program may give its addresses to another one: such a stack is named each
+                // time.
+                if self.stacks.has_programs(event.stack) {
+                    self.last = None;
+                    return profile;
+                }
+                self.by_bytes.insert(self.bytes.as_slice().into(), Arc::clone(&profile));
+                profile
+            }
+        };
+        std::mem::swap(&mut self.bytes, &mut self.last_bytes);
+        self.last = Some(Arc::clone(&profile));
+        profile
+    }
+
+    fn new_profile(&mut self, event: &Event<'_>, clock: &Clock) -> Arc<Row> {
+        let tables = self.stacks.tables_read();
+        let row = self.row(event, clock);
+        // Names of addresses may have changed.
+        if self.stacks.tables_read() != tables || self.by_bytes.len() >= MAX_PROFILES {
+            self.by_bytes.clear();
+        }
+        self.profiles.of(&row)
     }
 
     pub(crate) fn stacks(&mut self) -> &mut Stacks {
@@ -99,8 +153,8 @@ impl Enricher {
     }
 
     /// The row of an event.
-    pub(crate) fn row(&mut self, event: &Event, clock: &Clock) -> Row {
-        let header = &event.header;
+    pub(crate) fn row(&mut self, event: &Event<'_>, clock: &Clock) -> Row {
+        let header = event.header;
         let reason_code = (header.reason != NO_REASON).then_some(header.reason);
         let reason = reason_code.and_then(|code| self.reason(code));
         let stack = self.stack(event, reason.as_deref());
@@ -108,14 +162,15 @@ impl Enricher {
         let answered_flags = (header.flags & FROM_PACKET != 0).then_some(header.answered_flags);
         let has_socket = header.flags & HAS_SOCKET != 0;
         let sk_flags = (header.sk_flags & SK_KNOWN != 0).then_some(header.sk_flags);
-        let cause = self.cause(CauseEvidence {
+        let evidence = CauseEvidence {
             stack: Arc::clone(&stack),
             reason: reason.clone(),
             socket: Socket::of_row(has_socket, sk_state.as_deref()),
             sk_state: sk_state.clone(),
             sk_flags,
             answered_flags,
-        });
+        };
+        let cause = evidence.cause();
         let context = context(header, &stack);
         let task = (context == Some("task")).then(|| task(header));
         let (src, dst) = flow(header);
@@ -155,8 +210,8 @@ impl Enricher {
     }
 
     /// The stack as it was walked, or as the reason implies it.
-    fn stack(&mut self, event: &Event, reason: Option<&str>) -> Arc<Stack> {
-        let header = &event.header;
+    fn stack(&mut self, event: &Event<'_>, reason: Option<&str>) -> Arc<Stack> {
+        let header = event.header;
         let implied = reason.and_then(Implied::of_reason);
         if header.walk == IMPLIED
             && let Some(implied) = implied
@@ -167,7 +222,7 @@ impl Enricher {
             };
             return self.stacks.implied(implied, is_v6, header.flags & TASK_EXITING != 0);
         }
-        let stack = self.stacks.name(event.stack());
+        let stack = self.stacks.name(event.stack);
         // Frames without names say nothing against it.
         if let (Some(implied), Some(callee), Some(caller)) = (implied, &stack.callee, &stack.caller)
             && ![callee, caller].into_iter().any(|name| &**name == UNKNOWN)
@@ -185,18 +240,6 @@ impl Enricher {
         std::mem::take(&mut self.newly_refuted)
     }
 
-    /// The cause, remembered for the next event: in a storm the events are alike.
-    fn cause(&mut self, evidence: CauseEvidence) -> Option<&'static Cause> {
-        if let Some((last, cause)) = &self.last
-            && last.is_same(&evidence)
-        {
-            return *cause;
-        }
-        let cause = evidence.cause();
-        self.last = Some((evidence, cause));
-        cause
-    }
-
     /// The state at the hook. If that is CLOSE already, the state before it.
     fn state_before(&self, header: &EventHeader) -> Option<Arc<str>> {
         let state = match header.sk_state {
@@ -207,6 +250,38 @@ impl Enricher {
         };
         self.states.get(&state).cloned()
     }
+}
+
+/// What is an event's own.
+fn own(header: &EventHeader, clock: &Clock) -> Own {
+    let (src, dst) = flow(header);
+    Own {
+        time_us: clock.wall_us(header.boot_ns),
+        boot_ns: header.boot_ns,
+        seq: header.seq,
+        cpu: header.cpu,
+        src,
+        dst,
+        pid: header.tgid,
+        tid: header.tid,
+        socket_pid: header.socket.tgid,
+        socket_tid: header.socket.tid,
+    }
+}
+
+/// The header without what is the event's own. A new field of the header that differs from event to
+/// event belongs here: otherwise each event has a profile to itself, which is right but slow.
+fn without_own(header: &EventHeader) -> EventHeader {
+    // The family of the packet: to an IPv4 peer an IPv6 socket sends an IPv4 packet.
+    let (src, dst) = flow(header);
+    let is_v4 = |end: End| u8::from(end.is_some_and(|(address, _)| address.is_ipv4()));
+    let mut same = *header;
+    (same.boot_ns, same.seq, same.lost, same.counted) = (0, 0, 0, 0);
+    (same.cpu, same.tgid, same.tid) = (0, 0, 0);
+    (same.socket.tgid, same.socket.tid) = (0, 0);
+    (same.src_addr, same.dst_addr) = ([is_v4(src); 16], [is_v4(dst); 16]);
+    (same.src_port, same.dst_port) = (0, 0);
+    same
 }
 
 /// The kernel half writes zero for an unknown value.

@@ -3,11 +3,13 @@
 //! ```text
 //! ring    the drain thread: rings -> decode -> a bounded channel
 //! enrich  an event's names, task and cause (stacks <- kernel::symbols) -> a row
+//! profile rows that are equal but for what is their own share one: that is done once for each
 //! losses  counters of the kernel half -> rows of the table `losses`
 //! ```
 
 pub(crate) mod decode;
 pub(crate) mod enrich;
 pub(crate) mod losses;
+pub(crate) mod profile;
 pub(crate) mod ring;
 pub(crate) mod stacks;

@@ -16,14 +16,14 @@ use std::time::Duration;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use crate::error::{Error, Result};
-use crate::event::decode::Event;
+use crate::event::decode::Events;
 use crate::kernel::rings::Rings;
 use crate::wake::{self, Alarm, Waker};
 
 /// Events in one send: large enough to make the channel cheap, small enough to keep the writer
 /// busy while the next chunk fills.
 const CHUNK: usize = 512;
-/// Chunks in the channel. With [`CHUNK`] and 420 bytes an event: at most 7 MB.
+/// Chunks in the channel. With [`CHUNK`] and 256 to 450 bytes an event: at most 7 MB.
 const CHUNKS: usize = 32;
 /// Maximum number of records to read from one ring before the next. In a flood on one CPU its ring
 /// never runs empty, and the other rings must not wait for that.
@@ -50,7 +50,7 @@ struct Reader {
     alarm: Alarm,
     pause: Duration,
     finish: Arc<AtomicBool>,
-    sender: SyncSender<Vec<Event>>,
+    sender: SyncSender<Events>,
 }
 
 /// What a sweep through all rings found.
@@ -63,7 +63,7 @@ enum Found {
 }
 
 /// Starts the thread. The events of one CPU are in order; those of different CPUs are not.
-pub(crate) fn start(rings: Rings) -> Result<(Drain, Receiver<Vec<Event>>)> {
+pub(crate) fn start(rings: Rings) -> Result<(Drain, Receiver<Events>)> {
     let (sender, receiver) = sync_channel(CHUNKS);
     let finish = Arc::new(AtomicBool::new(false));
     let (waker, alarm) = wake::pair()?;
@@ -126,7 +126,7 @@ impl Reader {
                 Found::Some => self.alarm.sleep(self.pause),
                 Found::Nothing => self.wait(),
             }
-            if self.alarm.take() && self.sender.send(Vec::new()).is_err() {
+            if self.alarm.take() && self.sender.send(Events::default()).is_err() {
                 return;
             }
         }
@@ -140,8 +140,8 @@ impl Reader {
 
     /// Reads all rings, up to [`SWEEP`] records of each. Fails if the channel has no receiver any
     /// more.
-    fn sweep(&mut self) -> Result<Found, SendError<Vec<Event>>> {
-        let mut chunk = Vec::new();
+    fn sweep(&mut self) -> Result<Found, SendError<Events>> {
+        let mut chunk = Events::default();
         let mut found = Found::Nothing;
         for ring in self.rings.iter_mut() {
             let mut taken = 0;
@@ -151,10 +151,11 @@ impl Reader {
                 taken += 1;
                 // A record is never shorter than a header: the kernel half reserves whole records
                 // only.
-                chunk.extend(Event::decode(&record));
+                chunk.push(&record);
                 drop(record);
                 if chunk.len() == CHUNK {
-                    self.sender.send(std::mem::take(&mut chunk))?;
+                    let next = Events::like(&chunk);
+                    self.sender.send(std::mem::replace(&mut chunk, next))?;
                 }
             }
             found = match taken {
@@ -164,7 +165,7 @@ impl Reader {
                 _ => found,
             };
         }
-        if !chunk.is_empty() {
+        if chunk.len() > 0 {
             self.sender.send(chunk)?;
         }
         Ok(found)

@@ -22,6 +22,7 @@ pub(crate) struct Stacks {
     gone: HashMap<u64, Arc<str>>,
     none: Arc<Stack>,
     implied: HashMap<(&'static str, bool, bool), Arc<Stack>>,
+    tables_read: u64,
 }
 
 /// Stacks in two generations: when the younger one is full, the older one is forgotten, and with it
@@ -77,6 +78,7 @@ impl Stacks {
             gone: HashMap::new(),
             none: Arc::default(),
             implied: HashMap::new(),
+            tables_read: 0,
         }
     }
 
@@ -98,6 +100,17 @@ impl Stacks {
         let stack = Arc::new(fold(&frames));
         self.known.insert(addresses.into(), Entry { stack: Arc::clone(&stack), has_programs });
         stack
+    }
+
+    /// Whether a BPF program other than ours is in a stack that was named just now.
+    pub(crate) fn has_programs(&self, addresses: &[u64]) -> bool {
+        self.known.young.get(addresses).is_some_and(|entry| entry.has_programs)
+    }
+
+    /// How often the kernel's tables were read again: an address may have another name since the
+    /// number was smaller.
+    pub(crate) fn tables_read(&self) -> u64 {
+        self.tables_read
     }
 
     /// The stack that a reason implies, in a segment of that family, of a task about to end.
@@ -124,6 +137,7 @@ impl Stacks {
             // Before naming: an address in a new module would get the name of its neighbour.
             if self.symbols.refresh_modules() {
                 self.known.clear();
+                self.tables_read += 1;
             }
         }
         let mut frames = Vec::with_capacity(addresses.len());
@@ -135,6 +149,7 @@ impl Stacks {
             }
             if self.symbols.refresh_for(*address) {
                 self.known.forget_programs();
+                self.tables_read += 1;
             }
             frames.push(self.symbols.frame(*address));
         }

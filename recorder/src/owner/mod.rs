@@ -10,12 +10,14 @@
 //! table      containers by cgroup, namespace and address, with their life spans
 //!                |                                     ^
 //! attribution   rules: the owner of a reset            | names, when they come
+//! finder        owners of many resets at once          |
 //!                |                                     |
 //! rows       write thread                         resolver: asks the container runtimes, in a
 //!                                                 separate thread, and delays no one
 //! ```
 
 mod attribution;
+mod finder;
 mod life;
 pub(crate) mod netns;
 mod path;
@@ -24,18 +26,20 @@ pub(crate) mod scan;
 mod table;
 mod watch;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tcprst_schema::row::{ContainerRow, Named, Owner, Row};
+use tcprst_schema::row::{ContainerRow, Named, Owner};
 
 use crate::clock::Clock;
 use crate::error::Result;
 use crate::kernel::probe::Lives;
-use attribution::{Found, OwnerEvidence};
 use netns::NetnsId;
 use table::{Life, LifeTable};
 use watch::Watch;
+
+pub(crate) use finder::Finder;
+use finder::{NamedProfiles, Place};
 
 /// Options of the search for owners.
 #[derive(Clone, Debug, Default)]
@@ -49,11 +53,10 @@ pub(crate) struct OwnerOptions {
 #[derive(Debug)]
 pub(crate) struct Owners {
     table: Arc<Mutex<LifeTable>>,
-    host: NetnsId,
+    place: Place,
     host_name: Arc<str>,
-    node: Arc<str>,
-    /// Set to make the watch walk the cgroup tree again.
-    is_stale: Arc<AtomicBool>,
+    /// Profiles with their owners.
+    profiles: NamedProfiles,
     /// Containers that died before this time have been written.
     written_to_ns: u64,
     watch: Watch,
@@ -79,48 +82,21 @@ impl Owners {
         )?;
         Ok(Self {
             table,
-            host: NetnsId { cookie: 0, inode: netns::host() },
+            place: Place {
+                host: NetnsId { cookie: 0, inode: netns::host() },
+                node: options.node.as_deref().unwrap_or(host_name).into(),
+                is_stale,
+            },
             host_name: host_name.into(),
-            node: options.node.as_deref().unwrap_or(host_name).into(),
-            is_stale,
+            profiles: NamedProfiles::default(),
             written_to_ns: 0,
             watch,
         })
     }
 
-    /// Names the owners of rows that have none yet, as far as they are known.
-    pub(crate) fn attribute<'a>(&self, rows: impl Iterator<Item = &'a mut Row>) {
-        let table = lock(&self.table);
-        for row in rows {
-            if row.owner.is_none() {
-                row.owner = self.owner(&table, row);
-            }
-            if row.peer.is_none() {
-                row.peer = self.peer(&table, row);
-            }
-        }
-    }
-
-    fn owner(&self, table: &LifeTable, row: &Row) -> Option<Owner> {
-        let cgroup = row.socket.cgroup_id.zip(row.owner_from);
-        let evidence = OwnerEvidence { boot_ns: row.boot_ns, cgroup, netns: namespace(row) };
-        match attribution::owner(table, self.host, &evidence) {
-            Found::Owner(named, attribution) => {
-                Some(Owner { named, attribution, node: Arc::clone(&self.node) })
-            }
-            Found::Nothing | Found::NotYet => None,
-            Found::UnknownCgroup => {
-                if !self.is_stale.swap(true, Ordering::Relaxed) {
-                    self.watch.wake();
-                }
-                None
-            }
-        }
-    }
-
-    fn peer(&self, table: &LifeTable, row: &Row) -> Option<Named> {
-        let (address, _) = row.dst?;
-        attribution::peer(table, self.host, namespace(row), address, row.boot_ns)
+    /// The owners of resets whose times lie between the two, in the order of their time.
+    pub(crate) fn finder(&mut self, from_ns: u64, to_ns: u64) -> Finder<'_> {
+        Finder::new(lock(&self.table), &self.place, &mut self.profiles, from_ns, to_ns)
     }
 
     /// The containers that lived since the last time, as rows of `containers`.
@@ -147,7 +123,7 @@ impl Owners {
             owner: Owner {
                 named: Named::container(Arc::clone(&life.container)),
                 attribution: "socket",
-                node: Arc::clone(&self.node),
+                node: Arc::clone(&self.place.node),
             },
             container: Arc::clone(&life.container),
             cgroup_id: life.cgroup_id,
@@ -164,10 +140,6 @@ impl Owners {
     pub(crate) fn stop(self) {
         self.watch.stop();
     }
-}
-
-fn namespace(row: &Row) -> NetnsId {
-    NetnsId { cookie: row.netns_cookie.unwrap_or(0), inode: row.netns_id.unwrap_or(0) }
 }
 
 fn lock(table: &Mutex<LifeTable>) -> MutexGuard<'_, LifeTable> {

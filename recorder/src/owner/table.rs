@@ -293,6 +293,19 @@ impl LifeTable {
             .any(|life| !is_sandbox(life) && life.to_ns.is_some_and(|end| end < boot_ns))
     }
 
+    /// Times after `from_ns`, up to `to_ns`, from which on others are alive than before.
+    pub(crate) fn changes_between(&self, from_ns: u64, to_ns: u64) -> Vec<u64> {
+        // A container is still alive at the time of its end.
+        let times = |life: &Life| [Some(life.from_ns), life.to_ns.map(|end| end.saturating_add(1))];
+        let changes = self.lives.values().flat_map(times).flatten();
+        changes.filter(|change| from_ns < *change && *change <= to_ns).collect()
+    }
+
+    /// Whether any container is known to have an address.
+    pub(crate) fn has_addresses(&self) -> bool {
+        !self.addresses.is_empty()
+    }
+
     /// Containers of a namespace, living or dead.
     fn all_in(&self, netns: NetnsId) -> impl Iterator<Item = &Life> {
         let by_inode = NetnsId { cookie: 0, ..netns }.key();

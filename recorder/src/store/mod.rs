@@ -2,18 +2,22 @@
 //!
 //! ```text
 //! account  seen = written + lost, CPU by CPU
-//! segment  the open segment: batch -> spool (Arrow IPC, synced) and Parquet (tmp, fsync, rename)
+//! segment  the open segment: own (columns that differ from row to row) and profiles (all others)
+//!          -> spool (Arrow IPC, synced) and Parquet (tmp, fsync, rename); counts -> the rollup
 //! seal     when a segment is complete
-//! table    one file of any other table
+//! table    one file of any other table, from a batch of rows
 //! recover  spools that a killed recorder left behind -> segments
 //! lock     one recorder for each folder
 //! ```
 
 mod account;
 mod batch;
+mod counts;
 #[cfg(test)]
 mod full_row;
 mod lock;
+mod own;
+mod profiles;
 mod recover;
 mod seal;
 mod segment;
@@ -22,17 +26,19 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tcprst_schema::columns::Column;
 use tcprst_schema::footer::{CpuAccount, Filtered, Footer, Origin, SiteStatus};
 use tcprst_schema::paths::SegmentName;
-use tcprst_schema::row::Row;
+use tcprst_schema::row::{Own, Row};
 use tcprst_schema::tables::Table;
 use tcprst_schema::wire::CpuTotals;
 
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::event::profile::Profiles;
 use crate::host::Host;
 use account::{Account, Sums};
 use segment::Segment;
@@ -64,6 +70,8 @@ pub struct Store {
     context: Context,
     account: Account,
     open: Option<Segment>,
+    /// Of rows that come without one.
+    profiles: Profiles,
     /// Start of the time that the next segment covers.
     covered_from_us: i64,
     next_seq: u32,
@@ -93,6 +101,7 @@ impl Store {
             context,
             account: Account::from_base(base),
             open: None,
+            profiles: Profiles::default(),
             covered_from_us: clock.now_us(),
             next_seq,
             refused: 0,
@@ -112,22 +121,34 @@ impl Store {
     /// Appends a row; rows come in the order of their time. A row of another day, or from before
     /// a clock step, starts a new segment, so that a segment's name bounds all its rows.
     pub fn append(&mut self, row: &Row, lost_before: u64, clock: &Clock) -> Result<()> {
-        let is_beyond = |open: &Segment| !open.name().can_hold(row.time_us);
+        let profile = self.profiles.of(row);
+        self.append_own(&profile, &row.own(), lost_before, clock)
+    }
+
+    /// Appends a row that is a profile's and has this of its own.
+    pub(crate) fn append_own(
+        &mut self,
+        profile: &Arc<Row>,
+        own: &Own,
+        lost_before: u64,
+        clock: &Clock,
+    ) -> Result<()> {
+        let is_beyond = |open: &Segment| !open.name().can_hold(own.time_us);
         if self.open.as_ref().is_some_and(is_beyond) {
             self.seal(clock)?;
         }
         let segment = match &mut self.open {
             Some(segment) => segment,
-            None => self.open_segment(row.time_us, clock)?,
+            None => self.open_segment(own.time_us, clock)?,
         };
-        segment.append(row);
-        self.account.add(row.cpu, row.seq, lost_before);
+        segment.append(profile, own);
+        self.account.add(own.cpu, own.seq, lost_before);
         Ok(())
     }
 
     /// Removes a row that was not requested from the account.
-    pub(crate) fn pass_over(&mut self, row: &Row, lost_before: u64) {
-        self.account.pass_over(row.cpu, row.seq, lost_before);
+    pub(crate) fn pass_over(&mut self, own: &Own, lost_before: u64) {
+        self.account.pass_over(own.cpu, own.seq, lost_before);
     }
 
     /// Makes the appended rows survive a crash, and seals the segment if it is due. Returns

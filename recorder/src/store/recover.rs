@@ -11,7 +11,7 @@ use tcprst_schema::columns::LOSS_COLUMNS;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, spool_dir};
 use tcprst_schema::rollup::Rollup;
-use tcprst_schema::spool::{self, Spool, SpoolError};
+use tcprst_schema::spool::{self, SpoolError};
 use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
@@ -106,9 +106,10 @@ enum Sealed {
 
 /// Seals one spool.
 fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Sealed> {
-    let Some(Spool { footer, batches, damage, .. }) = read(path)? else {
+    let Some(mut spool) = read(path)? else {
         return Ok(Sealed::NoSchema);
     };
+    let (footer, damage) = (spool.footer.clone(), spool.damage.take());
     let damage = damage.map(|source| Error::DamagedSpool { path: path.to_owned(), source });
     let mut account = Account::from_base(&footer.account);
     let mut last_us = footer.recorded_from_us;
@@ -116,7 +117,8 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Sealed> {
     let mut file = PartialFile::create(segment.partial(dir, Table::Resets), Table::Resets)?;
     let mut rollup = Rollup::default();
     let schema = Table::Resets.spool_schema();
-    for batch in &batches {
+    for batch in spool.batches() {
+        let batch = &batch.map_err(Error::Batch)?;
         // The rows hold their number, not the losses before them: those follow from the gaps.
         for (cpu, seq, time_us) in numbers(batch)? {
             account.add(cpu, seq, 0);
@@ -152,7 +154,7 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Sealed> {
 }
 
 /// Reads the whole batches of a spool. The last one may be cut off: that is what a crash leaves.
-fn read(path: &Path) -> Result<Option<Spool>> {
+fn read(path: &Path) -> Result<Option<spool::Spool>> {
     spool::read(path).map_err(|error| match error {
         SpoolError::Io(source) => Error::Io { action: "read", path: path.to_owned(), source },
         SpoolError::Damaged(source) => Error::DamagedSpool { path: path.to_owned(), source },
@@ -179,33 +181,38 @@ fn numbers(batch: &RecordBatch) -> Result<impl Iterator<Item = (u32, u64, i64)>>
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::sync::Arc;
 
-    use arrow_ipc::writer::StreamWriter;
-    use arrow_schema::Schema;
-    use tcprst_schema::columns::COLUMNS;
     use tcprst_schema::footer::{CpuAccount, Origin};
+    use tcprst_schema::profile::pack;
+    use tcprst_schema::row::Row;
     use tempfile::TempDir;
 
     use super::*;
-    use crate::store::batch::Batch;
     use crate::store::full_row::full_row;
+    use crate::store::own::OwnBatch;
+    use crate::store::profiles::SegmentProfiles;
+    use crate::store::spool::Spool;
 
     /// The bytes of a spool with so many batches of one row.
     fn spool_of(batches: u64) -> Vec<u8> {
+        let dir = TempDir::new().expect("a folder");
+        let path = dir.path().join("spool");
         let origin = Origin { recorder: "0.1.0", host: "web", boot_id: "b", kernel: "6.18" };
         let account = vec![CpuAccount::default(); 64];
         let footer = Footer { account, ..Footer::new(origin) };
-        let metadata: HashMap<_, _> = footer.to_pairs().expect("pairs").into_iter().collect();
-        let schema = Schema::clone(&Table::Resets.spool_schema()).with_metadata(metadata);
-        let mut writer = StreamWriter::try_new(Vec::new(), &schema).expect("a stream");
+        let mut spool = Spool::create(path.clone(), &footer).expect("a spool");
+        let (mut own, mut profiles) = (OwnBatch::new(), SegmentProfiles::new());
         for seq in 1..=batches {
-            let mut batch = Batch::new(COLUMNS);
-            batch.append(&tcprst_schema::row::Row { cpu: 0, seq, ..full_row() });
-            writer.write(&batch.finish().expect("a batch")).expect("appended");
+            let row = Arc::new(Row { cpu: 0, seq, ..full_row() });
+            let number = profiles.number(&row);
+            own.append(&row);
+            let columns = profiles.columns().expect("profiles");
+            let batch = pack(&own.finish().expect("a batch"), &[number], &columns).expect("packed");
+            spool.append(&batch).expect("appended");
         }
-        writer.flush().expect("flushed");
-        writer.get_ref().clone()
+        spool.sync().expect("synced");
+        fs::read(path).expect("the bytes")
     }
 
     /// What recovery leaves of a spool with these bytes: rows that are sealed, and the names in the

@@ -1,31 +1,44 @@
-//! The open segment: each batch goes to the spool, for safety, and is encoded into the Parquet
-//! file at once, so that sealing only has to write the footer.
+//! The open segment. Each batch goes to the spool, for safety, and to the Parquet file: there the
+//! columns that differ from reset to reset are encoded at once, and the others when it is sealed,
+//! from the number of each row's profile.
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
-use tcprst_schema::columns::COLUMNS;
+use tcprst_schema::arrow::ROW_GROUP_ROWS;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::SegmentName;
+use tcprst_schema::profile::pack;
+use tcprst_schema::resets::ResetsFile;
 use tcprst_schema::rollup::Rollup;
-use tcprst_schema::row::Row;
+use tcprst_schema::row::{Own, Row};
 use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
 use crate::error::{Error, Result};
-use crate::store::batch::Batch;
+use crate::store::counts::Counts;
+use crate::store::own::OwnBatch;
+use crate::store::profiles::SegmentProfiles;
 use crate::store::seal::SealPolicy;
 use crate::store::spool::Spool;
+
+/// A segment of more profiles is sealed: a busy host has some hundred, and each takes a kilobyte or
+/// two. Who sets his own command name can make many.
+const MAX_PROFILES: usize = 16 * 1024;
 
 /// A segment that takes rows.
 #[derive(Debug)]
 pub(crate) struct Segment {
     name: SegmentName,
     spool: Option<Spool>,
-    file: PartialFile,
-    batch: Batch<Row>,
-    rollup: Rollup,
+    file: ResetsFile,
+    /// The batch: rows that are in no file yet, and their profiles.
+    own: OwnBatch,
+    numbers: Vec<u32>,
+    profiles: SegmentProfiles,
+    counts: Counts,
     written: u64,
     opened: Instant,
 }
@@ -36,9 +49,11 @@ impl Segment {
     pub(crate) fn open(dir: &Path, name: SegmentName, spooled: Option<&Footer>) -> Result<Self> {
         Ok(Self {
             spool: spooled.map(|footer| Spool::create(name.spool(dir), footer)).transpose()?,
-            file: PartialFile::create(name.partial(dir, Table::Resets), Table::Resets)?,
-            batch: Batch::new(COLUMNS),
-            rollup: Rollup::default(),
+            file: ResetsFile::create(name.partial(dir, Table::Resets))?,
+            own: OwnBatch::new(),
+            numbers: Vec::new(),
+            profiles: SegmentProfiles::new(),
+            counts: Counts::new(),
             written: 0,
             opened: Instant::now(),
             name,
@@ -58,26 +73,35 @@ impl Segment {
         self.written
     }
 
-    /// Rows that are not encoded yet.
+    /// Rows that are in no file yet.
     pub(crate) fn waiting(&self) -> usize {
-        self.batch.rows()
+        self.numbers.len()
     }
 
-    pub(crate) fn append(&mut self, row: &Row) {
-        self.batch.append(row);
+    pub(crate) fn append(&mut self, profile: &Arc<Row>, own: &Own) {
+        let number = self.profiles.number(profile);
+        let row = self.profiles.row(number, own);
+        self.own.append(row);
+        self.counts.add(row.time_us, number, row.service_port());
+        self.numbers.push(number);
         self.written += 1;
     }
 
     /// Writes the rows into both files, and syncs the spool.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        if self.batch.rows() > 0 {
-            let batch = self.batch.finish()?;
-            if let Some(spool) = &mut self.spool {
-                spool.append(&batch)?;
-                spool.sync()?;
-            }
-            self.file.append(&batch)?;
-            self.rollup.add(&batch).map_err(Error::Batch)?;
+        if self.numbers.is_empty() {
+            return Ok(());
+        }
+        let own = self.own.finish()?;
+        if let Some(spool) = &mut self.spool {
+            let profiles = self.profiles.columns()?;
+            spool.append(&pack(&own, &self.numbers, &profiles).map_err(Error::Batch)?)?;
+            spool.sync()?;
+        }
+        self.file.append(&own, &self.numbers)?;
+        self.numbers.clear();
+        if self.file.open_rows() >= ROW_GROUP_ROWS {
+            self.file.end_group(&*self.profiles.columns()?)?;
         }
         Ok(())
     }
@@ -85,7 +109,8 @@ impl Segment {
     /// Whether the policy wants it sealed.
     pub(crate) fn is_due(&self, policy: SealPolicy) -> Result<bool> {
         let bytes = self.spool.as_ref().map_or(Ok(0), Spool::bytes)?;
-        Ok(policy.is_due(self.opened.elapsed(), bytes))
+        let is_diverse = self.profiles.len() >= MAX_PROFILES;
+        Ok(is_diverse || policy.is_due(self.opened.elapsed(), bytes))
     }
 
     /// Seals it: writes the rollup, then the Parquet file, then removes the spool. A crash before
@@ -93,7 +118,12 @@ impl Segment {
     /// same rows.
     pub(crate) fn seal(mut self, dir: &Path, footer: &Footer) -> Result<()> {
         self.flush()?;
-        write_rollup(dir, &self.name, &mut self.rollup, footer)?;
+        // With the names that have come since the rows were flushed.
+        let profiles = self.profiles.columns()?;
+        let mut rollup = Rollup::default();
+        self.counts.add_to(&mut rollup, &profiles)?;
+        write_rollup(dir, &self.name, &mut rollup, footer)?;
+        self.file.end_group(&profiles)?;
         self.file.seal(footer, &self.name.sealed(dir, Table::Resets))?;
         match &self.spool {
             Some(spool) => fs::remove_file(spool.path()).map_err(Error::io("remove", spool.path())),
@@ -121,3 +151,7 @@ pub(crate) fn write_rollup(
     let footer = footer.for_companion(written);
     Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }
+
+#[cfg(test)]
+#[path = "segment_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! The spool: the rows of the open segment, as an Arrow IPC stream that survives `kill -9` and a
-//! power cut up to its last sync. [`tcprst_schema::spool`] reads it.
+//! power cut up to its last sync. [`tcprst_schema::spool`] reads it, [`tcprst_schema::profile`] says
+//! how rows share what they have in common.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -7,10 +8,11 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
-use arrow_ipc::writer::StreamWriter;
+use arrow_ipc::MetadataVersion;
+use arrow_ipc::writer::{DictionaryHandling, IpcWriteOptions, StreamWriter};
 use arrow_schema::{ArrowError, Schema};
 use tcprst_schema::footer::Footer;
-use tcprst_schema::tables::Table;
+use tcprst_schema::profile::packed_schema;
 
 use crate::error::{Error, Result};
 
@@ -36,13 +38,16 @@ impl Spool {
             .open(&path)
             .map_err(Error::io("create", &path))?;
         let metadata: HashMap<String, String> = footer.to_pairs()?.into_iter().collect();
-        let schema = Schema::clone(&Table::Resets.spool_schema()).with_metadata(metadata);
-        let writer = StreamWriter::try_new(BufWriter::new(file), &schema)
+        let schema = Schema::clone(&packed_schema()).with_metadata(metadata);
+        let writer = options()
+            .and_then(|options| {
+                StreamWriter::try_new_with_options(BufWriter::new(file), &schema, options)
+            })
             .map_err(|source| spool_error(&path, source))?;
         Ok(Self { path, writer })
     }
 
-    /// Appends rows; they survive a crash after [`Self::sync`].
+    /// Appends rows and the profiles that are new; they survive a crash after [`Self::sync`].
     pub(crate) fn append(&mut self, batch: &RecordBatch) -> Result<()> {
         self.writer.write(batch).map_err(|source| spool_error(&self.path, source))
     }
@@ -63,6 +68,14 @@ impl Spool {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// New profiles are added to those that are in the file already. A quiet host's batch of one row has
+/// sixty buffers, which need not fill a cache line each.
+pub(crate) fn options() -> Result<IpcWriteOptions, ArrowError> {
+    const ALIGNMENT: usize = 8;
+    let options = IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5)?;
+    Ok(options.with_dictionary_handling(DictionaryHandling::Delta))
 }
 
 fn spool_error(path: &Path, source: ArrowError) -> Error {

@@ -103,13 +103,16 @@ const DICTIONARY_BYTES: usize = 8 << 20;
 /// it; minimum and maximum do not.
 const LOOKED_FOR: [&str; 2] = ["src_addr", "dst_addr"];
 
+/// zstd's level: 3 is the library's own default and the best ratio before the time doubles.
+pub(crate) fn compression_level() -> ZstdLevel {
+    ZstdLevel::try_new(3).unwrap_or_default()
+}
+
 /// Parquet properties of a table: zstd, page statistics with a page index, and the encoding
 /// that each column names.
-///
-/// zstd level 3 is the library's own default and the best ratio before the time doubles.
 pub(crate) fn writer_properties(columns: &[ColumnSpec]) -> WriterPropertiesBuilder {
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
+        .set_compression(Compression::ZSTD(compression_level()))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_dictionary_page_size_limit(DICTIONARY_BYTES)

@@ -9,6 +9,7 @@ use arrow_ipc::reader::StreamReader;
 use arrow_schema::ArrowError;
 
 use crate::footer::{Footer, FooterError};
+use crate::profile;
 
 /// The bytes that each message of the stream starts with, before its length.
 const CONTINUATION: [u8; 4] = [0xff; 4];
@@ -24,11 +25,20 @@ pub struct Spool {
     pub footer: Footer,
     /// Size of the file when it was opened.
     pub bytes: u64,
-    /// In the columns of the recorder that wrote them, which may be an older one:
-    /// [`crate::arrow::by_name`] brings them into today's.
-    pub batches: Vec<RecordBatch>,
+    /// As they are in the file, with profiles: [`Self::batches`].
+    packed: Vec<RecordBatch>,
     /// The error that ended the reading, other than a last message that is not whole.
     pub damage: Option<ArrowError>,
+}
+
+impl Spool {
+    /// The batches, each with a column for everything. They have the columns of the recorder that
+    /// wrote them, which may be an older one: [`crate::arrow::by_name`] brings them into today's.
+    ///
+    /// Spelled out they take several times the memory, so keep one at a time if you can.
+    pub fn batches(&self) -> impl Iterator<Item = Result<RecordBatch, ArrowError>> {
+        self.packed.iter().map(profile::unpack)
+    }
 }
 
 /// Why a spool cannot be read.
@@ -81,11 +91,11 @@ pub fn read(path: &Path) -> Result<Option<Spool>, SpoolError> {
     let schema = stream.schema();
     let pairs = schema.metadata().iter().map(|(key, value)| (key.as_str(), value.as_str()));
     let footer = Footer::from_pairs(pairs)?;
-    let mut spool = Spool { footer, bytes, batches: Vec::new(), damage: None };
+    let mut spool = Spool { footer, bytes, packed: Vec::new(), damage: None };
     loop {
         match stream.next() {
             None => break,
-            Some(Ok(batch)) => spool.batches.push(batch),
+            Some(Ok(batch)) => spool.packed.push(batch),
             Some(Err(error)) if is_cut(&error) => break,
             Some(Err(error)) => {
                 spool.damage = Some(error);
@@ -149,12 +159,12 @@ mod tests {
         let bytes = spool_of(2);
         let whole = Scratch::new("whole", &bytes);
         let spool = read(&whole.0).expect("read").expect("a schema");
-        assert_eq!((spool.batches.len(), spool.footer.host.as_str()), (2, "web"));
+        assert_eq!((spool.packed.len(), spool.footer.host.as_str()), (2, "web"));
         assert!(spool.damage.is_none());
         // The end of the stream is eight bytes; what comes before belongs to the last batch.
         let cut = Scratch::new("cut", &bytes[..bytes.len() - 12]);
         let spool = read(&cut.0).expect("read").expect("a schema");
-        assert_eq!((spool.batches.len(), spool.damage.is_none()), (1, true));
+        assert_eq!((spool.packed.len(), spool.damage.is_none()), (1, true));
     }
 
     #[test]

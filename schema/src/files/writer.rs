@@ -24,12 +24,12 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
     }
 
-    fn parquet(path: &Path, source: ParquetError) -> Self {
+    pub(crate) fn parquet(path: &Path, source: ParquetError) -> Self {
         let path = path.to_owned();
         match source {
             ParquetError::External(source) => match source.downcast::<io::Error>() {
@@ -51,19 +51,7 @@ pub struct PartialFile {
 impl PartialFile {
     /// Creates a file of that table. A file of that name is left over from a crash and has no footer.
     pub fn create(path: PathBuf, table: Table) -> Result<Self, WriteError> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)
-            .map_err(WriteError::io("create", &path))?;
-        // Without Arrow's own schema in the file: it would say that text is dictionary encoded, which
-        // is how we write it and not what readers should make of it.
-        let options = ArrowWriterOptions::new()
-            .with_properties(table.writer_properties().build())
-            .with_skip_arrow_metadata(true);
-        let writer = ArrowWriter::try_new_with_options(file, table.spool_schema(), options)
-            .map_err(|source| WriteError::parquet(&path, source))?;
+        let writer = create(&path, table)?;
         Ok(Self { path, writer })
     }
 
@@ -72,13 +60,15 @@ impl PartialFile {
         self.writer.write(batch).map_err(|source| WriteError::parquet(&self.path, source))
     }
 
+    /// Ends the row group.
+    #[cfg(test)]
+    pub(crate) fn end_group(&mut self) -> Result<(), WriteError> {
+        self.writer.flush().map_err(|source| WriteError::parquet(&self.path, source))
+    }
+
     /// Writes the footer, syncs, and moves the file to its final name, durably.
     pub fn seal(self, footer: &Footer, target: &Path) -> Result<(), WriteError> {
-        let path = self.close(footer)?;
-        let folder = target.parent().unwrap_or(Path::new("."));
-        create_dir(folder)?;
-        fs::rename(&path, target).map_err(WriteError::io("rename to", target))?;
-        sync_dir(folder)
+        publish(&self.close(footer)?, target)
     }
 
     /// Writes the footer and syncs; the file keeps its temporary name, which is returned.
@@ -91,6 +81,31 @@ impl PartialFile {
         file.sync_all().map_err(WriteError::io("sync", &self.path))?;
         Ok(self.path)
     }
+}
+
+/// A writer into a new file of that table.
+pub(crate) fn create(path: &Path, table: Table) -> Result<ArrowWriter<File>, WriteError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .map_err(WriteError::io("create", path))?;
+    // Without Arrow's own schema in the file: it would say that text is dictionary encoded, which
+    // is how we write it and not what readers should make of it.
+    let options = ArrowWriterOptions::new()
+        .with_properties(table.writer_properties().build())
+        .with_skip_arrow_metadata(true);
+    ArrowWriter::try_new_with_options(file, table.spool_schema(), options)
+        .map_err(|source| WriteError::parquet(path, source))
+}
+
+/// Moves a synced file to its final name, durably.
+pub(crate) fn publish(path: &Path, target: &Path) -> Result<(), WriteError> {
+    let folder = target.parent().unwrap_or(Path::new("."));
+    create_dir(folder)?;
+    fs::rename(path, target).map_err(WriteError::io("rename to", target))?;
+    sync_dir(folder)
 }
 
 /// Creates a folder and makes its name survive.

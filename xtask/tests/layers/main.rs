@@ -43,7 +43,7 @@ const LAYERED: &[Layered] = &[
             &["audit", "store"],
             &["owner", "event"],
             &["kernel"],
-            &["error", "host", "clock", "stderr", "memory", "wake"],
+            &["error", "host", "clock", "stderr", "hash", "memory", "wake"],
         ],
     },
     Layered {
