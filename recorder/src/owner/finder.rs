@@ -11,6 +11,7 @@ use super::attribution::{self, Found, OwnerEvidence};
 use super::netns::NetnsId;
 use super::table::LifeTable;
 use crate::hash::{Map, map};
+use crate::wake::Waker;
 
 /// Maximum number of profiles with an owner or a peer to remember, as of those without.
 const MAX_PROFILES: usize = 16 * 1024;
@@ -23,6 +24,8 @@ pub(super) struct Place {
     pub(super) node: Arc<str>,
     /// Set to make the watch walk the cgroup tree again.
     pub(super) is_stale: Arc<AtomicBool>,
+    /// Wakes it; none in tests.
+    pub(super) watch: Option<Waker>,
 }
 
 impl Place {
@@ -35,7 +38,11 @@ impl Place {
             }
             Found::Nothing | Found::NotYet => None,
             Found::UnknownCgroup => {
-                self.is_stale.store(true, Ordering::Relaxed);
+                if !self.is_stale.swap(true, Ordering::Relaxed)
+                    && let Some(watch) = &self.watch
+                {
+                    watch.wake();
+                }
                 None
             }
         }
@@ -213,6 +220,7 @@ mod tests {
             host: NetnsId { cookie: 1, inode: 1 },
             node: "node".into(),
             is_stale: Arc::default(),
+            watch: None,
         };
         let mut profiles = NamedProfiles::default();
         let profile = Arc::new(row());
@@ -250,7 +258,7 @@ mod tests {
         let table = Mutex::new(LifeTable::default());
         let is_stale = Arc::new(AtomicBool::new(false));
         let host = NetnsId { cookie: 1, inode: 1 };
-        let place = Place { host, node: "node".into(), is_stale: Arc::clone(&is_stale) };
+        let place = Place { host, node: "node".into(), is_stale: Arc::clone(&is_stale), watch: None };
         let mut profiles = NamedProfiles::default();
         let socket = SocketOwner { cgroup_id: Some(77), ..SocketOwner::default() };
         let profile = Arc::new(Row { socket, owner_from: Some("socket"), ..row() });

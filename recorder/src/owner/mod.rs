@@ -86,6 +86,7 @@ impl Owners {
                 host: NetnsId { cookie: 0, inode: netns::host() },
                 node: options.node.as_deref().unwrap_or(host_name).into(),
                 is_stale,
+                watch: Some(watch.waker().clone()),
             },
             host_name: host_name.into(),
             profiles: NamedProfiles::default(),

@@ -88,9 +88,9 @@ impl Watch {
         Ok(Self { is_over, waker, thread })
     }
 
-    /// Asks for a scan, which may have to wait for [`MIN_SCAN_INTERVAL`].
-    pub(super) fn wake(&self) {
-        self.waker.wake();
+    /// Wakes the thread for a scan, which may have to wait for [`MIN_SCAN_INTERVAL`].
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     pub(super) fn stop(self) {
