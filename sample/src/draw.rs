@@ -139,7 +139,10 @@ impl<'a> Draw<'a> {
 impl Draw<'_> {
     /// The totals that a kernel half would report at the end, for each CPU.
     pub(crate) fn totals(&self) -> Vec<CpuTotals> {
-        self.now.iter().map(|cpu| CpuTotals { seen: cpu.seen, lost: cpu.lost }).collect()
+        self.now
+            .iter()
+            .map(|cpu| CpuTotals { seen: cpu.seen, lost: cpu.lost, counted: 0 })
+            .collect()
     }
 }
 

@@ -139,6 +139,9 @@ pub struct KernelLayout {
     pub accept_return: u32,
     /// Inode of the network namespace that is the host's; 0 unknown.
     pub host_netns: u32,
+    /// Resets without a socket that become an event, a second and CPU; the others are counted under
+    /// a [`crate::wire::StormKey`]. 0 counts none: each becomes an event.
+    pub storm_rate: u32,
     /// Only resets of these namespaces (inodes) and with these ports at either end; 0 is none,
     /// and a list of none lets everything pass.
     pub only_netns: [u32; MAX_FILTERS],
@@ -161,6 +164,7 @@ impl KernelLayout {
         socket_owner: 0,
         accept_return: 0,
         host_netns: 0,
+        storm_rate: 0,
         only_netns: [0; MAX_FILTERS],
         only_ports: [0; MAX_FILTERS],
     };

@@ -108,6 +108,8 @@ pub struct EventHeader {
     pub seq: u64,
     /// Events lost on this CPU up to this one.
     pub lost: u64,
+    /// Resets counted on this CPU in place of an event ([`StormKey`]), up to this one.
+    pub counted: u64,
     /// `net->net_cookie` of the namespace that the reset belongs to; 0 unknown.
     pub netns_cookie: u64,
     /// `bpf_get_current_cgroup_id` of the running task.
@@ -177,12 +179,32 @@ pub struct LongEvent {
     pub stack: [u64; MAX_FRAMES],
 }
 
-/// Per-CPU totals, the kernel's side of `seen = written + lost`.
+/// Per-CPU totals, the kernel's side of `seen = written + counted + lost`.
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct CpuTotals {
+    /// All of them: those that became an event, were counted, or were lost.
     pub seen: u64,
     pub lost: u64,
+    /// Resets of a storm, counted under a [`StormKey`] in place of an event.
+    pub counted: u64,
+}
+
+/// Key under which the resets of a storm are counted: resets without a socket, beyond a rate.
+#[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct StormKey {
+    pub netns_cookie: u64,
+    pub netns_inum: u32,
+    /// `enum sk_rst_reason`, or [`NO_REASON`].
+    pub reason: i32,
+    /// This host's port; 0 is several, where the table of keys was full.
+    pub src_port: u16,
+    pub family: u8,
+    /// Flags byte of the TCP header that the resets answer.
+    pub answered_flags: u8,
+    pub site: u8,
+    pub padding: [u8; 3],
 }
 
 /// Key under which lost events are counted: enough to say what was lost.
@@ -277,20 +299,21 @@ pub struct Gone {
 // The kernel half and the recorder are built apart (the object is committed): a layout that
 // differed would decode to nonsense instead of failing.
 const _: () = {
-    assert!(size_of::<EventHeader>() == 192);
-    assert!(core::mem::offset_of!(EventHeader, netns_inum) == 48);
-    assert!(core::mem::offset_of!(EventHeader, reason) == 80);
-    assert!(core::mem::offset_of!(EventHeader, src_addr) == 88);
-    assert!(core::mem::offset_of!(EventHeader, src_port) == 176);
-    assert!(core::mem::offset_of!(EventHeader, site) == 180);
-    assert!(core::mem::offset_of!(EventHeader, sk_flags) == 186);
+    assert!(size_of::<EventHeader>() == 200);
+    assert!(core::mem::offset_of!(EventHeader, netns_inum) == 56);
+    assert!(core::mem::offset_of!(EventHeader, reason) == 88);
+    assert!(core::mem::offset_of!(EventHeader, src_addr) == 96);
+    assert!(core::mem::offset_of!(EventHeader, src_port) == 184);
+    assert!(core::mem::offset_of!(EventHeader, site) == 188);
+    assert!(core::mem::offset_of!(EventHeader, sk_flags) == 194);
     assert!(size_of::<Actor>() == 40);
     assert!(size_of::<Gone>() == 56);
     assert!(size_of::<ListenKey>() == 32);
     assert!(size_of::<FlowKey>() == 48);
     assert!(size_of::<LifeEvent>() == 48 + PATH_BYTES);
-    assert!(size_of::<ShortEvent>() == 192 + 8 * SHORT_FRAMES);
-    assert!(size_of::<LongEvent>() == 192 + 8 * MAX_FRAMES);
-    assert!(size_of::<CpuTotals>() == 16);
+    assert!(size_of::<ShortEvent>() == 200 + 8 * SHORT_FRAMES);
+    assert!(size_of::<LongEvent>() == 200 + 8 * MAX_FRAMES);
+    assert!(size_of::<CpuTotals>() == 24);
     assert!(size_of::<LostKey>() == 72);
+    assert!(size_of::<StormKey>() == 24);
 };

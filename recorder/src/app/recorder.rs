@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tcprst_schema::columns::{CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::footer::{Filtered, SiteStatus};
 use tcprst_schema::hook::Direction;
-use tcprst_schema::row::{LossRow, Row};
+use tcprst_schema::row::{LossRow, RollupRow, Row};
 use tcprst_schema::tables::Table;
 
 use crate::app::print::Printer;
@@ -22,6 +22,7 @@ use crate::event::enrich::Enricher;
 use crate::event::losses::Losses;
 use crate::event::ring::{self, Drain};
 use crate::event::stacks::Stacks;
+use crate::event::storm::{Counted, Storms};
 use crate::host::Host;
 use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
@@ -29,7 +30,7 @@ use crate::kernel::proc::{BTF, KALLSYMS};
 use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::{self, OwnerOptions, Owners, netns};
 use crate::stderr::{counted, say};
-use crate::store::{self, Context, Lock, Recovered, SealPolicy, Store, Totals};
+use crate::store::{self, Before, Context, Lock, Recovered, SealPolicy, Store, Totals};
 
 /// Rows that are flushed before the interval is over: at 500 bytes each they take 8 MB.
 const MAX_PENDING: usize = 16 * 1024;
@@ -50,6 +51,9 @@ pub(crate) struct Options {
     pub(crate) stack_depth: u32,
     /// Bytes of each CPU's ring buffer.
     pub(crate) ring_bytes: u32,
+    /// Resets without a socket that get a row, a second and CPU; the others are counted. 0 counts
+    /// none.
+    pub(crate) storm_rate: u32,
     /// Stop after this time.
     pub(crate) duration: Option<Duration>,
     /// Compare with the packets that leave.
@@ -95,8 +99,8 @@ impl Filter {
 #[derive(Debug)]
 struct Pending {
     row: Row,
-    /// Events lost on its CPU before it.
-    lost_before: u64,
+    /// What was lost and counted on its CPU before it.
+    before: Before,
 }
 
 /// A recorder that has started.
@@ -109,6 +113,7 @@ pub(crate) struct Recorder {
     events: Receiver<Vec<Event>>,
     enricher: Enricher,
     losses: Losses,
+    storms: Storms,
     store: Store,
     printer: Option<Printer>,
     audit: Option<Audit>,
@@ -131,6 +136,7 @@ impl Recorder {
             wake_bytes: options.ring_bytes / 2,
             socket_owner: options.socket_owner,
             host_netns: netns::host(),
+            storm_rate: options.storm_rate,
             only_netns: options.filter.netns.clone(),
             only_ports: options.filter.ports.clone(),
         };
@@ -159,6 +165,8 @@ impl Recorder {
         let clock = Clock::now()?;
         let enricher = Enricher::new(&host.name, &names, Stacks::new(symbols));
         let losses = Losses::new(&host.name, &clock);
+        let reasons = names.reasons.iter().map(|(code, name)| (*code, name.as_str().into()));
+        let storms = Storms::new(&host.name, reasons, options.storm_rate, &clock);
         if let Some(audit) = &mut audit {
             audit.open(probe.sites())?;
         }
@@ -178,6 +186,7 @@ impl Recorder {
             events,
             enricher,
             losses,
+            storms,
             store: Store::new(context, &clock),
             printer,
             audit,
@@ -246,7 +255,8 @@ impl Recorder {
         let before = self.pending.len();
         for event in events {
             let row = self.enricher.row(event, &clock);
-            self.pending.push(Pending { row, lost_before: event.header.lost });
+            let before = Before { lost: event.header.lost, counted: event.header.counted };
+            self.pending.push(Pending { row, before });
         }
         let new = &mut self.pending[before..];
         // With the names that are known by now: printing cannot wait for the rest.
@@ -268,14 +278,15 @@ impl Recorder {
         self.pending.sort_by_key(|pending| pending.row.boot_ns);
         self.owners.attribute(self.pending.iter_mut().map(|pending| &mut pending.row));
         let rest = self.pending.split_off(self.due(&clock));
-        for Pending { row, lost_before } in &self.pending {
+        for Pending { row, before } in &self.pending {
             if self.options.filter.is_of_container(row) {
-                self.store.append(row, *lost_before, &clock)?;
+                self.store.append(row, *before, &clock)?;
             } else {
-                self.store.pass_over(row, *lost_before);
+                self.store.pass_over(row, *before);
             }
         }
         self.pending = rest;
+        self.count_storms(&clock)?;
         let is_due = |audit: &Audit| audit.is_due(self.options.policy.age);
         if self.store.flush(self.options.policy, &clock)? || self.audit.as_ref().is_some_and(is_due)
         {
@@ -287,18 +298,45 @@ impl Recorder {
     /// Number of pending rows that must be written now: all, unless they are chosen by container.
     /// In that case young rows wait for the runtimes' answers.
     fn due(&self, clock: &Clock) -> usize {
-        let must = self.probe.is_none() || self.pending.len() >= MAX_PENDING;
-        if must || self.options.filter.containers.is_empty() {
+        if self.pending.len() >= MAX_PENDING {
             return self.pending.len();
         }
-        let until = clock.boot_ns().saturating_sub(NAMES_DELAY_NS);
+        let until = self.named_until(clock);
         self.pending.partition_point(|pending| pending.row.boot_ns <= until)
+    }
+
+    /// Boot time up to which resets must be written now, whether they have names or not.
+    fn named_until(&self, clock: &Clock) -> u64 {
+        match self.probe.is_none() || self.options.filter.containers.is_empty() {
+            true => u64::MAX,
+            false => clock.boot_ns().saturating_sub(NAMES_DELAY_NS),
+        }
+    }
+
+    /// Reads what the kernel half counted in place of events, and writes what is due. Counts belong
+    /// to the minute in which they are read: about a second late.
+    fn count_storms(&mut self, clock: &Clock) -> Result<()> {
+        let is_last = self.probe.is_none();
+        if let Some(by_cpu) = self.storms.read(&mut self.counters, clock, is_last)? {
+            self.store.counts_read(&by_cpu);
+        }
+        self.owners.attribute(self.storms.waiting());
+        let mut due = self.storms.take_until(self.named_until(clock));
+        due.retain(|counted| self.options.filter.is_of_container(&counted.row));
+        // Those of one read have one time.
+        for read in due.chunk_by(|one, next| one.row.boot_ns == next.row.boot_ns) {
+            let rows: Vec<RollupRow> = read.iter().map(Counted::rollup).collect();
+            self.store.add_counts(&rows, read[0].row.time_us, clock)?;
+        }
+        self.storms.written(&due);
+        Ok(())
     }
 
     /// Writes the tables that go with `resets`: what was lost, then the ledger, whose differences
     /// the losses excuse, then the containers.
     fn report(&mut self, clock: &Clock) -> Result<()> {
-        let losses = self.take_losses(clock)?;
+        let mut losses = self.take_losses(clock)?;
+        losses.extend(self.storms.report(clock));
         let from_us = losses.first().map_or(0, |row| row.from_us);
         self.store.write_table(Table::Losses, LOSS_COLUMNS, &losses, from_us, clock)?;
         if let Some(audit) = &mut self.audit {
@@ -330,6 +368,8 @@ impl Recorder {
         }
         let clock = Clock::now()?;
         self.store.take_totals(&self.counters.totals()?);
+        // What was counted until the programs were detached.
+        self.count_storms(&clock)?;
         if let Some(audit) = &mut self.audit {
             audit.finish();
         }

@@ -53,6 +53,6 @@ mod tests {
 
     #[test]
     fn a_short_record_is_refused() {
-        assert!(Event::decode(&[0; 191]).is_none());
+        assert!(Event::decode(&[0; 199]).is_none());
     }
 }

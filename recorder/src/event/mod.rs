@@ -4,6 +4,7 @@
 //! ring    the drain thread: rings -> decode -> a bounded channel
 //! enrich  an event's names, task and cause (stacks <- kernel::symbols) -> a row
 //! losses  counters of the kernel half -> rows of the table `losses`
+//! storm   counts of the kernel half in place of events (storm_table) -> groups of the rollup
 //! ```
 
 pub(crate) mod decode;
@@ -11,3 +12,5 @@ pub(crate) mod enrich;
 pub(crate) mod losses;
 pub(crate) mod ring;
 pub(crate) mod stacks;
+pub(crate) mod storm;
+mod storm_table;

@@ -30,6 +30,9 @@ pub(crate) struct Settings {
     pub(crate) socket_owner: bool,
     /// Inode of the host's network namespace; 0 if unknown.
     pub(crate) host_netns: u32,
+    /// Resets without a socket that become an event, a second and CPU; the others are counted. 0
+    /// counts none.
+    pub(crate) storm_rate: u32,
     /// Only these network namespaces (inodes) and ports, [`MAX_FILTERS`] of each; none is all.
     pub(crate) only_netns: Vec<u32>,
     pub(crate) only_ports: Vec<u16>,
@@ -218,6 +221,7 @@ impl Kernel {
                 .and_then(|_| self.parameters("inet_csk_accept"))
                 .map_or(0, |parameters| parameters.len() as u32),
             host_netns: settings.host_netns,
+            storm_rate: settings.storm_rate,
             only_netns: filters(settings.only_netns.iter().copied()),
             only_ports: filters(settings.only_ports.iter().map(|port| u32::from(*port))),
         })

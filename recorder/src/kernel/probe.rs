@@ -12,7 +12,7 @@ use tcprst_schema::hook::{
     ACCEPT_HOOKS, Attach, Direction, FORGET_HOOK, HOOKS, Hook, LIFE_HOOKS, STATE_HOOK,
 };
 use tcprst_schema::layout::KernelLayout;
-use tcprst_schema::wire::{CpuTotals, LostKey};
+use tcprst_schema::wire::{CpuTotals, LostKey, StormKey};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::error::{Error, Result};
@@ -68,8 +68,9 @@ pub(crate) struct Probe {
 
 /// Counters of the kernel half; they outlive the programs.
 pub(crate) struct Counters {
-    totals: PerCpuArray<MapData, [u64; 2]>,
+    totals: PerCpuArray<MapData, [u64; 3]>,
     lost: PerCpuHashMap<MapData, [u64; size_of::<LostKey>() / 8], u64>,
+    counted: PerCpuHashMap<MapData, [u64; size_of::<StormKey>() / 8], u64>,
     programs: Vec<OwnedFd>,
     /// Names of our kprobe events.
     events: Vec<&'static str>,
@@ -125,6 +126,8 @@ pub(crate) fn load(
     let totals = PerCpuArray::try_from(totals).map_err(map_error("TOTALS"))?;
     let lost = take(&mut ebpf, "LOST")?;
     let lost = PerCpuHashMap::try_from(lost).map_err(map_error("LOST"))?;
+    let counted = take(&mut ebpf, "COUNTED")?;
+    let counted = PerCpuHashMap::try_from(counted).map_err(map_error("COUNTED"))?;
     let ring = RingBuf::try_from(take(&mut ebpf, "LIVES")?).map_err(map_error("LIVES"))?;
     let lives_lost = take(&mut ebpf, "LIVES_LOST")?;
     let lives_lost = PerCpuArray::try_from(lives_lost).map_err(map_error("LIVES_LOST"))?;
@@ -145,7 +148,7 @@ pub(crate) fn load(
     Ok(Loaded {
         probe: Probe { ebpf, probes, sites },
         rings,
-        counters: Counters { totals, lost, programs, events },
+        counters: Counters { totals, lost, counted, programs, events },
         lives,
         owner_hooks,
     })
@@ -244,10 +247,15 @@ impl Probe {
 }
 
 impl Counters {
-    /// Events seen and lost, by CPU.
+    /// Resets seen, lost and counted, by CPU.
     pub(crate) fn totals(&self) -> Result<Vec<CpuTotals>> {
         let values = self.totals.get(&0, 0).map_err(map_error("TOTALS"))?;
-        Ok(values.iter().map(|[seen, lost]| CpuTotals { seen: *seen, lost: *lost }).collect())
+        let totals = |[seen, lost, counted]: &[u64; 3]| CpuTotals {
+            seen: *seen,
+            lost: *lost,
+            counted: *counted,
+        };
+        Ok(values.iter().map(totals).collect())
     }
 
     /// Keyed losses since the start, summed over all CPUs.
@@ -268,6 +276,25 @@ impl Counters {
         if let Ok(key) = <[u64; size_of::<LostKey>() / 8]>::read_from_bytes(key.as_bytes()) {
             let _ = self.lost.remove(&key);
         }
+    }
+
+    /// Resets of storms since the start, under each key, CPU by CPU.
+    pub(crate) fn counted(&self) -> Result<Vec<(StormKey, Vec<u64>)>> {
+        self.counted
+            .iter()
+            .map(|entry| {
+                let (key, values) = entry.map_err(map_error("COUNTED"))?;
+                let key = StormKey::read_from_bytes(key.as_bytes())
+                    .map_err(|_| Error::Missing("the key of COUNTED"))?;
+                Ok((key, values.iter().copied().collect()))
+            })
+            .collect()
+    }
+
+    /// Forgets a key of storms to make room for others, and returns whether it did.
+    pub(crate) fn forget_storm(&mut self, key: &StormKey) -> bool {
+        <[u64; size_of::<StormKey>() / 8]>::read_from_bytes(key.as_bytes())
+            .is_ok_and(|key| self.counted.remove(&key).is_ok())
     }
 
     /// How often the kernel refused to run one of our programs because one was already running on

@@ -9,7 +9,7 @@ use tcprst_schema::columns::COLUMNS;
 use tcprst_schema::footer::Footer;
 use tcprst_schema::paths::SegmentName;
 use tcprst_schema::rollup::Rollup;
-use tcprst_schema::row::Row;
+use tcprst_schema::row::{RollupRow, Row};
 use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
@@ -64,6 +64,11 @@ impl Segment {
         self.written += 1;
     }
 
+    /// Adds resets without rows to the rollup.
+    pub(crate) fn add_counts(&mut self, counts: &[RollupRow]) {
+        self.rollup.add_counts(counts);
+    }
+
     /// Writes the rows into both files, and syncs the spool.
     pub(crate) fn flush(&mut self) -> Result<()> {
         if self.batch.rows() > 0 {
@@ -113,7 +118,7 @@ pub(crate) fn write_rollup(
     let table = Table::ResetsPerMinute;
     let mut file = PartialFile::create(name.partial(dir, table), table)?;
     file.append(&rollup.finish().map_err(Error::Batch)?)?;
-    // The rows that it counts, so that a reader can tell whether they are the whole segment.
+    // The resets that it counts, so that a reader can tell whether they are the whole segment.
     let footer = footer.for_companion(written);
     Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }

@@ -1,5 +1,6 @@
 //! The spool: the rows of the open segment, as an Arrow IPC stream that survives `kill -9` and a
-//! power cut up to its last sync. [`tcprst_schema::spool`] reads it.
+//! power cut up to its last sync. [`tcprst_schema::spool`] reads it. Counts have a spool of their own
+//! beside it.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -30,13 +31,18 @@ impl Spool {
     /// Creates it. The stream's schema holds the footer as far as it is known, so that recovery
     /// knows where the segment began.
     pub(crate) fn create(path: PathBuf, footer: &Footer) -> Result<Self> {
+        Self::create_for(Table::Resets, path, footer)
+    }
+
+    /// The same for batches of another table.
+    pub(crate) fn create_for(table: Table, path: PathBuf, footer: &Footer) -> Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&path)
             .map_err(Error::io("create", &path))?;
         let metadata: HashMap<String, String> = footer.to_pairs()?.into_iter().collect();
-        let schema = Schema::clone(&Table::Resets.spool_schema()).with_metadata(metadata);
+        let schema = Schema::clone(&table.spool_schema()).with_metadata(metadata);
         let writer = StreamWriter::try_new(BufWriter::new(file), &schema)
             .map_err(|source| spool_error(&path, source))?;
         Ok(Self { path, writer })
