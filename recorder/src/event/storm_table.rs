@@ -1,6 +1,7 @@
 //! The kernel half's table of counts: what is new in it, and which keys make room for others.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::{Duration, Instant};
 
 use tcprst_schema::wire::{NO_REASON, StormKey};
@@ -65,7 +66,7 @@ impl CountTable {
         let cpus = entries.iter().map(|(_, by_cpu)| by_cpu.len()).max().unwrap_or(0);
         self.sums = vec![0; cpus.max(totals.len())];
         let mut new = Vec::new();
-        for (key, by_cpu) in entries {
+        for (key, by_cpu) in merged(entries) {
             by_cpu.iter().zip(&mut self.sums).for_each(|(count, sum)| *sum += count);
             let known = self.keys.entry(key).or_default();
             let before = known.by_cpu.iter().sum::<u64>();
@@ -104,7 +105,9 @@ impl CountTable {
             return Vec::new();
         }
         self.evicted = Some(now);
-        self.keys.iter().filter(|(_, key)| key.rests).map(|(key, _)| *key).collect()
+        // The port 0 stands for those that find no room: it stays.
+        let is_idle = |(key, known): &(&StormKey, &Key)| key.src_port != 0 && known.rests;
+        self.keys.iter().filter(is_idle).map(|(key, _)| *key).collect()
     }
 
     /// Forgets a key that was removed from the table.
@@ -116,6 +119,22 @@ impl CountTable {
             }
         }
     }
+}
+
+/// The counts of the port 0 can be in two tables.
+fn merged(entries: Vec<(StormKey, Vec<u64>)>) -> HashMap<StormKey, Vec<u64>> {
+    let mut merged: HashMap<StormKey, Vec<u64>> = HashMap::with_capacity(entries.len());
+    for (key, by_cpu) in entries {
+        match merged.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(by_cpu);
+            }
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().iter_mut().zip(by_cpu).for_each(|(sum, count)| *sum += count);
+            }
+        }
+    }
+    merged
 }
 
 fn at(counts: &[u64], cpu: usize) -> u64 {
@@ -147,7 +166,7 @@ mod tests {
     #[test]
     fn keys_that_rest_make_room_and_count_on_when_they_are_back() {
         let entries = |count| -> Vec<(StormKey, Vec<u64>)> {
-            (0..CROWDED as u16)
+            (1..=CROWDED as u16)
                 .map(|port| (key(port), vec![1]))
                 .chain([(key(9999), vec![count])])
                 .collect()
@@ -167,6 +186,19 @@ mod tests {
         let back = vec![(key(9999), vec![5]), (key(1), vec![2])];
         assert_eq!(table.take(back, &[total + 7], false), [(key(1), 2)]);
         assert_eq!(table.by_cpu(), [total + 7]);
+    }
+
+    #[test]
+    fn a_key_that_is_in_two_tables_counts_as_one() {
+        let mut table = CountTable::default();
+        let several = key(0);
+        let entries =
+            |more| vec![(several, vec![1, 2]), (key(80), vec![5, 0]), (several, vec![3, more])];
+        let mut new = table.take(entries(0), &[9, 2], false);
+        new.sort_by_key(|(key, _)| key.src_port);
+        assert_eq!(new, [(several, 6), (key(80), 5)]);
+        assert_eq!(table.take(entries(4), &[9, 6], false), [(several, 4)]);
+        assert_eq!(table.by_cpu(), [9, 6]);
     }
 
     #[test]

@@ -66,11 +66,16 @@ pub(crate) struct Probe {
     sites: Vec<SiteStatus>,
 }
 
+/// Counts of storms by [`StormKey`].
+type StormMap = PerCpuHashMap<MapData, [u64; size_of::<StormKey>() / 8], u64>;
+
 /// Counters of the kernel half; they outlive the programs.
 pub(crate) struct Counters {
     totals: PerCpuArray<MapData, [u64; 3]>,
     lost: PerCpuHashMap<MapData, [u64; size_of::<LostKey>() / 8], u64>,
-    counted: PerCpuHashMap<MapData, [u64; size_of::<StormKey>() / 8], u64>,
+    counted: StormMap,
+    /// Where that is full: counts of several ports together.
+    counted_rest: Option<StormMap>,
     programs: Vec<OwnedFd>,
     /// Names of our kprobe events.
     events: Vec<&'static str>,
@@ -128,6 +133,8 @@ pub(crate) fn load(
     let lost = PerCpuHashMap::try_from(lost).map_err(map_error("LOST"))?;
     let counted = take(&mut ebpf, "COUNTED")?;
     let counted = PerCpuHashMap::try_from(counted).map_err(map_error("COUNTED"))?;
+    let counted_rest = ebpf.take_map("COUNTED_REST").map(PerCpuHashMap::try_from).transpose();
+    let counted_rest = counted_rest.map_err(map_error("COUNTED_REST"))?;
     let ring = RingBuf::try_from(take(&mut ebpf, "LIVES")?).map_err(map_error("LIVES"))?;
     let lives_lost = take(&mut ebpf, "LIVES_LOST")?;
     let lives_lost = PerCpuArray::try_from(lives_lost).map_err(map_error("LIVES_LOST"))?;
@@ -148,7 +155,7 @@ pub(crate) fn load(
     Ok(Loaded {
         probe: Probe { ebpf, probes, sites },
         rings,
-        counters: Counters { totals, lost, counted, programs, events },
+        counters: Counters { totals, lost, counted, counted_rest, programs, events },
         lives,
         owner_hooks,
     })
@@ -278,10 +285,10 @@ impl Counters {
         }
     }
 
-    /// Resets of storms since the start, under each key, CPU by CPU.
+    /// Resets of storms since the start, under each key, CPU by CPU. A key can be there twice.
     pub(crate) fn counted(&self) -> Result<Vec<(StormKey, Vec<u64>)>> {
-        self.counted
-            .iter()
+        let maps = std::iter::once(&self.counted).chain(&self.counted_rest);
+        maps.flat_map(PerCpuHashMap::iter)
             .map(|entry| {
                 let (key, values) = entry.map_err(map_error("COUNTED"))?;
                 let key = StormKey::read_from_bytes(key.as_bytes())
