@@ -3,7 +3,7 @@
 //! ```text
 //! account  seen = written + counted + lost, CPU by CPU
 //! segment  the open segment: batch -> spool (Arrow IPC, synced) and Parquet (tmp, fsync, rename)
-//! counts   resets without rows in the open segment, synced
+//! count_spool  resets without rows in the open segment, synced
 //! seal     when a segment is complete
 //! table    one file of any other table
 //! recover  spools that a killed recorder left behind -> segments
@@ -12,7 +12,7 @@
 
 mod account;
 mod batch;
-mod counts;
+mod count_spool;
 #[cfg(test)]
 mod full_row;
 mod lock;
@@ -38,7 +38,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::host::Host;
 use account::{Account, Sums};
-use counts::Counts;
+use count_spool::CountSpool;
 use segment::Segment;
 
 pub use account::Before;
@@ -70,7 +70,7 @@ pub struct Store {
     account: Account,
     open: Option<Segment>,
     /// Counts of the open segment, where it has any.
-    counts: Option<Counts>,
+    counts: Option<CountSpool>,
     /// Start of the time that the next segment covers.
     covered_from_us: i64,
     next_seq: u32,
@@ -154,7 +154,7 @@ impl Store {
             Some(spool) => spool.append(counts),
             None => {
                 let footer = self.footer(0, clock);
-                let spool = Counts::create(&self.context.dir, name, &footer)?;
+                let spool = CountSpool::create(&self.context.dir, name, &footer)?;
                 self.counts.insert(spool).append(counts)
             }
         }
@@ -191,7 +191,7 @@ impl Store {
         };
         segment.flush()?;
         // Counts take little space, unless a scan visits every port each second.
-        let counts = self.counts.as_ref().map_or(Ok(0), Counts::bytes)?;
+        let counts = self.counts.as_ref().map_or(Ok(0), CountSpool::bytes)?;
         let due = segment.is_due(policy)? || counts >= policy.bytes;
         if due {
             self.seal(clock)?;

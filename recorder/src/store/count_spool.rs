@@ -15,12 +15,12 @@ use crate::store::spool::Spool;
 
 /// The spool of counts beside the spool of rows. Most segments need none.
 #[derive(Debug)]
-pub(crate) struct Counts {
+pub(crate) struct CountSpool {
     batch: Batch<RollupRow>,
     spool: Spool,
 }
 
-impl Counts {
+impl CountSpool {
     /// Creates it; `footer` is that of the segment as far as it is known.
     pub(crate) fn create(dir: &Path, name: &SegmentName, footer: &Footer) -> Result<Self> {
         let spool = Spool::create_for(Table::ResetsPerMinute, name.counts(dir), footer)?;
