@@ -1,13 +1,13 @@
 //! The folder of a recording: one recorder at a time, rows in, sealed segments out.
 //!
 //! ```text
-//! account  seen = written + counted + lost, CPU by CPU
-//! segment  the open segment: batch -> spool (Arrow IPC, synced) and Parquet (tmp, fsync, rename)
-//! count_spool  resets without rows in the open segment, synced
-//! seal     when a segment is complete
-//! table    one file of any other table
-//! recover  spools that a killed recorder left behind -> segments
-//! lock     one recorder for each folder
+//! account     seen = written + counted + lost, CPU by CPU
+//! segment     the open segment: batch -> spool (Arrow IPC, synced) and Parquet (tmp, fsync, rename)
+//! count_spool resets without rows in the open segment, synced
+//! seal        when a segment is complete
+//! table       one file of any other table
+//! recover     spools that a killed recorder left behind -> segments
+//! lock        one recorder for each folder
 //! ```
 
 mod account;
