@@ -242,8 +242,8 @@ fn files_and_losses_are_tables_and_reports() {
          web-1,6.18,2026-11-21T20:18:19Z,,,,,2,,false,false,nf_send_reset=kprobe\n"
     );
     let report = stdout(&recording.analyze(&["losses", "--format", "csv"]));
-    assert!(report.starts_with("host,stage,lost,"), "{report}");
-    assert!(report.contains("\nweb-1,ring,7,2026-11-21T20:18:19Z,"), "{report}");
+    assert!(report.starts_with("host,stage,lost,counted,"), "{report}");
+    assert!(report.contains("\nweb-1,ring,7,0,2026-11-21T20:18:19Z,"), "{report}");
     assert_eq!(stdout(&recording.analyze(&["files", "--format", "csv"])).lines().count(), 3);
 }
 

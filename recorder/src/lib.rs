@@ -3,9 +3,9 @@
 //! ```text
 //! app     arguments -> a recording: the write thread, `--print`, `doctor`
 //! audit   --audit: compares the packets that left with the events
-//! store   rows -> account (seen = written + lost) -> spool -> sealed segments
+//! store   rows -> account (seen = written + counted + lost) -> spool -> sealed segments
 //! owner   who owns a reset: processes, containers, the container runtimes
-//! event   ring (the drain thread) -> decode -> enrich (stacks, cause) -> rows; losses
+//! event   ring (the drain thread) -> decode -> enrich (stacks, cause) -> rows; losses, storm
 //! kernel  loads and attaches the kernel half; asks BTF, kallsyms and tracefs
 //! error, host, clock, stderr
 //! hash, wake, memory   quick hash tables; the sleep of threads; the allocator

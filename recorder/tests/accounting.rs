@@ -1,4 +1,6 @@
-//! Checks that `seen = written + lost` holds exactly, however fast the resets come.
+//! Checks that `seen = written + counted + lost` holds exactly, however fast the resets come.
+
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use scenarios::{FLOOD_PORT, Namespace, flood};
@@ -134,6 +136,97 @@ fn what_a_small_ring_loses_is_counted_and_named() {
         assert!(loss["from_time"].as_i64() <= loss["to_time"].as_i64(), "{loss:?}");
     }
     check_seq(&flooded);
+}
+
+/// Counts of a storm in the rollup: those of this port, and how many of them have no row.
+fn in_rollup(rollups: &[Segment], port: u16) -> (u64, u64) {
+    let groups = rows_in(rollups, None);
+    let of_port = groups.iter().filter(|group| {
+        group["port"] == json!(port) && group["cause"] == "closed_port" && group["family"] == "ipv4"
+    });
+    let sum = |groups: &[&Row], column: &str| -> u64 {
+        groups.iter().filter_map(|group| group[column].as_u64()).sum()
+    };
+    let of_port: Vec<&Row> = of_port.collect();
+    (sum(&of_port, "count"), sum(&of_port, "counted"))
+}
+
+#[test]
+fn a_storm_is_counted_beyond_its_rate() {
+    const RATE: u64 = 100;
+    require_root();
+    let _alone = alone();
+    let dir = TempDir::new().expect("a folder");
+    let ns = Namespace::new().expect("a network namespace");
+    let options = ["--ring-size", "16MiB", "--storm-rate", "100", "--rotate-interval", "2s"];
+    let recording = Recording::start(dir.path(), &options);
+    let start = Instant::now();
+    let sent = flood(&ns, RESETS, 2).expect("a flood").resets;
+    let seconds = start.elapsed().as_secs() + 2;
+    assert_eq!(sent, RESETS, "each connect is answered by one reset");
+    let ended = recording.stop(Signal::SIGINT);
+    assert!(ended.has_said("a storm: "), "{:?}", ended.said);
+    let totals = ended.totals();
+
+    let resets = segments(dir.path(), Table::Resets);
+    resets.iter().for_each(Segment::check);
+    check_neighbours(&resets);
+    let sum = |of: fn(&Segment) -> u64| resets.iter().map(of).sum::<u64>();
+    let (seen, lost) = (sum(|s| s.footer.seen), sum(|s| s.footer.lost));
+    let (written, counted) = (sum(|s| s.footer.written), sum(|s| s.footer.counted));
+    eprintln!("{sent} sent: {seen} seen, {written} written, {counted} counted, {lost} lost");
+    assert_eq!(seen, written + counted + lost);
+    let sums = (totals.seen, totals.written, totals.counted, totals.lost);
+    assert_eq!(sums, (seen, written, counted, lost));
+
+    // No more rows than the rate allows on each CPU, the second begun and the one not over included.
+    let cpus = std::thread::available_parallelism().expect("CPUs").get() as u64;
+    let rows = resets.iter().map(|segment| count_in(&segment.batches, ns.cookie())).sum::<u64>();
+    assert!(rows <= RATE * cpus * seconds, "{rows} rows in {seconds} s on {cpus} CPUs");
+    assert!(rows > 0, "the first of each second have a row");
+
+    // Each of the namespace's resets has a row, or a count under its key, or is lost under its key.
+    let losses = rows_in(&segments(dir.path(), Table::Losses), None);
+    let of_ns = |stage: &str| -> u64 {
+        let is_own =
+            |loss: &&Row| loss["netns_cookie"] == json!(ns.cookie()) && loss["stage"] == stage;
+        losses.iter().filter(is_own).map(count).sum()
+    };
+    assert_eq!(rows + of_ns("counted") + of_ns("ring"), sent);
+    let all = losses.iter().filter(|loss| loss["stage"] == "counted").map(count).sum::<u64>();
+    assert_eq!(all, counted, "the table `losses` against the footers");
+    for loss in losses.iter().filter(|loss| loss["netns_cookie"] == json!(ns.cookie())) {
+        assert_eq!(loss["src_port"], json!(FLOOD_PORT), "{loss:?}");
+        assert_eq!(loss["caller"], "tcp_v4_rcv", "{loss:?}");
+    }
+    // Nothing else on this machine is flooded on that port.
+    let rollups = segments(dir.path(), Table::ResetsPerMinute);
+    let (in_all, without_rows) = in_rollup(&rollups, FLOOD_PORT);
+    assert_eq!(in_all, sent - of_ns("ring"), "the rollup against the namespace's OutRsts");
+    assert_eq!(without_rows, of_ns("counted"));
+}
+
+#[test]
+fn what_a_killed_recorder_counted_is_recovered() {
+    require_root();
+    let _alone = alone();
+    let dir = TempDir::new().expect("a folder");
+    let ns = Namespace::new().expect("a network namespace");
+    let options = ["--ring-size", "16MiB", "--storm-rate", "100"];
+    let recording = Recording::start(dir.path(), &options);
+    flood(&ns, RESETS / 4, 2).expect("a flood");
+    // Each second has rows, behind those of the second before: a flush makes them safe.
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    flood(&ns, 10, 1).expect("a flood");
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    recording.stop(Signal::SIGKILL);
+    Recording::start(dir.path(), &options).stop(Signal::SIGINT).totals();
+
+    let resets = segments(dir.path(), Table::Resets);
+    resets.iter().for_each(Segment::check);
+    let footer = &resets.iter().find(|segment| segment.footer.recovered).expect("one").footer;
+    assert!(footer.counted > RESETS / 8, "{footer:?}");
+    assert!(footer.seen >= RESETS / 4 + 10, "{footer:?}");
 }
 
 /// `seq` counts each CPU's resets from 1: numbers that are missing are lost events.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
-use tcprst_recorder::store::{Context, Store};
+use tcprst_recorder::store::{Before, Context, Store};
 use tcprst_recorder::{Clock, Result, unkeyed_loss};
 use tcprst_schema::columns::{CONTAINER_COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::footer::{ClockAnchor, Filtered, SiteStatus};
@@ -91,7 +91,8 @@ impl<'a> Writer<'a> {
             let age_us = self.policy.age_us;
             self.until_us = ((row.time_us.div_euclid(age_us) + 1) * age_us).min(self.shift.to_us);
         }
-        self.store.append(row, lost_before, &clock(row.time_us, self.boot_us))?;
+        let before = Before { lost: lost_before, counted: 0 };
+        self.store.append(row, before, &clock(row.time_us, self.boot_us))?;
         if self.store.waiting_rows() >= BATCH_ROWS {
             self.encode()?;
         }

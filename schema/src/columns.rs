@@ -56,6 +56,16 @@ impl Value<'_> {
         value.map_or(Value::Null, |v| Value::Int(v.cast_signed()))
     }
 
+    /// The same value with a text of its own.
+    pub fn into_owned(self) -> Value<'static> {
+        match self {
+            Value::Null => Value::Null,
+            Value::Int(value) => Value::Int(value),
+            Value::Bool(value) => Value::Bool(value),
+            Value::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+        }
+    }
+
     pub fn as_int(&self) -> Option<i64> {
         if let Value::Int(value) = self { Some(*value) } else { None }
     }
@@ -376,19 +386,28 @@ pub const ROLLUP_COLUMNS: &[Column<RollupRow>] = &[
     dimension!(Text, 16), dimension!(Text, 17), dimension!(Text, 18), dimension!(Text, 19),
     required("count", Kind::Int64, Encoding::Dictionary, FEW,
         "How many they were.", |r| Value::Int(r.count)),
+    Column {
+        name: "counted",
+        kind: Kind::Int64,
+        nullable: true,
+        encoding: Encoding::Dictionary,
+        encoding_reason: FEW,
+        doc: "How many of them have no row in `resets`: resets of a storm (`--storm-rate`). Null before schema version 5, which means none.",
+        value: |r| Value::Int(r.counted),
+    },
 ];
 
 /// The columns of `losses`.
 #[rustfmt::skip]
 pub const LOSS_COLUMNS: &[Column<LossRow>] = columns! { LossRow:
     "from_time" Timestamp required Delta(RISING) |r| Value::Int(r.from_us),
-        "Start of the interval in which the resets were lost, UTC.";
+        "Start of the interval in which the resets were lost or counted, UTC.";
     "to_time" Timestamp required Delta(RISING) |r| Value::Int(r.to_us),
         "End of that interval, UTC.";
     "host" Text required Dictionary(FEW) |r| text(Some(&r.host)),
         "Name of the host.";
     "stage" Text required Dictionary(FEW) |r| text(Some(r.stage)),
-        "Where they were lost: `ring` (a ring buffer was full), `recursion` (the kernel refused to run the program inside itself).";
+        "Where they were lost: `ring` (a ring buffer was full), `recursion` (the kernel refused to run the program inside itself). `counted` is no loss: resets of a storm (`--storm-rate`), which are in the rollups and in every count that a rollup can answer, but have no rows.";
     "count" Int64 required Dictionary(FEW) |r| Value::id(Some(r.count)),
         "How many.";
     "netns_id" Int64 null Dictionary(FEW) |r| Value::int(r.netns_id),
@@ -406,7 +425,7 @@ pub const LOSS_COLUMNS: &[Column<LossRow>] = columns! { LossRow:
     "family" Text null Dictionary(FEW) |r| text(r.family),
         "`ipv4` or `ipv6`.";
     "src_port" Int32 null Dictionary(FEW) |r| Value::int(r.src_port),
-        "Source port of the RSTs: this host's.";
+        "Source port of the RSTs: this host's. Null for `counted` where there were more ports than the kernel half can count apart.";
 };
 
 /// The columns of `ledger`.

@@ -299,6 +299,17 @@ impl Row {
     }
 }
 
+/// Port of the service, as far as this host's end of a flow and the answered segment tell, by the
+/// rules of [`Row::service_port`]: the other end of counted resets is not known. `None` where the
+/// other end may be the one that listened, and for a `local` of 0, which stands for several ports.
+pub fn service_port_of_local(local: u16, answered_flags: u8) -> Option<u16> {
+    let is_local = match (answered_flags & SYN != 0, answered_flags & ACK != 0) {
+        (true, is_answer) => !is_answer,
+        (false, _) => !EPHEMERAL.contains(&local),
+    };
+    (is_local && local != 0).then_some(local)
+}
+
 /// One row of `resets_per_minute`.
 #[derive(Clone, Debug)]
 pub struct RollupRow {
@@ -307,6 +318,8 @@ pub struct RollupRow {
     /// In the order of [`crate::columns::DIMENSIONS`].
     pub dimensions: [Value<'static>; crate::columns::DIMENSIONS.len()],
     pub count: i64,
+    /// How many of them have no row.
+    pub counted: i64,
 }
 
 /// One row of `containers`.
@@ -328,10 +341,13 @@ pub struct ContainerRow {
     pub addresses: Vec<IpAddr>,
 }
 
-/// One row of `losses`: events that were seen but not written, by what they had in common.
+/// In `stage` of `losses`: the resets were not lost but counted, without a row each.
+pub const STAGE_COUNTED: &str = "counted";
+
+/// One row of `losses`: resets that were seen but have no row, by what they had in common.
 #[derive(Clone, Debug)]
 pub struct LossRow {
-    /// Interval in which they were lost, microseconds since the epoch, UTC.
+    /// Interval in which they were lost or counted, microseconds since the epoch, UTC.
     pub from_us: i64,
     pub to_us: i64,
     pub host: Arc<str>,
@@ -503,6 +519,18 @@ mod tests {
         }
         row.set_own(&one.own());
         assert!(COLUMNS.iter().all(|column| (column.value)(&one) == (column.value)(&row)));
+    }
+
+    #[test]
+    fn where_only_this_end_is_known_the_port_is_that_of_the_row_or_none() {
+        for (local, flags) in [(80, 0x02), (50_000, 0x02), (80, 0x12), (443, 0x10), (50_000, 0x10)]
+        {
+            let found = service_port_of_local(local, flags);
+            let row = Row { answered_flags: Some(flags), ..between(local, 40_000) };
+            let expected = row.service_port().filter(|port| *port == local);
+            assert_eq!(found, expected, "{local} {flags:#x}");
+        }
+        assert_eq!(service_port_of_local(0, 0x02), None, "several ports");
     }
 
     #[test]

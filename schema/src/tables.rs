@@ -77,7 +77,7 @@ pub const TABLES: [TableRow; 7] = [
     TableRow {
         table: Table::Losses,
         name: "losses",
-        doc: "Resets that were seen and not recorded, counted by what they had in common.",
+        doc: "Resets that have no row, counted by what they had in common: lost ones, and those of storms.",
         maker: Maker::Recorder,
         content: Content::Rows,
         name_bounds_times: false,

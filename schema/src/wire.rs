@@ -115,7 +115,7 @@ pub struct EventHeader {
     pub seq: u64,
     /// Events lost on this CPU up to this one.
     pub lost: u64,
-    /// Events counted on this CPU, in place of a record for each, up to this one.
+    /// Resets counted on this CPU in place of an event ([`StormKey`]), up to this one.
     pub counted: u64,
     /// `net->net_cookie` of the namespace that the reset belongs to; 0 unknown.
     pub netns_cookie: u64,
@@ -184,21 +184,25 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, Default, FromBytes, Immutable, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct CpuTotals {
+    /// All of them: those that became an event, were counted, or were lost.
     pub seen: u64,
     pub lost: u64,
+    /// Resets of a storm, counted under a [`StormKey`] in place of an event.
     pub counted: u64,
 }
 
-/// Key under which the resets of a storm are counted.
+/// Key under which the resets of a storm are counted: resets without a socket, beyond a rate.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, IntoBytes, KnownLayout, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct StormKey {
     pub netns_cookie: u64,
     pub netns_inum: u32,
+    /// `enum sk_rst_reason`, or [`NO_REASON`].
     pub reason: i32,
-    /// Port of this host; 0 for several, where the table had no room for one more.
+    /// This host's port; 0 is several, where the table of keys was full.
     pub src_port: u16,
     pub family: u8,
+    /// Flags byte of the TCP header that the resets answer.
     pub answered_flags: u8,
     pub site: u8,
     pub padding: [u8; 3],

@@ -170,6 +170,9 @@ fn finish(
     // Tasks that still run belong to a query that failed or was cancelled: nothing waits for them.
     runtime.shutdown_background();
     interrupt::remove(&engine.spilled_to());
+    if answered.is_ok() {
+        notes::report_left_out(recording.take_left_out());
+    }
     // Also after an error: a skipped file may be the reason.
     let skipped = recording.take_skipped();
     skipped.iter().for_each(|skipped| tell(skipped));

@@ -23,7 +23,7 @@ pub(crate) enum Command {
     Compact(compact::Args),
     /// List the recorded segments, oldest first, and whether each is complete
     Files(files::Args),
-    /// List resets that were seen but not recorded, and what is known about them
+    /// List resets that have no row, lost or counted in a storm, and what is known about them
     Losses(losses::Args),
     /// Count resets by cause, container, port, peer network, ... in any combination, and by time
     Summary(summary::Args),

@@ -1,4 +1,4 @@
-//! `tcprst-analyze losses`: resets that were seen and not recorded.
+//! `tcprst-analyze losses`: resets that have no row: lost, or counted in a storm.
 
 use super::{Report, Request};
 use crate::error::Error;

@@ -75,6 +75,7 @@ fn footer(group: &[DayFile]) -> Footer {
         recorded_to_us: footers().map(|f| f.recorded_to_us).max().unwrap_or_default(),
         seen: footers().map(|f| f.seen).sum(),
         written: footers().map(|f| f.written).sum(),
+        counted: footers().map(|f| f.counted).sum(),
         lost: footers().map(|f| f.lost).sum(),
         // Includes parts of parts, because their files are gone as well.
         merged: footers().flat_map(|f| f.merged.clone()).chain(merged).collect(),

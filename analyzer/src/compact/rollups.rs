@@ -1,6 +1,6 @@
 //! Rollups of merged segments by the minute, and by the hour and the day if these are shorter.
 //!
-//! A rollup has the name of its segment. Readers use it only if it counts all rows of the segment,
+//! A rollup has the name of its segment. Readers use it only if it counts all resets of the segment,
 //! so that each rollup can be written and removed independently.
 
 use std::collections::HashSet;
@@ -32,12 +32,12 @@ pub(super) fn write(dir: &Path, step: Step) -> Result<(), CompactError> {
             else {
                 continue;
             };
-            let Some((first, last)) = segment.times else { continue };
+            let Some((first, last)) = segment.span() else { continue };
             if last - first < least_span_us(step) {
                 continue;
             }
             let target = name.sealed(dir, step.table());
-            if counts(&target) != Some(segment.footer.written) {
+            if counts(&target) != Some(segment.footer.in_rollup()) {
                 write_one(dir, step, &name, &segment)?;
             }
             names.insert(name);
@@ -82,8 +82,13 @@ fn write_one(
 ) -> Result<(), CompactError> {
     let mut rollup = Rollup::with_step(step.length_us());
     let parts = if step == Step::Minute { parts(dir, name, segment) } else { Vec::new() };
+    if parts.is_empty() && step == Step::Minute && segment.footer.counted > 0 {
+        // Its rows are not all of its resets.
+        return Ok(());
+    }
     if parts.is_empty() {
-        let columns: Vec<&str> = DIMENSIONS.iter().copied().chain(["time", "count"]).collect();
+        let own = ["time", "count", "counted"];
+        let columns: Vec<&str> = DIMENSIONS.iter().copied().chain(own).collect();
         count(&mut rollup, segment, Some(&columns))?;
     }
     for part in &parts {
@@ -94,11 +99,11 @@ fn write_one(
     create_dir(&spool_dir(dir))?;
     let mut file = PartialFile::create(name.partial(dir, step.table()), step.table())?;
     file.append(&rows)?;
-    let footer = segment.footer.for_companion(segment.footer.written);
+    let footer = segment.footer.for_companion(segment.footer.in_rollup());
     Ok(file.seal(&footer, &name.sealed(dir, step.table()))?)
 }
 
-/// The rollups of the parts of a merged segment, if they count all its rows: they are much
+/// The rollups of the parts of a merged segment, if they count all its resets: they are much
 /// smaller than the rows.
 fn parts(dir: &Path, name: &SegmentName, segment: &Sealed) -> Vec<Sealed> {
     let merged = segment.footer.merged.iter().filter_map(|name| name.parse().ok());
@@ -110,5 +115,5 @@ fn parts(dir: &Path, name: &SegmentName, segment: &Sealed) -> Vec<Sealed> {
         })
         .collect();
     let counted: u64 = parts.iter().map(|part| part.footer.written).sum();
-    if counted == segment.footer.written { parts } else { Vec::new() }
+    if counted == segment.footer.in_rollup() { parts } else { Vec::new() }
 }

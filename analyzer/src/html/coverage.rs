@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use tcprst_schema::row::STAGE_COUNTED;
 
 use super::batches;
 use super::cube::{FoldedKeys, Keys};
@@ -11,6 +12,7 @@ use super::scale::Scale;
 use super::source::{Source, all_of};
 use super::text::visible;
 use crate::error::Error;
+use crate::reports::literal;
 
 /// The longest time between two consecutive segments; a longer one is a gap.
 const SEAM_US: i64 = 1_000_000;
@@ -28,6 +30,7 @@ pub(super) struct Host {
     kernels: BTreeSet<String>,
     seen: u64,
     written: u64,
+    counted: u64,
     lost: u64,
 }
 
@@ -42,8 +45,8 @@ pub(super) struct Segments {
 impl Segments {
     pub(super) async fn load(source: &Source<'_>) -> Result<Self, Error> {
         let sql = format!(
-            "select host, kernel, recorded_from, recorded_to, seen, written, lost, rows from files{} \
-             order by recorded_from",
+            "select host, kernel, recorded_from, recorded_to, seen, written, counted, lost, rows \
+             from files{} order by recorded_from",
             all_of(&source.window.overlapping("recorded_from", "recorded_to"))
         );
         let mut segments = Self::default();
@@ -53,6 +56,7 @@ impl Segments {
             let (seen, lost) = (batches::counts(&batch, "seen")?, batches::counts(&batch, "lost")?);
             let (written, rows) =
                 (batches::counts(&batch, "written")?, batches::counts(&batch, "rows")?);
+            let counted = batches::counts(&batch, "counted")?;
             let kernels = batches::texts(&batch, "kernel")?;
             for (at, host) in batches::texts(&batch, "host")?.into_iter().enumerate() {
                 let host = segments.hosts.entry(host.unwrap_or_default()).or_default();
@@ -62,6 +66,7 @@ impl Segments {
                     segments.sealed += 1;
                     host.seen += seen[at];
                     host.written += written[at];
+                    host.counted += counted[at];
                     host.lost += lost[at];
                 } else {
                     // A live segment has rows, but no account before it is sealed.
@@ -80,6 +85,11 @@ impl Segments {
         let from = spans().map(|(from, _)| *from).min()?;
         let to = spans().map(|(from, to)| to.unwrap_or(*from)).max()?;
         Some((from, to))
+    }
+
+    /// Resets of storms.
+    pub(super) fn counted(&self) -> u64 {
+        self.hosts.values().map(|host| host.counted).sum()
     }
 
     pub(super) fn kernels(&self) -> Vec<&str> {
@@ -108,6 +118,7 @@ impl Segments {
                     spans: drawn(&covered, (to - from) / NARROWEST),
                     seen: host.seen,
                     written: host.written,
+                    counted: host.counted,
                     lost: host.lost,
                 }
             })
@@ -130,6 +141,7 @@ pub(super) struct Coverage {
     spans: Vec<(i64, i64)>,
     seen: u64,
     written: u64,
+    counted: u64,
     lost: u64,
 }
 
@@ -192,6 +204,13 @@ struct Loss {
     n: u64,
 }
 
+/// Conditions on the rows of `losses` that were lost in the window.
+fn lost_within(source: &Source<'_>) -> Vec<String> {
+    let mut conditions = source.window.overlapping("from_time", "to_time");
+    conditions.push(format!("stage <> {}", literal(STAGE_COUNTED)));
+    conditions
+}
+
 pub(super) async fn losses(
     source: &Source<'_>,
     keys: &Keys,
@@ -201,7 +220,7 @@ pub(super) async fn losses(
         "select host, stage, caller, reason, src_port as port, sum(count) as n from losses{} \
          group by host, stage, caller, reason, src_port \
          order by n desc, host, stage, caller, reason, port",
-        all_of(&source.window.overlapping("from_time", "to_time"))
+        all_of(&lost_within(source))
     );
     let mut losses = LossKinds::default();
     for batch in source.collect(&sql).await? {
@@ -248,7 +267,7 @@ pub(super) async fn lost_time(
     let bucket = format!("date_bin({}, from_time)", scale.interval());
     let sql = format!(
         "select {bucket} as bucket, host, sum(count) as n from losses{} group by {bucket}, host",
-        all_of(&source.window.overlapping("from_time", "to_time"))
+        all_of(&lost_within(source))
     );
     let mut cells: BTreeMap<(u32, u32), u64> = BTreeMap::new();
     for batch in source.collect(&sql).await? {

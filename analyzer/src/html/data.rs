@@ -161,8 +161,7 @@ const PORTS_AND_CONTAINERS: &str = "A port is the service's port, on either side
 
 const EXACT: &str = "Filters recount the recorded numbers: nothing is sampled or estimated.";
 
-const WHOLE_SEGMENTS: &str =
-    "Seen, written and lost are totals of the segments that touch the window, not clipped to it.";
+const WHOLE_SEGMENTS: &str = "Seen, written, counted and lost are totals of the segments that touch the window, not clipped to it.";
 
 /// Notes for the reader on how these numbers were made.
 fn notes(source: &Source<'_>, segments: &Segments, keys: &FoldedKeys) -> Vec<String> {
@@ -190,6 +189,13 @@ fn notes(source: &Source<'_>, segments: &Segments, keys: &FoldedKeys) -> Vec<Str
     }
     if source.window.since.is_some() || source.window.until.is_some() {
         notes.push(WHOLE_SEGMENTS.to_owned());
+    }
+    if segments.counted() > 0 {
+        notes.push(format!(
+            "{} of storms have no row: they were counted by the minute, and are in every number here \
+             but those of kernel stacks and of the other side.",
+            counted(segments.counted(), "reset")
+        ));
     }
     if segments.live > 0 {
         notes.push(format!(

@@ -22,12 +22,14 @@ use tcprst_schema::paths::{self, SegmentName};
 use tcprst_schema::tables::{TABLES, Table};
 
 use crate::error::Error;
+use crate::recording::left_out::LeftOut;
 use crate::recording::prune::Times;
 use crate::recording::sealed::Sealed;
 use crate::recording::spool::Live;
 use crate::recording::types::reader_schema;
 
 pub(crate) mod files;
+mod left_out;
 mod metadata;
 pub(crate) mod provider;
 pub(crate) mod prune;
@@ -125,6 +127,8 @@ pub(crate) struct Recording {
     /// The files of each table, in the order of [`TABLES`].
     sealed: [Mutex<Arc<Vec<SegmentFile>>>; TABLES.len()],
     skipped: Mutex<Vec<Skipped>>,
+    /// Counted resets that an answer from rows left out, by their segment.
+    left_out: LeftOut,
 }
 
 impl Recording {
@@ -174,6 +178,29 @@ impl Recording {
             std::mem::take(&mut *self.skipped.lock().unwrap_or_else(PoisonError::into_inner));
         skipped.sort_by(|one, other| one.path.cmp(&other.path));
         skipped
+    }
+
+    /// Whether resets of these times were counted in place of a row each.
+    pub(crate) fn has_counted(&self, times: Times) -> bool {
+        let segments = self.sealed_within(Table::Resets, times);
+        segments.iter().any(|segment| segment.footer.counted > 0)
+            || self.live.iter().any(|spool| !spool.counts.is_empty())
+    }
+
+    /// Remembers that an answer has the rows of a segment, but not the resets that were counted in
+    /// place of a row each.
+    pub(crate) fn leave_out_counted(&self, segment: &Sealed) {
+        self.left_out.add(&segment.path, segment.footer.counted);
+    }
+
+    /// The same for live segments.
+    pub(crate) fn leave_out_live_counted(&self) {
+        self.live.iter().for_each(|spool| self.left_out.add(&spool.path, spool.counted()));
+    }
+
+    /// The counted resets that the answers so far leave out. Returned once.
+    pub(crate) fn take_left_out(&self) -> u64 {
+        self.left_out.take()
     }
 
     fn is_empty(&self) -> bool {
@@ -264,7 +291,7 @@ impl Recording {
             Some(name) if !merged.is_empty() => merged.contains(name.to_string().as_str()),
             _ => false,
         };
-        let of_times = |segment: &Sealed| match (table, segment.times) {
+        let of_times = |segment: &Sealed| match (table, segment.span()) {
             (table, Some((least, greatest))) if table.row().name_bounds_times => {
                 least < times.to_us && times.from_us <= greatest
             }

@@ -15,6 +15,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::statistics::Statistics as ParquetStatistics;
 use tcprst_schema::footer::{Footer, FooterError};
+use tcprst_schema::rollup::MINUTE_US;
 use tcprst_schema::tables::Table;
 
 use crate::recording::metadata::{Kept, room_of};
@@ -96,6 +97,17 @@ impl Sealed {
     /// The columns of the file, with the types of the reader.
     pub(crate) fn physical_schema(&self) -> SchemaRef {
         self.scan.arrow_schema.clone().unwrap_or_else(|| Arc::new(Schema::empty()))
+    }
+
+    /// Minimum and maximum of the times of its resets, those without a row included: the minutes in
+    /// which they were counted lie in the time that the segment covers.
+    pub(crate) fn span(&self) -> Option<(i64, i64)> {
+        if self.footer.counted == 0 {
+            return self.times;
+        }
+        let from = self.footer.recorded_from_us.div_euclid(MINUTE_US) * MINUTE_US;
+        let to = self.footer.recorded_to_us;
+        Some(self.times.map_or((from, to), |(least, most)| (least.min(from), most.max(to))))
     }
 
     /// Whether the file has this column; a file of an older recorder may lack it.

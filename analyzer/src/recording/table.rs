@@ -53,6 +53,10 @@ impl Scan for SegmentTable {
         let enough = read.limit.filter(|_| read.filters.is_empty());
         let rows = enough.and_then(|rows| i64::try_from(rows).ok());
         let sealed = self.recording.sealed_for(self.table, times, rows);
+        if self.table == Table::Resets {
+            sealed.iter().for_each(|segment| self.recording.leave_out_counted(segment));
+            self.recording.leave_out_live_counted();
+        }
         let is_older =
             |segment: &&Arc<Sealed>| self.table == Table::Resets && rederive::is_due(segment);
         let (older, sealed): (Vec<_>, Vec<_>) = sealed.iter().partition(is_older);

@@ -1,8 +1,10 @@
--- Resets that were seen but not recorded, by their common properties, most first.
+-- Resets that have no row, by their common properties, most first: lost ones, and those of storms,
+-- which were counted and are in all other reports.
 select
     host,
     stage,
-    sum(count) as lost,
+    sum(case when stage = 'counted' then 0 else count end) as lost,
+    sum(case when stage = 'counted' then count else 0 end) as counted,
     min(from_time) as first_from,
     max(to_time) as last_to,
     callee,
@@ -13,4 +15,4 @@ select
 from losses
 {where}
 group by host, stage, callee, caller, reason, netns_id, src_port
-order by lost desc, first_from
+order by lost desc, counted desc, first_from

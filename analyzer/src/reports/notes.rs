@@ -8,6 +8,7 @@ use arrow::array::{Array as _, AsArray as _};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use chrono::{DateTime, Days, Utc};
+use tcprst_schema::row::STAGE_COUNTED;
 
 use crate::error::Error;
 use crate::output::numbers::{counted, length, share, thousands};
@@ -35,6 +36,7 @@ impl Topics {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Note {
     Lost { resets: i64, place: &'static str },
+    Counted { resets: i64 },
     Nothing { is_whole: bool },
     Gaps { count: usize, length_us: i64, longest: Gap },
     Unknown { resets: i64, of: i64 },
@@ -54,6 +56,13 @@ impl fmt::Display for Note {
             Note::Lost { resets, place } => write!(
                 f,
                 "note: {} more {} seen in {place} but not recorded (tcprst-analyze losses)",
+                thousands(*resets),
+                if *resets == 1 { "reset was" } else { "resets were" },
+            ),
+            Note::Counted { resets } => write!(
+                f,
+                "note: {} more {} counted in the files of this answer, without a row each \
+                 (tcprst-analyze losses)",
                 thousands(*resets),
                 if *resets == 1 { "reset was" } else { "resets were" },
             ),
@@ -91,6 +100,13 @@ impl fmt::Display for Note {
 
 fn time(us: i64) -> String {
     DateTime::from_timestamp_micros(us).map_or_else(|| us.to_string(), window::text)
+}
+
+/// Reports the resets that an answer from rows leaves out, because they have none.
+pub(crate) fn report_left_out(resets: u64) {
+    if resets > 0 {
+        stderr::tell(&Note::Counted { resets: i64::try_from(resets).unwrap_or(i64::MAX) });
+    }
 }
 
 /// Reports what the answer over these windows leaves out.
@@ -159,7 +175,10 @@ fn any(windows: &[Window], conditions: impl Fn(&Window) -> Vec<String>) -> Strin
 
 async fn lost(session: &Session, windows: &[Window]) -> Result<i64, Error> {
     let overlapping = any(windows, |window| window.overlapping("from_time", "to_time"));
-    let sql = format!("select sum(count) from losses {overlapping}");
+    let sql = format!(
+        "select sum(case when stage = {} then 0 else count end) from losses {overlapping}",
+        literal(STAGE_COUNTED)
+    );
     let by_time = integers(session, &sql, 1).await?;
     Ok(by_time.first().and_then(|row| row[0]).unwrap_or_default())
 }
@@ -348,6 +367,12 @@ mod tests {
         assert_eq!(
             note.to_string(),
             "note: the cause of 12 of 1,234 resets (1.0 %) is unknown (tcprst-analyze explain unknown)"
+        );
+        let note = Note::Counted { resets: 1_234 };
+        assert_eq!(
+            note.to_string(),
+            "note: 1,234 more resets were counted in the files of this answer, without a row each \
+             (tcprst-analyze losses)"
         );
         let note = Note::Lost { resets: 1, place: place(&[window(Some(1), None)]) };
         assert!(note.to_string().contains("1 more reset was seen in this window"), "{note}");

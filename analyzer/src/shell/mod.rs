@@ -24,6 +24,7 @@ use crate::query::engine::Engine;
 use crate::query::interrupt;
 use crate::query::session::{self, Session};
 use crate::recording::Recording;
+use crate::reports::notes;
 use crate::window::Window;
 
 mod complete;
@@ -204,8 +205,10 @@ impl Shell<'_> {
         Ok(())
     }
 
-    /// Reports the files that the last answer skipped, each file once per session.
+    /// Reports what the last answer left out: counted resets, and skipped files, each file once per
+    /// session.
     fn report_skipped(&mut self) {
+        notes::report_left_out(self.recording.take_left_out());
         for skipped in self.recording.take_skipped() {
             if self.reported.insert(skipped.to_string()) {
                 tell(&skipped);

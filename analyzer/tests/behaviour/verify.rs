@@ -20,7 +20,7 @@ use crate::common::{
 
 /// The footer that a recorder would write.
 fn whole(rows: usize, lost: u64, before: u64) -> Footer {
-    let account = vec![CpuAccount { seen: before, lost: 0 }];
+    let account = vec![CpuAccount { seen: before, ..CpuAccount::default() }];
     Footer { seen: rows as u64 + lost, lost, account, ..footer(rows) }
 }
 

@@ -77,6 +77,14 @@ pub(crate) struct Record {
     /// 4KiB.
     #[arg(long, value_name = "SIZE", value_parser = ring_size, conflicts_with = "ring_memory")]
     ring_size: Option<u32>,
+    /// Record at most this many resets without a socket one by one, a second and CPU; count the
+    /// others. 0 or `off` counts none.
+    ///
+    /// Only closed ports and segments of connections that are long over are answered without a
+    /// socket, so a flood from outside cannot fill the disk. Counted resets are in every report and
+    /// in every count by cause, port, container or minute; they have no row of their own.
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = storm_rate)]
+    storm_rate: u32,
     /// Stop after this time.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
@@ -176,6 +184,7 @@ impl Record {
             ring_memory: self
                 .ring_size
                 .map_or(RingMemory::Total(self.ring_memory), RingMemory::PerCpu),
+            storm_rate: self.storm_rate,
             duration: self.duration,
             audit: self.audit,
             directions: self.directions(),
@@ -220,6 +229,13 @@ fn whole<N: TryFrom<i64>>(text: &str, range: RangeInclusive<i64>) -> Result<N, S
 
 fn stack_depth(text: &str) -> Result<u32, String> {
     whole(text, 4..=MAX_FRAMES as i64)
+}
+
+fn storm_rate(text: &str) -> Result<u32, String> {
+    match text {
+        "off" => Ok(0),
+        _ => whole(text, 0..=u32::MAX.into()).map_err(|error| format!("{error}, or `off`")),
+    }
 }
 
 fn port(text: &str) -> Result<u16, String> {
@@ -299,6 +315,8 @@ mod tests {
         assert_eq!(duration("1h 5"), Err("needs a unit: 10s, 5m or 1h".to_owned()));
         assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
         assert_eq!((port("1"), port("65535"), stack_depth("24")), (Ok(1), Ok(65_535), Ok(24)));
+        assert_eq!((storm_rate("off"), storm_rate("0"), storm_rate("7")), (Ok(0), Ok(0), Ok(7)));
+        assert!(storm_rate("-1").is_err() && storm_rate("on").is_err());
         for wrong in ["0", "65536", "x", "", "1.5"] {
             let told = "must be a whole number from 1 to 65535".to_owned();
             assert_eq!(port(wrong), Err(told), "{wrong}");

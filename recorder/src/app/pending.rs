@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use tcprst_schema::row::{Own, Row};
 
+use crate::store::Before;
+
 /// A row that is not in the store yet.
 #[derive(Debug)]
 pub(super) struct Pending {
     /// What it has in common with others, with its owner as far as it is known.
     pub(super) profile: Arc<Row>,
     pub(super) own: Own,
-    /// Events lost on its CPU before it.
-    pub(super) lost_before: u64,
+    /// What was lost and counted on its CPU before it.
+    pub(super) before: Before,
 }
 
 impl Pending {

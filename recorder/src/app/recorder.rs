@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tcprst_schema::columns::{CONTAINER_COLUMNS, LEDGER_COLUMNS, LOSS_COLUMNS};
 use tcprst_schema::footer::{Filtered, SiteStatus};
 use tcprst_schema::hook::Direction;
-use tcprst_schema::row::{LossRow, Row};
+use tcprst_schema::row::{LossRow, RollupRow, Row};
 use tcprst_schema::tables::Table;
 
 use crate::app::pending::{Pending, in_order};
@@ -22,6 +22,7 @@ use crate::event::enrich::Enricher;
 use crate::event::losses::Losses;
 use crate::event::ring::{self, Drain};
 use crate::event::stacks::Stacks;
+use crate::event::storm::{Counted, Storms};
 use crate::host::Host;
 use crate::kernel::btf::{Kernel, Settings};
 use crate::kernel::probe::{self, Counters, Loaded, OwnerHooks, Probe};
@@ -31,7 +32,7 @@ use crate::kernel::sizes::TableSizes;
 use crate::kernel::symbols::{SHOW_SYMBOLS, Symbols};
 use crate::owner::{self, OwnerOptions, Owners, netns};
 use crate::stderr::{counted, say};
-use crate::store::{self, Context, Lock, Recovered, SealPolicy, Store, Totals};
+use crate::store::{self, Before, Context, Lock, Recovered, SealPolicy, Store, Totals};
 use crate::wake::Waker;
 
 /// Rows that are flushed before the interval is over: at 104 bytes each they take 1.7 MB.
@@ -50,6 +51,9 @@ pub(crate) struct Options {
     /// Frames of the kernel stack, including the tracer's own.
     pub(crate) stack_depth: u32,
     pub(crate) ring_memory: RingMemory,
+    /// Resets without a socket that get a row, a second and CPU; the others are counted. 0 counts
+    /// none.
+    pub(crate) storm_rate: u32,
     /// Stop after this time.
     pub(crate) duration: Option<Duration>,
     /// Compare with the packets that leave.
@@ -103,6 +107,9 @@ pub(crate) struct Recorder {
     events: Receiver<Events>,
     enricher: Enricher,
     losses: Losses,
+    storms: Storms,
+    /// Whether something was counted before the last flush: more may follow, and nobody tells.
+    is_storm: bool,
     store: Store,
     printer: Option<Printer>,
     audit: Option<Audit>,
@@ -122,7 +129,7 @@ impl Recorder {
         let settings = Settings {
             stack_depth: options.stack_depth,
             full_stacks: options.full_stacks,
-            storm_rate: 0,
+            storm_rate: options.storm_rate,
             socket_owner: options.socket_memory.is_some(),
             sizes: TableSizes::new(options.socket_memory),
             host_netns: netns::host(),
@@ -158,6 +165,8 @@ impl Recorder {
         let clock = Clock::now()?;
         let enricher = Enricher::new(&host.name, &names, Stacks::new(symbols));
         let losses = Losses::new(&host.name, &clock);
+        let reasons = names.reasons.iter().map(|(code, name)| (*code, name.as_str().into()));
+        let storms = Storms::new(&host.name, reasons, options.storm_rate, &clock);
         if let Some(audit) = &mut audit {
             audit.open(probe.sites())?;
         }
@@ -177,6 +186,8 @@ impl Recorder {
             events,
             enricher,
             losses,
+            storms,
+            is_storm: false,
             store: Store::new(context, &clock),
             printer,
             audit,
@@ -241,10 +252,10 @@ impl Recorder {
         end.into_iter().chain(self.flush_deadline(flushed)).min()
     }
 
-    /// When the next flush is due: an interval after the last one if rows wait (or the audit runs,
-    /// which reports on its own), or when the open segment is old enough.
+    /// When the next flush is due: an interval after the last one if rows or counts wait (or the
+    /// audit runs, which reports on its own), or when the open segment is old enough.
     fn flush_deadline(&self, flushed: Instant) -> Option<Instant> {
-        let is_waiting = !self.pending.is_empty() || self.audit.is_some();
+        let is_waiting = !self.pending.is_empty() || self.is_storm || self.audit.is_some();
         let rows = is_waiting.then(|| flushed.checked_add(self.options.flush_interval)).flatten();
         rows.into_iter().chain(self.store.seal_deadline(self.options.policy)).min()
     }
@@ -273,7 +284,8 @@ impl Recorder {
         let first = self.pending.len();
         for event in events.iter() {
             let (profile, own) = self.enricher.take(&event, &clock);
-            self.pending.push(Pending { profile, own, lost_before: event.header.lost });
+            let before = Before { lost: event.header.lost, counted: event.header.counted };
+            self.pending.push(Pending { profile, own, before });
         }
         for (number, reason, caller) in self.enricher.take_refuted() {
             say!(
@@ -310,6 +322,7 @@ impl Recorder {
     fn flush(&mut self) -> Result<()> {
         let clock = Clock::now()?;
         self.write_due(&clock)?;
+        self.count_storms(&clock)?;
         let is_due = |audit: &Audit| audit.is_due(self.options.policy.age);
         if self.store.flush(self.options.policy, &clock)? || self.audit.as_ref().is_some_and(is_due)
         {
@@ -327,12 +340,12 @@ impl Recorder {
         };
         let mut finder = self.owners.finder(first.0, last.0);
         for (_, place) in &order {
-            let Pending { profile, own, lost_before } = &self.pending[*place];
+            let Pending { profile, own, before } = &self.pending[*place];
             let profile = finder.find(profile, own);
             if self.options.filter.is_of_container(&profile) {
-                self.store.append_own(&profile, own, *lost_before, clock)?;
+                self.store.append_own(&profile, own, *before, clock)?;
             } else {
-                self.store.pass_over(own, *lost_before);
+                self.store.pass_over(own, *before);
             }
         }
         match order.len() == self.pending.len() {
@@ -345,17 +358,46 @@ impl Recorder {
     /// Time of the last reset that must be written now: of any, unless they are chosen by container.
     /// In that case young rows wait for the runtimes' answers.
     fn due_until(&self, clock: &Clock) -> u64 {
-        let must = self.probe.is_none() || self.pending.len() >= MAX_PENDING;
-        if must || self.options.filter.containers.is_empty() {
-            return u64::MAX;
+        match self.pending.len() >= MAX_PENDING {
+            true => u64::MAX,
+            false => self.named_until(clock),
         }
-        clock.boot_ns().saturating_sub(NAMES_DELAY_NS)
+    }
+
+    /// Boot time up to which resets must be written now, whether they have names or not.
+    fn named_until(&self, clock: &Clock) -> u64 {
+        match self.probe.is_none() || self.options.filter.containers.is_empty() {
+            true => u64::MAX,
+            false => clock.boot_ns().saturating_sub(NAMES_DELAY_NS),
+        }
+    }
+
+    /// Reads what the kernel half counted in place of events, and writes what is due. Counts belong
+    /// to the minute in which they are read: about a second late.
+    fn count_storms(&mut self, clock: &Clock) -> Result<()> {
+        let is_last = self.probe.is_none();
+        let read = self.storms.read(&mut self.counters, clock, is_last)?;
+        self.is_storm = read.is_some();
+        if let Some(by_cpu) = read {
+            self.store.counts_read(&by_cpu);
+        }
+        self.owners.attribute(self.storms.waiting());
+        let mut due = self.storms.take_until(self.named_until(clock));
+        due.retain(|counted| self.options.filter.is_of_container(&counted.row));
+        // Those of one read have one time.
+        for read in due.chunk_by(|one, next| one.row.boot_ns == next.row.boot_ns) {
+            let rows: Vec<RollupRow> = read.iter().map(Counted::rollup).collect();
+            self.store.add_counts(&rows, read[0].row.time_us, clock)?;
+        }
+        self.storms.written(&due);
+        Ok(())
     }
 
     /// Writes the tables that go with `resets`: what was lost, then the ledger, whose differences
     /// the losses excuse, then the containers.
     fn report(&mut self, clock: &Clock) -> Result<()> {
-        let losses = self.take_losses(clock)?;
+        let mut losses = self.take_losses(clock)?;
+        losses.extend(self.storms.report(clock));
         let from_us = losses.first().map_or(0, |row| row.from_us);
         self.store.write_table(Table::Losses, LOSS_COLUMNS, &losses, from_us, clock)?;
         if let Some(audit) = &mut self.audit {
@@ -387,6 +429,8 @@ impl Recorder {
         }
         let clock = Clock::now()?;
         self.store.take_totals(&self.counters.totals()?);
+        // What was counted until the programs were detached.
+        self.count_storms(&clock)?;
         if let Some(audit) = &mut self.audit {
             audit.finish();
         }

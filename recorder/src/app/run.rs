@@ -95,8 +95,13 @@ fn report_site(status: &SiteStatus) {
 }
 
 fn report_totals(totals: Totals) {
+    // Most recordings have no storm.
+    let storms = match totals.counted {
+        0 => String::new(),
+        counted => format!("{counted} counted, "),
+    };
     say!(
-        "{} seen, {} written, {} lost, {}",
+        "{} seen, {} written, {storms}{} lost, {}",
         counted(totals.seen, "reset"),
         totals.written,
         totals.lost,

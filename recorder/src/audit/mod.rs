@@ -42,7 +42,7 @@ use std::time::{Duration, Instant};
 use tcprst_schema::cause::Blame;
 use tcprst_schema::footer::SiteStatus;
 use tcprst_schema::hook::Direction;
-use tcprst_schema::row::{LedgerRow, LossRow, Row};
+use tcprst_schema::row::{LedgerRow, LossRow, Row, STAGE_COUNTED};
 
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -179,6 +179,11 @@ impl Audit {
                 ("ring", Some(_)) => self.losses.elsewhere += row.count,
                 // Counted by the total, below.
                 ("ring", None) => {}
+                // Of these nothing is known but the port: they excuse packets as losses do.
+                (STAGE_COUNTED, Some(netns)) if netns == self.netns_id => {
+                    ledger.lost(row.src_port, row.count);
+                }
+                (STAGE_COUNTED, Some(_)) => {}
                 _ => ledger.lost(None, row.count),
             }
         }

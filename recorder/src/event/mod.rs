@@ -5,6 +5,7 @@
 //! enrich  an event's names, task and cause (stacks <- kernel::symbols) -> a row
 //! profile rows that are equal but for what is their own share one: that is done once for each
 //! losses  counters of the kernel half -> rows of the table `losses`
+//! storm   counts of the kernel half in place of events (storm_table) -> groups of the rollup
 //! ```
 
 pub(crate) mod decode;
@@ -13,3 +14,5 @@ pub(crate) mod losses;
 pub(crate) mod profile;
 pub(crate) mod ring;
 pub(crate) mod stacks;
+pub(crate) mod storm;
+mod storm_table;

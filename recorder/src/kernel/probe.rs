@@ -11,7 +11,7 @@ use tcprst_schema::footer::SiteStatus;
 use tcprst_schema::hook::{ACCEPT_HOOKS, Attach, Direction, HOOKS, Hook, LIFE_HOOKS, STATE_HOOK};
 use tcprst_schema::implied::Shape;
 use tcprst_schema::layout::KernelLayout;
-use tcprst_schema::wire::{CpuTotals, LostKey};
+use tcprst_schema::wire::{CpuTotals, LostKey, StormKey};
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::error::{Error, Result};
@@ -66,11 +66,17 @@ pub(crate) struct Probe {
     sites: Vec<SiteStatus>,
 }
 
+/// Counts of storms by [`StormKey`].
+type StormMap = PerCpuHashMap<MapData, [u64; size_of::<StormKey>() / 8], u64>;
+
 /// Counters of the kernel half; they outlive the programs.
 pub(crate) struct Counters {
     totals: PerCpuArray<MapData, [u64; 3]>,
     implied: Array<MapData, u32>,
     lost: PerCpuHashMap<MapData, [u64; size_of::<LostKey>() / 8], u64>,
+    counted: StormMap,
+    /// Where that is full: counts of several ports together.
+    counted_rest: Option<StormMap>,
     programs: Vec<OwnedFd>,
     /// Names of our kprobe events.
     events: Vec<&'static str>,
@@ -131,6 +137,10 @@ pub(crate) fn load(
     let implied = Array::try_from(implied).map_err(map_error("IMPLIED"))?;
     let lost = take(&mut ebpf, "LOST")?;
     let lost = PerCpuHashMap::try_from(lost).map_err(map_error("LOST"))?;
+    let counted = take(&mut ebpf, "COUNTED")?;
+    let counted = PerCpuHashMap::try_from(counted).map_err(map_error("COUNTED"))?;
+    let counted_rest = ebpf.take_map("COUNTED_REST").map(PerCpuHashMap::try_from).transpose();
+    let counted_rest = counted_rest.map_err(map_error("COUNTED_REST"))?;
     let ring = RingBuf::try_from(take(&mut ebpf, "LIVES")?).map_err(map_error("LIVES"))?;
     let lives_lost = take(&mut ebpf, "LIVES_LOST")?;
     let lives_lost = PerCpuArray::try_from(lives_lost).map_err(map_error("LIVES_LOST"))?;
@@ -155,7 +165,7 @@ pub(crate) fn load(
         programs: Programs::new(&programs),
         probe: Probe { ebpf, probes, sites },
         rings,
-        counters: Counters { totals, implied, lost, programs, events },
+        counters: Counters { totals, implied, lost, counted, counted_rest, programs, events },
         lives,
         owner_hooks,
     })
@@ -231,13 +241,15 @@ impl Probe {
 }
 
 impl Counters {
-    /// Events seen and lost, by CPU.
+    /// Resets seen, lost and counted, by CPU.
     pub(crate) fn totals(&self) -> Result<Vec<CpuTotals>> {
         let values = self.totals.get(&0, 0).map_err(map_error("TOTALS"))?;
-        Ok(values
-            .iter()
-            .map(|[seen, lost, counted]| CpuTotals { seen: *seen, lost: *lost, counted: *counted })
-            .collect())
+        let totals = |[seen, lost, counted]: &[u64; 3]| CpuTotals {
+            seen: *seen,
+            lost: *lost,
+            counted: *counted,
+        };
+        Ok(values.iter().map(totals).collect())
     }
 
     /// Keyed losses since the start, summed over all CPUs.
@@ -264,6 +276,25 @@ impl Counters {
     pub(crate) fn imply(&mut self, reason: u32, shape: Option<Shape>) -> Result<()> {
         let shape = shape.map_or(0, |shape| shape as u32);
         self.implied.set(reason, shape, 0).map_err(map_error("IMPLIED"))
+    }
+
+    /// Resets of storms since the start, under each key, CPU by CPU. A key can be there twice.
+    pub(crate) fn counted(&self) -> Result<Vec<(StormKey, Vec<u64>)>> {
+        let maps = std::iter::once(&self.counted).chain(&self.counted_rest);
+        maps.flat_map(PerCpuHashMap::iter)
+            .map(|entry| {
+                let (key, values) = entry.map_err(map_error("COUNTED"))?;
+                let key = StormKey::read_from_bytes(key.as_bytes())
+                    .map_err(|_| Error::Missing("the key of COUNTED"))?;
+                Ok((key, values.iter().copied().collect()))
+            })
+            .collect()
+    }
+
+    /// Forgets a key of storms to make room for others, and returns whether it did.
+    pub(crate) fn forget_storm(&mut self, key: &StormKey) -> bool {
+        <[u64; size_of::<StormKey>() / 8]>::read_from_bytes(key.as_bytes())
+            .is_ok_and(|key| self.counted.remove(&key).is_ok())
     }
 
     /// How often the kernel refused to run one of our programs because one was already running on

@@ -258,7 +258,8 @@ mod tests {
         let table = Mutex::new(LifeTable::default());
         let is_stale = Arc::new(AtomicBool::new(false));
         let host = NetnsId { cookie: 1, inode: 1 };
-        let place = Place { host, node: "node".into(), is_stale: Arc::clone(&is_stale), watch: None };
+        let place =
+            Place { host, node: "node".into(), is_stale: Arc::clone(&is_stale), watch: None };
         let mut profiles = NamedProfiles::default();
         let socket = SocketOwner { cgroup_id: Some(77), ..SocketOwner::default() };
         let profile = Arc::new(Row { socket, owner_from: Some("socket"), ..row() });

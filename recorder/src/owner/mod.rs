@@ -29,7 +29,7 @@ mod watch;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tcprst_schema::row::{ContainerRow, Named, Owner};
+use tcprst_schema::row::{ContainerRow, Named, Owner, Row};
 
 use crate::clock::Clock;
 use crate::error::Result;
@@ -93,6 +93,14 @@ impl Owners {
             written_to_ns: 0,
             watch,
         })
+    }
+
+    /// Names the owners of rows that have none yet, as far as they are known.
+    pub(crate) fn attribute<'a>(&self, rows: impl Iterator<Item = &'a mut Row>) {
+        let table = lock(&self.table);
+        for row in rows.filter(|row| row.owner.is_none()) {
+            row.owner = self.place.owner(&table, row, row.boot_ns);
+        }
     }
 
     /// The owners of resets whose times lie between the two, in the order of their time.

@@ -1,17 +1,19 @@
 //! The folder of a recording: one recorder at a time, rows in, sealed segments out.
 //!
 //! ```text
-//! account  seen = written + lost, CPU by CPU
-//! segment  the open segment: own (columns that differ from row to row) and profiles (all others)
-//!          -> spool (Arrow IPC, synced) and Parquet (tmp, fsync, rename); counts -> the rollup
-//! seal     when a segment is complete
-//! table    one file of any other table, from a batch of rows
-//! recover  spools that a killed recorder left behind -> segments
-//! lock     one recorder for each folder
+//! account     seen = written + counted + lost, CPU by CPU
+//! segment     the open segment: own (columns that differ from row to row) and profiles (all others)
+//!             -> spool (Arrow IPC, synced) and Parquet (tmp, fsync, rename); counts -> the rollup
+//! count_spool resets without rows in the open segment, synced
+//! seal        when a segment is complete
+//! table       one file of any other table, from a batch of rows
+//! recover     spools that a killed recorder left behind -> segments
+//! lock        one recorder for each folder
 //! ```
 
 mod account;
 mod batch;
+mod count_spool;
 mod counts;
 #[cfg(test)]
 mod full_row;
@@ -23,6 +25,8 @@ mod seal;
 mod segment;
 mod spool;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +36,7 @@ use std::time::Instant;
 use tcprst_schema::columns::Column;
 use tcprst_schema::footer::{CpuAccount, Filtered, Footer, Origin, SiteStatus};
 use tcprst_schema::paths::SegmentName;
-use tcprst_schema::row::{Own, Row};
+use tcprst_schema::row::{Own, RollupRow, Row};
 use tcprst_schema::tables::Table;
 use tcprst_schema::wire::CpuTotals;
 
@@ -41,8 +45,10 @@ use crate::error::Result;
 use crate::event::profile::Profiles;
 use crate::host::Host;
 use account::{Account, Sums};
+use count_spool::CountSpool;
 use segment::Segment;
 
+pub use account::Before;
 pub use lock::{Lock, lock};
 pub(crate) use recover::{Recovered, recover};
 pub(crate) use seal::SealPolicy;
@@ -72,6 +78,8 @@ pub struct Store {
     open: Option<Segment>,
     /// Of rows that come without one.
     profiles: Profiles,
+    /// Counts of the open segment, where it has any.
+    counts: Option<CountSpool>,
     /// Start of the time that the next segment covers.
     covered_from_us: i64,
     next_seq: u32,
@@ -85,6 +93,8 @@ pub struct Store {
 pub struct Totals {
     pub seen: u64,
     pub written: u64,
+    /// Resets of storms, counted in place of a row each.
+    pub counted: u64,
     pub lost: u64,
     pub segments: u64,
 }
@@ -102,6 +112,7 @@ impl Store {
             account: Account::from_base(base),
             open: None,
             profiles: Profiles::default(),
+            counts: None,
             covered_from_us: clock.now_us(),
             next_seq,
             refused: 0,
@@ -120,9 +131,9 @@ impl Store {
 
     /// Appends a row; rows come in the order of their time. A row of another day, or from before
     /// a clock step, starts a new segment, so that a segment's name bounds all its rows.
-    pub fn append(&mut self, row: &Row, lost_before: u64, clock: &Clock) -> Result<()> {
+    pub fn append(&mut self, row: &Row, before: Before, clock: &Clock) -> Result<()> {
         let profile = self.profiles.of(row);
-        self.append_own(&profile, &row.own(), lost_before, clock)
+        self.append_own(&profile, &row.own(), before, clock)
     }
 
     /// Appends a row that is a profile's and has this of its own.
@@ -130,25 +141,68 @@ impl Store {
         &mut self,
         profile: &Arc<Row>,
         own: &Own,
-        lost_before: u64,
+        before: Before,
         clock: &Clock,
     ) -> Result<()> {
-        let is_beyond = |open: &Segment| !open.name().can_hold(own.time_us);
-        if self.open.as_ref().is_some_and(is_beyond) {
-            self.seal(clock)?;
-        }
-        let segment = match &mut self.open {
-            Some(segment) => segment,
-            None => self.open_segment(own.time_us, clock)?,
-        };
-        segment.append(profile, own);
-        self.account.add(own.cpu, own.seq, lost_before);
+        self.segment_for(own.time_us, clock)?.append(profile, own);
+        self.account.add(own.cpu, own.seq, before);
         Ok(())
     }
 
+    /// Adds resets that were counted in place of a row each; `time_us` is when their counts were
+    /// read. Without an open segment they open one: its footer holds their account.
+    pub fn add_counts(&mut self, counts: &[RollupRow], time_us: i64, clock: &Clock) -> Result<()> {
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let segment = self.segment_for(time_us, clock)?;
+        segment.add_counts(counts);
+        let name = segment.name().clone();
+        self.spool_counts(&name, counts, clock)?;
+        self.account.add_counted(counts.iter().map(|row| row.count.cast_unsigned()).sum());
+        Ok(())
+    }
+
+    fn spool_counts(
+        &mut self,
+        name: &SegmentName,
+        counts: &[RollupRow],
+        clock: &Clock,
+    ) -> Result<()> {
+        if !self.context.is_spooled {
+            return Ok(());
+        }
+        match &mut self.counts {
+            Some(spool) => spool.append(counts),
+            None => {
+                let footer = self.footer(0, clock);
+                let spool = CountSpool::create(&self.context.dir, name, &footer)?;
+                self.counts.insert(spool).append(counts)
+            }
+        }
+    }
+
+    /// Takes the counts that were read so far since the start, CPU by CPU: those of
+    /// [`Self::add_counts`], and those that were not requested.
+    pub fn counts_read(&mut self, by_cpu: &[u64]) {
+        self.account.counts_read(by_cpu);
+    }
+
+    /// The open segment if it can hold that time, or a new one.
+    fn segment_for(&mut self, time_us: i64, clock: &Clock) -> Result<&mut Segment> {
+        let is_beyond = |open: &Segment| !open.name().can_hold(time_us);
+        if self.open.as_ref().is_some_and(is_beyond) {
+            self.seal(clock)?;
+        }
+        match self.open {
+            Some(ref mut segment) => Ok(segment),
+            None => self.open_segment(time_us, clock),
+        }
+    }
+
     /// Removes a row that was not requested from the account.
-    pub(crate) fn pass_over(&mut self, own: &Own, lost_before: u64) {
-        self.account.pass_over(own.cpu, own.seq, lost_before);
+    pub(crate) fn pass_over(&mut self, own: &Own, before: Before) {
+        self.account.pass_over(own.cpu, own.seq, before);
     }
 
     /// Makes the appended rows survive a crash, and seals the segment if it is due. Returns
@@ -158,7 +212,9 @@ impl Store {
             return Ok(false);
         };
         segment.flush()?;
-        let due = segment.is_due(policy)?;
+        // Counts take little space, unless a scan visits every port each second.
+        let counts = self.counts.as_ref().map_or(Ok(0), CountSpool::bytes)?;
+        let due = segment.is_due(policy)? || counts >= policy.bytes;
         if due {
             self.seal(clock)?;
         }
@@ -229,11 +285,15 @@ impl Store {
         };
         let footer = self.footer(segment.written(), clock);
         segment.seal(&self.context.dir, &footer)?;
+        if let Some(counts) = self.counts.take() {
+            counts.remove()?;
+        }
         self.account.next_segment();
         self.refused = 0;
         self.covered_from_us = footer.recorded_to_us;
         self.totals.seen += footer.seen;
         self.totals.written += footer.written;
+        self.totals.counted += footer.counted;
         self.totals.lost += footer.lost;
         self.totals.segments += 1;
         Ok(())
@@ -256,6 +316,7 @@ impl Store {
             reasons: reasons.clone(),
             seen: sums.seen + self.refused,
             written,
+            counted: sums.counted,
             lost: sums.lost + self.refused,
             account: self.account.base().to_vec(),
             filtered: *filtered,

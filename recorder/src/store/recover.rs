@@ -1,6 +1,7 @@
 //! Seals the spools that a killed recorder left behind.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
@@ -9,16 +10,17 @@ use arrow_array::{ArrowPrimitiveType, PrimitiveArray, RecordBatch};
 use tcprst_schema::arrow::by_name;
 use tcprst_schema::columns::LOSS_COLUMNS;
 use tcprst_schema::footer::Footer;
-use tcprst_schema::paths::{PARTIAL, SPOOL, SegmentName, spool_dir};
+use tcprst_schema::paths::{COUNTS, PARTIAL, SPOOL, SegmentName, spool_dir};
 use tcprst_schema::rollup::Rollup;
-use tcprst_schema::spool::{self, SpoolError};
+use tcprst_schema::row::{LossRow, STAGE_COUNTED};
+use tcprst_schema::spool::{self, Spool, SpoolError};
 use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
 use crate::error::{Error, Result};
 use crate::event::losses::unkeyed;
 use crate::stderr::say;
-use crate::store::account::Account;
+use crate::store::account::{Account, Before};
 use crate::store::segment::write_rollup;
 use crate::store::table;
 
@@ -44,14 +46,17 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered> {
     for path in paths.iter().filter(is_partial) {
         remove(path)?;
     }
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|e| e == SPOOL)) {
+    let with = |extension: &'static str| {
+        paths.iter().filter(move |path| path.extension().is_some_and(|found| found == extension))
+    };
+    for path in with(SPOOL) {
         let Some(segment) = SegmentName::of_file(path) else {
             continue;
         };
         // Killed between the rename and the removal: the rows are in the sealed file.
         let is_sealed = segment.sealed(dir, Table::Resets).exists();
         if !is_sealed {
-            match seal(dir, &segment, path) {
+            match seal(dir, &segment) {
                 Ok(Sealed::Rows { rows, damage }) => {
                     recovered.rows += rows;
                     recovered.segments += 1;
@@ -72,6 +77,20 @@ pub(crate) fn recover(dir: &Path) -> Result<Recovered> {
             }
         }
         remove(path)?;
+    }
+    for path in with(COUNTS) {
+        let Some(segment) = SegmentName::of_file(path) else {
+            continue;
+        };
+        // Its rows could not be read.
+        if !segment.sealed(dir, Table::Resets).exists()
+            && let Sealed::Rows { .. } = seal(dir, &segment)?
+        {
+            recovered.segments += 1;
+        }
+        if path.exists() {
+            remove(path)?;
+        }
     }
     Ok(recovered)
 }
@@ -104,24 +123,29 @@ enum Sealed {
     Rows { rows: u64, damage: Option<Error> },
 }
 
-/// Seals one spool.
-fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Sealed> {
-    let Some(mut spool) = read(path)? else {
+/// Seals the spools of a segment.
+fn seal(dir: &Path, segment: &SegmentName) -> Result<Sealed> {
+    let path = segment.spool(dir);
+    let (mut rows, counts) = (read(&path)?, read_counts(&segment.counts(dir))?);
+    // A segment without a row has counts alone.
+    let Some(footer) = rows.as_ref().or(counts.as_ref()).map(|spool| spool.footer.clone()) else {
         return Ok(Sealed::NoSchema);
     };
-    let (footer, damage) = (spool.footer.clone(), spool.damage.take());
-    let damage = damage.map(|source| Error::DamagedSpool { path: path.to_owned(), source });
+    let damage = rows.as_mut().and_then(|rows| rows.damage.take());
+    let damage = damage.map(|source| Error::DamagedSpool { path, source });
     let mut account = Account::from_base(&footer.account);
     let mut last_us = footer.recorded_from_us;
     let mut written = 0;
     let mut file = PartialFile::create(segment.partial(dir, Table::Resets), Table::Resets)?;
     let mut rollup = Rollup::default();
     let schema = Table::Resets.spool_schema();
-    for batch in spool.batches() {
+    for batch in rows.iter().flat_map(Spool::batches) {
         let batch = &batch.map_err(Error::Batch)?;
-        // The rows hold their number, not the losses before them: those follow from the gaps.
+        // The rows hold their number, not what was lost and counted before them: that follows from
+        // the gaps. What the kernel half counted, and the recorder had not written, is told as lost.
         for (cpu, seq, time_us) in numbers(batch)? {
-            account.add(cpu, seq, 0);
+            let counted = footer.account.get(cpu as usize).map_or(0, |base| base.counted);
+            account.add(cpu, seq, Before { lost: 0, counted });
             last_us = last_us.max(time_us);
         }
         written += batch.num_rows() as u64;
@@ -131,22 +155,38 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Sealed> {
         file.append(&batch)?;
         rollup.add(&batch).map_err(Error::Batch)?;
     }
+    let schema = Table::ResetsPerMinute.spool_schema();
+    for batch in counts.iter().flat_map(Spool::batches) {
+        let batch = by_name(&batch.map_err(Error::Batch)?, &schema).map_err(Error::Batch)?;
+        rollup.add(&batch).map_err(Error::Batch)?;
+        last_us = last_us.max(last_time(&batch)?);
+    }
+    let counted = rollup.rows() - written;
     // With a filter by container, gaps between rows are resets that were not requested.
-    let seen = if footer.filtered.by_container { written } else { account.sums().seen };
+    let seen = match footer.filtered.by_container {
+        true => written + counted,
+        // Counts are read ahead of rows: some are of the time after the last row.
+        false => account.sums().seen.max(written + counted),
+    };
     let footer = Footer {
         recorded_to_us: last_us,
         seen,
         written,
-        lost: seen.saturating_sub(written),
+        counted,
+        lost: seen - written - counted,
         recovered: true,
         ..footer
     };
-    if footer.lost > 0 {
-        // The keys of the losses were lost with the recorder's maps.
-        let host = footer.host.as_str().into();
-        let (from, to) = (footer.recorded_from_us, footer.recorded_to_us);
-        let row = unkeyed(&host, "ring", footer.lost, from, to);
-        table::write(dir, segment, Table::Losses, LOSS_COLUMNS, &[row], &footer)?;
+    // Their keys were lost with the recorder's maps.
+    let host = footer.host.as_str().into();
+    let (from, to) = (footer.recorded_from_us, footer.recorded_to_us);
+    let losses: Vec<LossRow> = [("ring", footer.lost), (STAGE_COUNTED, footer.counted)]
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(stage, count)| unkeyed(&host, stage, count, from, to))
+        .collect();
+    if !losses.is_empty() {
+        table::write(dir, segment, Table::Losses, LOSS_COLUMNS, &losses, &footer)?;
     }
     write_rollup(dir, segment, &mut rollup, &footer)?;
     file.seal(&footer, &segment.sealed(dir, Table::Resets))?;
@@ -154,12 +194,39 @@ fn seal(dir: &Path, segment: &SegmentName, path: &Path) -> Result<Sealed> {
 }
 
 /// Reads the whole batches of a spool. The last one may be cut off: that is what a crash leaves.
-fn read(path: &Path) -> Result<Option<spool::Spool>> {
-    spool::read(path).map_err(|error| match error {
+fn read(path: &Path) -> Result<Option<Spool>> {
+    match spool::read(path) {
+        Err(SpoolError::Io(source)) if source.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read,
+    }
+    .map_err(|error| match error {
         SpoolError::Io(source) => Error::Io { action: "read", path: path.to_owned(), source },
         SpoolError::Damaged(source) => Error::DamagedSpool { path: path.to_owned(), source },
         SpoolError::Footer(source) => Error::Footer(source),
     })
+}
+
+/// Reads a spool of counts. Where it is damaged, the batches before the damage are used and the rest is
+/// set aside.
+fn read_counts(path: &Path) -> Result<Option<Spool>> {
+    match read(path) {
+        Ok(Some(mut spool)) => {
+            if let Some(source) = spool.damage.take() {
+                set_aside(path, &Error::DamagedSpool { path: path.to_owned(), source })?;
+            }
+            Ok(Some(spool))
+        }
+        Err(error) if is_damage(&error) => set_aside(path, &error).map(|()| None),
+        read => read,
+    }
+}
+
+/// The last time in a batch of counts.
+fn last_time(batch: &RecordBatch) -> Result<i64> {
+    let time = batch.column_by_name("time").ok_or(Error::MissingColumn("time"))?;
+    let time = time.as_primitive_opt::<TimestampMicrosecondType>();
+    let time = time.ok_or(Error::MissingColumn("time"))?;
+    Ok(time.values().iter().copied().max().unwrap_or(i64::MIN))
 }
 
 /// CPU, number and time of each row.

@@ -13,7 +13,7 @@ use tcprst_schema::paths::SegmentName;
 use tcprst_schema::profile::pack;
 use tcprst_schema::resets::ResetsFile;
 use tcprst_schema::rollup::Rollup;
-use tcprst_schema::row::{Own, Row};
+use tcprst_schema::row::{Own, RollupRow, Row};
 use tcprst_schema::tables::Table;
 use tcprst_schema::writer::PartialFile;
 
@@ -39,6 +39,8 @@ pub(crate) struct Segment {
     numbers: Vec<u32>,
     profiles: SegmentProfiles,
     counts: Counts,
+    /// Resets without rows.
+    counted: Rollup,
     written: u64,
     opened: Instant,
 }
@@ -54,6 +56,7 @@ impl Segment {
             numbers: Vec::new(),
             profiles: SegmentProfiles::new(),
             counts: Counts::new(),
+            counted: Rollup::default(),
             written: 0,
             opened: Instant::now(),
             name,
@@ -85,6 +88,11 @@ impl Segment {
         self.counts.add(row.time_us, number, row.service_port());
         self.numbers.push(number);
         self.written += 1;
+    }
+
+    /// Adds resets without rows to the rollup.
+    pub(crate) fn add_counts(&mut self, counts: &[RollupRow]) {
+        self.counted.add_counts(counts);
     }
 
     /// Writes the rows into both files, and syncs the spool.
@@ -120,7 +128,7 @@ impl Segment {
         self.flush()?;
         // With the names that have come since the rows were flushed.
         let profiles = self.profiles.columns()?;
-        let mut rollup = Rollup::default();
+        let mut rollup = std::mem::take(&mut self.counted);
         self.counts.add_to(&mut rollup, &profiles)?;
         write_rollup(dir, &self.name, &mut rollup, footer)?;
         self.file.end_group(&profiles)?;
@@ -147,7 +155,7 @@ pub(crate) fn write_rollup(
     let table = Table::ResetsPerMinute;
     let mut file = PartialFile::create(name.partial(dir, table), table)?;
     file.append(&rollup.finish().map_err(Error::Batch)?)?;
-    // The rows that it counts, so that a reader can tell whether they are the whole segment.
+    // The resets that it counts, so that a reader can tell whether they are the whole segment.
     let footer = footer.for_companion(written);
     Ok(file.seal(&footer, &name.sealed(dir, table))?)
 }

@@ -1,6 +1,6 @@
 //! The spool: the rows of the open segment, as an Arrow IPC stream that survives `kill -9` and a
 //! power cut up to its last sync. [`tcprst_schema::spool`] reads it, [`tcprst_schema::profile`] says
-//! how rows share what they have in common.
+//! how rows share what they have in common. Counts have a spool of their own beside it.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -32,13 +32,18 @@ impl Spool {
     /// Creates it. The stream's schema holds the footer as far as it is known, so that recovery
     /// knows where the segment began.
     pub(crate) fn create(path: PathBuf, footer: &Footer) -> Result<Self> {
+        Self::create_for(&packed_schema(), path, footer)
+    }
+
+    /// The same for batches of that schema.
+    pub(crate) fn create_for(schema: &Schema, path: PathBuf, footer: &Footer) -> Result<Self> {
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&path)
             .map_err(Error::io("create", &path))?;
         let metadata: HashMap<String, String> = footer.to_pairs()?.into_iter().collect();
-        let schema = Schema::clone(&packed_schema()).with_metadata(metadata);
+        let schema = Schema::clone(schema).with_metadata(metadata);
         let writer = options()
             .and_then(|options| {
                 StreamWriter::try_new_with_options(BufWriter::new(file), &schema, options)

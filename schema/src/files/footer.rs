@@ -46,6 +46,9 @@ pub struct CpuAccount {
     pub seen: u64,
     /// Resets lost on that CPU before the segment.
     pub lost: u64,
+    /// Resets counted on that CPU, in place of a row each, before the segment. `seen` includes them.
+    #[serde(default)]
+    pub counted: u64,
 }
 
 /// Resets that were not asked for are neither seen nor lost.
@@ -81,7 +84,11 @@ pub struct Footer {
     pub seen: u64,
     /// Resets in this segment.
     pub written: u64,
-    /// Resets that were seen and not written; `seen = written + lost`.
+    /// Resets of storms, counted in the rollup of this segment in place of a row each. Files from
+    /// before there were such counts have none.
+    #[serde(default)]
+    pub counted: u64,
+    /// Resets that were seen, but neither written nor counted; `seen = written + counted + lost`.
     pub lost: u64,
     /// Where the account starts, CPU by CPU; recovery of a spool needs it.
     pub account: Vec<CpuAccount>,
@@ -138,6 +145,7 @@ impl Footer {
             reasons: BTreeMap::new(),
             seen: 0,
             written: 0,
+            counted: 0,
             lost: 0,
             account: Vec::new(),
             recovered: false,
@@ -150,7 +158,12 @@ impl Footer {
     /// has its own number of rows, and the resets are counted in the segment's own file.
     #[must_use]
     pub fn for_companion(&self, rows: u64) -> Self {
-        Self { seen: 0, lost: 0, written: rows, ..self.clone() }
+        Self { seen: 0, counted: 0, lost: 0, written: rows, ..self.clone() }
+    }
+
+    /// Resets that the rollup of this segment counts.
+    pub fn in_rollup(&self) -> u64 {
+        self.written + self.counted
     }
 
     /// As text pairs, for either kind of file.
@@ -222,10 +235,11 @@ mod tests {
             clock: ClockAnchor { boot_ns: 3, realtime_ns: 4 },
             sites: vec![SiteStatus { site: "s".into(), detail: "d".into(), ..Default::default() }],
             reasons: BTreeMap::from([(1, "NO_SOCKET".to_owned())]),
-            seen: 3,
+            seen: 7,
             written: 2,
+            counted: 4,
             lost: 1,
-            account: vec![CpuAccount { seen: 5, lost: 6 }],
+            account: vec![CpuAccount { seen: 5, lost: 6, counted: 7 }],
             filtered: Filtered { by_container: true, by_kernel: false },
             merged: vec!["web-1-20261121T201819.123456Z-000002".into()],
             ..Footer::new(origin)
@@ -236,6 +250,19 @@ mod tests {
     fn a_footer_survives_the_file() {
         let pairs = footer().to_key_values().expect("serialises");
         assert_eq!(Footer::from_key_values(&pairs).expect("parses"), footer());
+    }
+
+    #[test]
+    fn a_footer_from_before_storms_were_counted_has_none() {
+        let mut old = footer().to_pairs().expect("serialises");
+        old.retain(|(name, _)| name != "tcprst.counted");
+        for (_, value) in old.iter_mut().filter(|(name, _)| name == "tcprst.account") {
+            *value = r#"[{"seen":5,"lost":6}]"#.to_owned();
+        }
+        let old = old.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let read = Footer::from_pairs(old).expect("parses");
+        assert_eq!((read.counted, read.in_rollup()), (0, 2));
+        assert_eq!(read.account, [CpuAccount { seen: 5, lost: 6, counted: 0 }]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! DIR/resets/date=2026-11-21/HOST-20261121T201819.123456Z-000001.parquet
 //! DIR/losses/date=2026-11-21/HOST-20261121T201819.123456Z-000001.parquet
 //! DIR/spool/HOST-20261121T201819.123456Z-000001.arrows
+//! DIR/spool/HOST-20261121T201819.123456Z-000001.counts
 //! ```
 
 use std::fmt;
@@ -18,6 +19,9 @@ use crate::tables::Table;
 pub const SEALED: &str = "parquet";
 /// Extension of a spool: an Arrow IPC stream.
 pub const SPOOL: &str = "arrows";
+/// Extension of a spool of counts, which have no rows: an Arrow IPC stream of `resets_per_minute`. Only
+/// a segment that saw a storm has one.
+pub const COUNTS: &str = "counts";
 /// Ending of a file that is being written; no reader looks at it.
 pub const PARTIAL: &str = "parquet.tmp";
 
@@ -94,6 +98,11 @@ impl SegmentName {
     /// Path of the spool.
     pub fn spool(&self, dir: &Path) -> PathBuf {
         spool_dir(dir).join(format!("{self}.{SPOOL}"))
+    }
+
+    /// Path of the spool of counts.
+    pub fn counts(&self, dir: &Path) -> PathBuf {
+        spool_dir(dir).join(format!("{self}.{COUNTS}"))
     }
 
     /// Path under which a sealed file is written before it is renamed.

@@ -16,7 +16,8 @@ use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
 use arrow_schema::ArrowError;
 
 use crate::arrow::{convert, spool_schema};
-use crate::columns::{DIMENSIONS, Kind, ROLLUP_COLUMNS};
+use crate::columns::{DIMENSIONS, Kind, ROLLUP_COLUMNS, Value};
+use crate::row::RollupRow;
 
 /// Length of a minute in the unit of `time`.
 pub const MINUTE_US: i64 = 60_000_000;
@@ -38,6 +39,8 @@ pub struct Rollup {
     numbers: HashMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
     counts: HashMap<Key, i64>,
+    /// How many of `counts` have no row; only groups that have some.
+    counted: HashMap<Key, i64>,
     /// Neighbours are mostly alike: a run is counted before it is looked up.
     run: Option<(Key, i64)>,
     rows: u64,
@@ -57,6 +60,7 @@ impl Rollup {
             numbers: HashMap::new(),
             texts: Vec::new(),
             counts: HashMap::new(),
+            counted: HashMap::new(),
             run: None,
             rows: 0,
         }
@@ -73,7 +77,10 @@ impl Rollup {
         let missing = || ArrowError::SchemaError("no column `time`".into());
         let time = batch.column_by_name("time").ok_or_else(missing)?;
         let time = time.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(missing)?;
-        let counts = batch.column_by_name("count").map(|column| column.as_primitive::<Int64Type>());
+        let whole =
+            |name| batch.column_by_name(name).map(|column| column.as_primitive::<Int64Type>());
+        // A rollup from before there were counts without rows has no such column.
+        let (counts, without_rows) = (whole("count"), whole("counted"));
         let columns = DIMENSIONS
             .iter()
             .map(|name| batch.column_by_name(name).map(|column| self.numbered(column)).transpose())
@@ -84,6 +91,12 @@ impl Rollup {
                 dimensions: std::array::from_fn(|at| columns[at].as_ref().map_or(0, |c| c.at(row))),
             };
             let count = counts.map_or(1, |counts| counts.value(row));
+            if let Some(without_rows) = without_rows
+                && without_rows.is_valid(row)
+                && without_rows.value(row) > 0
+            {
+                *self.counted.entry(key.clone()).or_default() += without_rows.value(row);
+            }
             match &mut self.run {
                 Some((last, sum)) if *last == key => *sum += count,
                 _ => {
@@ -94,6 +107,24 @@ impl Rollup {
             self.rows += count.cast_unsigned();
         }
         Ok(())
+    }
+
+    /// Adds resets that have no rows: the kernel half counted them.
+    pub fn add_counts(&mut self, counts: &[RollupRow]) {
+        for counted in counts {
+            let key = Key {
+                start_us: counted.minute_us.div_euclid(self.step_us) * self.step_us,
+                dimensions: std::array::from_fn(|at| match &counted.dimensions[at] {
+                    Value::Text(text) => self.number(text),
+                    // As `numbered` does it with a port.
+                    Value::Int(port) => u32::try_from(*port).map_or(0, |port| port + 1),
+                    Value::Null | Value::Bool(_) => 0,
+                }),
+            };
+            *self.counted.entry(key.clone()).or_default() += counted.counted;
+            *self.counts.entry(key).or_default() += counted.count;
+            self.rows += counted.count.cast_unsigned();
+        }
     }
 
     fn end_run(&mut self) {
@@ -133,10 +164,11 @@ impl Rollup {
         let mut groups: Vec<(Key, i64)> = self.counts.drain().collect();
         groups.sort_unstable();
         let mut time = TimestampMicrosecondBuilder::new().with_timezone("UTC");
-        let mut count = Int64Builder::new();
+        let (mut count, mut counted) = (Int64Builder::new(), Int64Builder::new());
         for (key, n) in &groups {
             time.append_value(key.start_us);
             count.append_value(*n);
+            counted.append_value(self.counted.get(key).copied().unwrap_or(0));
         }
         let mut columns: Vec<ArrayRef> = vec![Arc::new(time.finish())];
         for at in 0..DIMENSIONS.len() {
@@ -153,6 +185,7 @@ impl Rollup {
             });
         }
         columns.push(Arc::new(count.finish()));
+        columns.push(Arc::new(counted.finish()));
         *self = Self::with_step(self.step_us);
         RecordBatch::try_new(spool_schema(ROLLUP_COLUMNS), columns)
     }
@@ -249,6 +282,50 @@ mod tests {
     }
 
     #[test]
+    fn counts_without_rows_join_the_groups_of_rows() {
+        let counted = |minute_us, cause: &'static str, port: Value<'static>, count| {
+            let mut dimensions = [const { Value::Null }; DIMENSIONS.len()];
+            let at =
+                |name| DIMENSIONS.iter().position(|known| *known == name).expect("a dimension");
+            dimensions[at("cause")] = Value::Text(cause.into());
+            dimensions[at("port")] = port;
+            RollupRow { minute_us, dimensions, count, counted: count }
+        };
+        let mut rollup = Rollup::default();
+        rollup.add(&resets(&[(0, "a", Some(80)), (1, "a", None)])).expect("counted");
+        rollup.add_counts(&[
+            counted(5, "a", Value::Int(80), 40),
+            counted(0, "a", Value::Null, 2),
+            counted(MINUTE_US, "b", Value::Int(65_535), 7),
+        ]);
+        assert_eq!(rollup.rows(), 51);
+        let once = rollup.finish().expect("a batch");
+        let mut found = rows(&once);
+        found.sort();
+        let cause = |name: &str| Some(name.to_owned());
+        let expected = [
+            (0, cause("a"), None, 3),
+            (0, cause("a"), Some(80), 41),
+            (MINUTE_US, cause("b"), Some(65_535), 7),
+        ];
+        assert_eq!(found, expected);
+        let without_rows = |batch: &RecordBatch| -> Vec<i64> {
+            batch["counted"].as_primitive::<Int64Type>().values().to_vec()
+        };
+        assert_eq!(without_rows(&once).iter().sum::<i64>(), 49);
+        // Rollups of rollups keep the two apart.
+        let mut hours = Rollup::with_step(HOUR_US);
+        hours.add(&once).expect("counted");
+        hours.add(&once).expect("counted");
+        let hours = hours.finish().expect("a batch");
+        let both: Vec<_> = rows(&hours).iter().map(|row| row.3).zip(without_rows(&hours)).collect();
+        assert_eq!(both.len(), 3, "groups");
+        for pair in [(6, 4), (82, 80), (14, 14)] {
+            assert!(both.contains(&pair), "{both:?}");
+        }
+    }
+
+    #[test]
     fn rollups_add_up() {
         let mut once = Rollup::default();
         once.add(&resets(&[(0, "a", Some(1)), (1, "a", Some(1)), (0, "b", None)]))
@@ -266,7 +343,7 @@ mod tests {
     #[test]
     fn each_dimension_is_a_column_of_resets() {
         use crate::columns::COLUMNS;
-        assert_eq!(ROLLUP_COLUMNS.len(), DIMENSIONS.len() + 2);
+        assert_eq!(ROLLUP_COLUMNS.len(), DIMENSIONS.len() + 3);
         for (column, name) in ROLLUP_COLUMNS[1..].iter().zip(DIMENSIONS) {
             assert_eq!(&column.name, name);
             let source = COLUMNS.iter().find(|source| source.name == *name).expect("a column");

@@ -21,13 +21,17 @@ fn recording(path: &Path) -> PathBuf {
     path.ancestors().nth(3).unwrap_or(path).to_owned()
 }
 
-/// Each rollup, by the minute, hour or day, must count the rows of the segment with its name.
+/// Each rollup, by the minute, hour or day, must count the resets of the segment with its name.
 fn compare_rollups(checked: &mut [Checked]) {
     let key = |file: &Checked| Some((recording(&file.path), file.name()?));
     let segments: HashMap<(PathBuf, SegmentName), Option<i64>> = checked
         .iter()
         .filter(|file| file.kind == FileKind::Sealed(Table::Resets))
-        .filter_map(|file| Some((key(file)?, file.rows.filter(|_| file.status != Status::Broken))))
+        .filter_map(|file| {
+            let counted = file.footer.as_ref().map_or(0, |footer| footer.counted.cast_signed());
+            let resets = file.rows.map(|rows| rows + counted);
+            Some((key(file)?, resets.filter(|_| file.status != Status::Broken)))
+        })
         .collect();
     for file in checked.iter_mut() {
         let is_rollup =
@@ -37,9 +41,9 @@ fn compare_rollups(checked: &mut [Checked]) {
         }
         let Some(of) = key(file) else { continue };
         match segments.get(&of) {
-            Some(Some(rows)) if *rows != file.sum => {
+            Some(Some(of_segment)) if *of_segment != file.sum => {
                 let resets = counted(file.sum, "reset");
-                file.wrong(format_args!("counts {resets}, but its segment has {rows}"));
+                file.wrong(format_args!("counts {resets}, but its segment has {of_segment}"));
             }
             Some(_) => {}
             // A rollup is written just before its segment, which may exist by now.
@@ -53,15 +57,22 @@ fn is_coming((dir, name): &(PathBuf, SegmentName)) -> bool {
     name.spool(dir).exists() || name.sealed(dir, Table::Resets).exists()
 }
 
+/// Resets by the footers of `resets`, and by the rows of `losses`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    footers: u64,
+    losses: u64,
+}
+
 /// The files of one boot of one host.
 #[derive(Debug, Default)]
 struct Boot {
     dir: PathBuf,
     /// How often each file number occurs: once for each run of the recorder.
     numbers: BTreeMap<u32, u32>,
-    /// Lost resets by the footers of `resets`, and by the rows of `losses`.
-    footers: u64,
-    losses: u64,
+    lost: Sums,
+    /// Resets of storms.
+    counted: Sums,
     is_recovered: bool,
     /// Some files are missing or unfinished, so that the two sums cannot be compared.
     is_partial: bool,
@@ -97,10 +108,14 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
         boot.is_partial |= is_damaged || is_merged || file.kind == FileKind::Spool;
         match file.kind {
             FileKind::Sealed(Table::Resets) => {
-                boot.footers += footer.lost;
+                boot.lost.footers += footer.lost;
+                boot.counted.footers += footer.counted;
                 boot.is_recovered |= footer.recovered;
             }
-            FileKind::Sealed(Table::Losses) => boot.losses += file.sum.cast_unsigned(),
+            FileKind::Sealed(Table::Losses) => {
+                boot.lost.losses += (file.sum - file.counted).cast_unsigned();
+                boot.counted.losses += file.counted.cast_unsigned();
+            }
             _ => {}
         }
         // The rollup of a segment has its name, and so has the losses file of its recovery.
@@ -113,16 +128,20 @@ fn compare_losses(checked: &[Checked]) -> Vec<Checked> {
     }
     let mut found = Vec::new();
     for ((_, host, _), boot) in boots {
-        // Losses reported before a recorder was killed may be reported again on recovery.
-        let agrees =
-            boot.losses == boot.footers || (boot.is_recovered && boot.losses > boot.footers);
-        if boot.is_whole() && !agrees {
+        // What was reported before a recorder was killed may be reported again on recovery.
+        let agrees = |Sums { footers, losses }: Sums| {
+            losses == footers || (boot.is_recovered && losses > footers)
+        };
+        for (sums, what) in [(boot.lost, "lost reset"), (boot.counted, "counted reset")] {
+            if !boot.is_whole() || agrees(sums) {
+                continue;
+            }
             let mut file =
                 Checked::new(FileKind::Sealed(Table::Losses), &boot.dir.join(Table::Losses.name()));
             file.wrong(format_args!(
                 "reports {} of {host}, but the footers report {}",
-                counted(boot.losses, "lost reset"),
-                boot.footers
+                counted(sums.losses, what),
+                sums.footers
             ));
             found.push(file);
         }

@@ -60,10 +60,12 @@ function drawCoverage() {
   if (hosts.length > STRIPS) strips.push(el("p", { class: "rest-row" }, `${plural(hosts.length - STRIPS, "other host")} in the table below.`));
   replace("coverage-chart", strips);
 
-  table("coverage-table", "Coverage by host", [["Host", ""], ["Kernel", "wide"], ["Recorded", "num"], ["Gaps", "num"], ["Seen", "num wide"], ["Written", "num"], ["Lost", "num"]], hosts, (one) =>
+  // Only a storm has resets that are counted in place of a row each.
+  const storms = hosts.some((one) => one.counted);
+  table("coverage-table", "Coverage by host", [["Host", ""], ["Kernel", "wide"], ["Recorded", "num"], ["Gaps", "num"], ["Seen", "num wide"], ["Written", "num"], ...(storms ? [["Counted", "num"]] : []), ["Lost", "num"]], hosts, (one) =>
     el("tr", {}, el("th", { scope: "row" }, hostName(one)), el("td", { class: "wide" }, el("span", { class: "name" }, one.kernels.join(", "))),
       el("td", { class: "num" }, duration(one.recorded_ms)), el("td", { class: "num" }, count(one.gaps)), el("td", { class: "num wide" }, count(one.seen)),
-      el("td", { class: "num" }, count(one.written)), el("td", { class: `num${one.lost ? " has-lost" : ""}` }, count(one.lost))));
+      el("td", { class: "num" }, count(one.written)), ...(storms ? [el("td", { class: "num" }, count(one.counted))] : []), el("td", { class: `num${one.lost ? " has-lost" : ""}` }, count(one.lost))));
   scrollable("coverage-table", "Coverage by host");
   drawLosses();
 }

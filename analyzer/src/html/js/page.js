@@ -61,7 +61,7 @@ function drawHead(kept, whole) {
     figure("Containers", count(valuesOf(containers, "container")), plural(valuesOf(ports, "port"), "port")),
     figure("Hosts", count(hosts.length), "that recorded"),
     figure("Recorded time", wholeMs ? percent(recordedMs, wholeMs) : "–", `${plural(add("gaps"), "gap")} in recording`, wholeMs && recordedMs / wholeMs < 0.99 ? "bad" : ""),
-    figure("Lost", count(add("lost")), `${count(add("seen"))} seen = ${count(add("written"))} written + ${count(add("lost"))} lost`, add("lost") ? "bad" : ""));
+    figure("Lost", count(add("lost")), `${count(add("seen"))} seen = ${count(add("written"))} written + ${add("counted") ? `${count(add("counted"))} counted + ` : ""}${count(add("lost"))} lost`, add("lost") ? "bad" : ""));
 
   const warnings = [];
   if (add("lost")) warnings.push(`${plural(add("lost"), "reset was", "resets were")} seen but not recorded: the counts here are too low by that number. See “Coverage and losses”.`);

@@ -22,7 +22,7 @@ pub(super) enum Count {
 
 impl Count {
     /// `None` if the rollup cannot answer the aggregate.
-    pub(super) fn from_aggregate(expr: &Expr, step: Step) -> Option<Self> {
+    pub(super) fn from_aggregate(expr: &Expr, step: Option<Step>) -> Option<Self> {
         let Expr::AggregateFunction(function) = expr.clone().unalias() else {
             return None;
         };
@@ -37,24 +37,30 @@ impl Count {
                 (!value.is_null()).then_some(Self::Rows(params.filter))
             }
             ("count", false, [of]) => Some(Self::NotNull(of.clone(), params.filter)),
-            ("count", true, [_]) | ("min" | "max" | "approx_distinct", _, [_]) => {
-                Some(Self::AsItIs)
+            // Counted resets have the time of their minute: one more value, but no reset's own.
+            ("count", true, [of]) | ("approx_distinct", _, [of]) => {
+                is_exact(of, step.unwrap_or(Step::Minute)).then_some(Self::AsItIs)
             }
+            ("min" | "max", _, [_]) => Some(Self::AsItIs),
             _ => None,
         }
     }
 }
 
-/// Whether an expression has the same value for all times of a step.
-pub(super) fn is_exact(expr: &Expr, step: Step) -> bool {
+/// Whether an expression has the same value for all times of a step; `None` is the rows themselves,
+/// where each use of a time is exact.
+pub(super) fn is_exact(expr: &Expr, step: impl Into<Option<Step>>) -> bool {
+    let step = step.into();
     let mut exact = !expr.is_volatile();
     // The visitor never fails.
     let _ = expr.apply(|node| {
-        if sees_steps_only(node, step) {
+        if step.is_some_and(|step| sees_steps_only(node, step)) {
             return Ok(TreeNodeRecursion::Jump);
         }
         match node {
-            Expr::Column(column) if column.name != "time" => Ok(TreeNodeRecursion::Continue),
+            Expr::Column(column) if step.is_none() || column.name != "time" => {
+                Ok(TreeNodeRecursion::Continue)
+            }
             Expr::Column(_)
             | Expr::OuterReferenceColumn(..)
             | Expr::ScalarSubquery(_)

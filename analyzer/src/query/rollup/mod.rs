@@ -10,6 +10,9 @@
 //! The answer is always the same: [`exact`] accepts a plan only if the plan cannot distinguish rows
 //! of one minute (hour, day, if a segment has such a rollup too) with the same dimensions.
 //! [`table`] is the scan; it reads the rows themselves if a segment has no rollup.
+//!
+//! Resets of a storm are in the rollup alone. Where a plan sees times too exactly for any rollup, it
+//! gets the rows, and with them the counted resets, which have the time of their minute.
 
 mod exact;
 mod table;
@@ -31,7 +34,9 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::{ApplyOrder, OptimizerConfig, OptimizerRule};
 use tcprst_schema::tables::Table;
 
+use crate::recording::Recording;
 use crate::recording::provider::Provider;
+use crate::recording::prune::Times;
 use crate::recording::step::Step;
 use crate::recording::table::SegmentTable;
 use exact::{Count, is_exact};
@@ -62,7 +67,7 @@ impl OptimizerRule for AnswerFromRollup {
             return Ok(Transformed::no(plan));
         };
         // The longest steps have the fewest rows.
-        for step in Step::ALL {
+        for step in Step::ALL.into_iter().map(Some).chain([None]) {
             if let Some(plan) = rewritten(aggregate, step)? {
                 return Ok(Transformed::yes(plan));
             }
@@ -71,17 +76,19 @@ impl OptimizerRule for AnswerFromRollup {
     }
 }
 
-/// The aggregate over the rollup, or `None` if the result could differ.
-fn rewritten(aggregate: &Aggregate, step: Step) -> Result<Option<LogicalPlan>> {
+/// The aggregate over the rollup, or `None` if the result could differ. Without a step it is over rows
+/// and counted resets.
+fn rewritten(aggregate: &Aggregate, step: Option<Step>) -> Result<Option<LogicalPlan>> {
     let counts: Option<Vec<Count>> =
         aggregate.aggr_expr.iter().map(|expr| Count::from_aggregate(expr, step)).collect();
     let Some(counts) = counts else { return Ok(None) };
     let is_grouped_exactly = aggregate.group_expr.iter().all(|expr| is_exact(expr, step));
     let is_set = |expr: &Expr| matches!(expr, Expr::GroupingSet(_));
-    // A plain total comes from the footers without a scan.
+    // A plain total comes from the footers without a scan, unless resets without rows are in it.
     let is_total = aggregate.group_expr.is_empty()
         && counts.iter().all(|count| matches!(count, Count::Rows(None)))
-        && matches!(&*aggregate.input, LogicalPlan::TableScan(scan) if scan.filters.is_empty());
+        && matches!(&*aggregate.input, LogicalPlan::TableScan(scan)
+            if scan.filters.is_empty() && !has_counted(scan)?);
     if !is_grouped_exactly || is_total || aggregate.group_expr.iter().any(is_set) {
         return Ok(None);
     }
@@ -143,7 +150,7 @@ fn summed(of: Expr, filter: Option<Box<Expr>>) -> Expr {
 }
 
 /// The same plan over the rollup, with [`ROWS`] as one more column.
-fn rolled_up(plan: &LogicalPlan, step: Step) -> Result<Option<LogicalPlan>> {
+fn rolled_up(plan: &LogicalPlan, step: Option<Step>) -> Result<Option<LogicalPlan>> {
     match plan {
         LogicalPlan::TableScan(scan) => scanned(scan, step),
         LogicalPlan::Filter(filter) if is_exact(&filter.predicate, step) => {
@@ -178,25 +185,35 @@ fn rolled_up(plan: &LogicalPlan, step: Step) -> Result<Option<LogicalPlan>> {
     }
 }
 
-/// The scan of the rollup for a scan of `resets`, if the rollup has all its columns.
-fn scanned(scan: &TableScan, step: Step) -> Result<Option<LogicalPlan>> {
+/// The recording, if the scan is one of `resets`.
+fn recording_of(scan: &TableScan) -> Result<Option<Arc<Recording>>> {
     let provider = source_as_provider(&scan.source)?;
-    let Some(Provider(resets)) =
-        (provider.as_ref() as &dyn Any).downcast_ref::<Provider<SegmentTable>>()
-    else {
-        return Ok(None);
-    };
-    if !resets.is_of(Table::Resets)
-        || scan.fetch.is_some()
-        || !scan.filters.iter().all(|filter| is_exact(filter, step))
-    {
+    let table = (provider.as_ref() as &dyn Any).downcast_ref::<Provider<SegmentTable>>();
+    let resets = table.filter(|Provider(table)| table.is_of(Table::Resets));
+    Ok(resets.map(|Provider(resets)| Arc::clone(resets.recording())))
+}
+
+/// Whether resets without rows are among those of a scan.
+fn has_counted(scan: &TableScan) -> Result<bool> {
+    let times = Times::from_filters(&scan.filters);
+    Ok(recording_of(scan)?.is_some_and(|recording| recording.has_counted(times)))
+}
+
+/// The scan of the rollup for a scan of `resets`, if the rollup has all its columns.
+fn scanned(scan: &TableScan, step: Option<Step>) -> Result<Option<LogicalPlan>> {
+    let Some(recording) = recording_of(scan)? else { return Ok(None) };
+    if scan.fetch.is_some() || !scan.filters.iter().all(|filter| is_exact(filter, step)) {
         return Ok(None);
     }
-    let rollup = RollupTable::new(Arc::clone(resets.recording()), step);
+    let rollup = RollupTable::new(recording, step);
     let columns = scan.projected_schema.fields();
     let positions: Option<Vec<usize>> =
         columns.iter().map(|field| rollup.position(field.name())).collect();
     let Some(mut positions) = positions else { return Ok(None) };
+    // Rows alone are read best as they are.
+    if step.is_none() && !has_counted(scan)? {
+        return Ok(None);
+    }
     positions.push(rollup.count_position());
     let name: TableReference = scan.table_name.clone();
     let source = provider_as_source(Arc::new(Provider(rollup)));
