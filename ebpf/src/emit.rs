@@ -13,14 +13,13 @@ use tcprst_schema::wire::{
     LostKey, MAX_FRAMES, NO_REASON, SHORT_FRAMES, TASK_EXITING, WALKED,
 };
 
-use crate::kernel::{Address, Probed, layout, read};
+use crate::kernel::{Address, Probed, get, layout};
 use crate::maps::{BUFFERS, LOST, NESTING, RINGS, TOTALS};
-use crate::owner::Owner;
-use crate::pace::{Record, pace};
+use crate::pace::{Pace, Walk};
 use crate::packet::Segment;
 use crate::sock::{Address16, Flow};
 use crate::sockets::mount_namespace;
-use crate::{closing, filter, packet, sock, storm};
+use crate::{closing, filter, owner, packet, sock, storm};
 
 /// What a hook has at hand.
 #[derive(Clone, Copy)]
@@ -120,16 +119,17 @@ pub(crate) fn emit(reset: Reset) {
     };
     // SAFETY: no arguments, always allowed.
     let now = unsafe { bpf_ktime_get_boot_ns() };
-    let state = if reset.sk == 0 { 0 } else { sock::state(reset.sk) };
-    let event = Event { reset: &reset, seq, now, state };
-    match pace(&reset, state, now) {
-        Record::Count => {
-            if !storm::count(&reset, totals) {
-                lose(&reset, totals);
-            }
+    let Some(pace) = Pace::now(now) else {
+        return lose(&reset, totals);
+    };
+    if pace.is_storm(&reset) {
+        if !storm::count(&reset, totals) {
+            lose(&reset, totals);
         }
-        record => event.record(record, totals),
+        return;
     }
+    let state = if reset.sk == 0 { 0 } else { sock::state(reset.sk) };
+    Event { reset: &reset, seq, now, state }.record(pace, totals);
 }
 
 /// Adds one in one instruction, that no interrupt can cut in two.
@@ -161,7 +161,7 @@ impl Event<'_> {
     /// is: with a reservation for each length the verifier of old kernels would go through all of
     /// this once for each.
     #[inline(always)]
-    fn record(&self, record: Record, totals: *mut CpuTotals) {
+    fn record(&self, pace: &mut Pace, totals: *mut CpuTotals) {
         let reset = self.reset;
         // SAFETY: no arguments, always allowed.
         let cpu = unsafe { bpf_get_smp_processor_id() };
@@ -191,18 +191,20 @@ impl Event<'_> {
             (*header).icmp_code = reset.icmp.1;
             (*header).sk_state = self.state;
             fill(reset, header);
-            let asked = match record {
-                Record::Whole => layout!(stack_bytes),
-                _ => (SHORT_FRAMES * 8) as u32,
+            // Decided last, for the verifier's sake as above.
+            let asked = match pace.walk(reset, self.state) {
+                Walk::Whole => layout!(stack_bytes),
+                Walk::Short => (SHORT_FRAMES * 8) as u32,
+                Walk::Implied => 0,
             };
             let asked = if asked > ROOM { ROOM } else { asked };
-            let (walk, walked) = match record {
-                Record::Implied => (IMPLIED, 0),
-                _ => {
-                    let stack = &raw mut (*event).stack;
-                    (WALKED, bpf_get_stack(reset.ctx, stack.cast(), asked, 0))
-                }
-            };
+            let mut walk = IMPLIED;
+            let mut walked = 0;
+            if asked != 0 {
+                walk = WALKED;
+                let stack = &raw mut (*event).stack;
+                walked = bpf_get_stack(reset.ctx, stack.cast(), asked, 0);
+            }
             (*header).walk = walk;
             (*header).stack_bytes = walked as i32;
             // A negative number is an error, and no frames.
@@ -225,42 +227,57 @@ impl Event<'_> {
 /// `event` points to a whole, writable header.
 #[inline(never)]
 unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
-    let mut flags = 0;
-    let mut closed_from = 0;
-    let mut answered_flags = 0;
-    let mut sk_flags = 0;
-    let mut owner = Owner::NONE;
-    let mut flow = Flow::NONE;
-    // SAFETY: the caller's promise; the state was written before.
-    let state = unsafe { (*event).sk_state };
-    if let Some(segment) = &reset.segment {
-        answered_flags = segment.flags;
-        flow = segment.flow;
-        flags |= FROM_PACKET;
-    }
     let net = reset.net();
-    if reset.sk != 0 {
-        flags |= HAS_SOCKET;
-        let full = sock::is_full(state);
-        if flags & FROM_PACKET == 0 {
-            flow = reset.socket_flow(full);
-        }
-        if full {
-            flags |= FULL_SOCKET;
-            owner = Owner::of_socket(reset.sk);
-            sk_flags = sock::flags(reset.sk);
-        } else if state == sock::TCP_TIME_WAIT {
-            owner = Owner::of_timewait(net, &flow);
+    // SAFETY: the caller's promise; the state was written before. What is found is written at once:
+    // the verifier keeps account of the stack and not of a map's memory, and so goes through the
+    // rest once and not for each of the ways that lead there.
+    unsafe {
+        let state = (*event).sk_state;
+        let mut flags = 0;
+        (*event).closed_from = 0;
+        (*event).answered_flags = 0;
+        (*event).sk_flags = 0;
+        owner::nobody(event);
+        if let Some(segment) = &reset.segment {
+            (*event).answered_flags = segment.flags;
+            write_flow(&segment.flow, event);
+            flags |= FROM_PACKET;
         } else {
-            let listener = sock::listener(reset.sk);
-            if listener != 0 {
-                owner = Owner::of_socket(listener);
+            write_flow(&reset.socket_flow(sock::is_full(state)), event);
+        }
+        if reset.sk != 0 {
+            flags |= HAS_SOCKET;
+            if sock::is_full(state) {
+                flags |= FULL_SOCKET;
+                owner::of_socket(reset.sk, event);
+                (*event).sk_flags = sock::flags(reset.sk);
+            } else if state == sock::TCP_TIME_WAIT {
+                owner::of_timewait(net, &reset.flow(), event);
+            } else {
+                let listener = sock::listener(reset.sk);
+                if listener != 0 {
+                    owner::of_socket(listener, event);
+                }
+            }
+            if state == sock::TCP_CLOSE {
+                (*event).closed_from = closing::left(reset.sk);
             }
         }
-        if state == sock::TCP_CLOSE {
-            closed_from = closing::left(reset.sk);
+        (*event).netns_inum = get(net, layout!(offsets.net_inum));
+        (*event).netns_cookie = get(net, layout!(offsets.net_cookie));
+        if reset.is_act() {
+            flags |= HAS_TASK | task(event);
+        } else {
+            no_task(event);
         }
+        (*event).flags = flags;
     }
+}
+
+/// # Safety
+/// `event` points to a whole, writable header.
+#[inline(always)]
+unsafe fn write_flow(flow: &Flow, event: *mut EventHeader) {
     // SAFETY: the caller's promise.
     unsafe {
         (*event).family = flow.family;
@@ -268,21 +285,6 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
         (&raw mut (*event).dst_addr).cast::<Address16>().write(flow.dst_addr);
         (*event).src_port = flow.src_port;
         (*event).dst_port = flow.dst_port;
-        (*event).owner_from = owner.from;
-        (*event).socket = owner.actor;
-        (*event).socket_uid = owner.uid;
-        (*event).socket_cgroup_id = owner.cgroup_id;
-        (*event).netns_inum = read(net, layout!(offsets.net_inum)).unwrap_or(0);
-        (*event).netns_cookie = read(net, layout!(offsets.net_cookie)).unwrap_or(0);
-        (*event).closed_from = closed_from;
-        (*event).answered_flags = answered_flags;
-        (*event).sk_flags = sk_flags;
-        if reset.is_act() {
-            flags |= HAS_TASK | task(event);
-        } else {
-            no_task(event);
-        }
-        (*event).flags = flags;
     }
 }
 
@@ -309,7 +311,7 @@ unsafe fn task(event: *mut EventHeader) -> u8 {
         (*event).task_cgroup_id = bpf_get_current_cgroup_id();
         let current = bpf_get_current_task();
         (*event).mntns_inum = mount_namespace::<Probed>(current);
-        let flags: u32 = read(current, layout!(offsets.task_flags)).unwrap_or(0);
+        let flags: u32 = get(current, layout!(offsets.task_flags));
         if flags & PF_EXITING == 0 { 0 } else { TASK_EXITING }
     }
 }
@@ -338,10 +340,10 @@ fn lose(reset: &Reset, totals: *mut CpuTotals) {
     let net = reset.net();
     let flow = reset.flow();
     let mut key = LostKey {
-        netns_cookie: read(net, layout!(offsets.net_cookie)).unwrap_or(0),
+        netns_cookie: get(net, layout!(offsets.net_cookie)),
         stack: [0; LOST_FRAMES],
         reason: reset.reason,
-        netns_inum: read(net, layout!(offsets.net_inum)).unwrap_or(0),
+        netns_inum: get(net, layout!(offsets.net_inum)),
         src_port: flow.src_port,
         site: reset.site,
         family: flow.family,

@@ -3,7 +3,7 @@
 use tcprst_schema::layout::MAX_FILTERS;
 
 use crate::emit::Reset;
-use crate::kernel::{LAYOUT, layout, load, read};
+use crate::kernel::{LAYOUT, get, layout, load};
 
 /// Whether the reset is asked for. Without filters the verifier drops all of it.
 #[inline(always)]
@@ -16,7 +16,7 @@ fn passes_netns(reset: &Reset) -> bool {
     if load(&LAYOUT.only_netns[0]) == 0 {
         return true;
     }
-    let inode: u32 = read(reset.net(), layout!(offsets.net_inum)).unwrap_or(0);
+    let inode: u32 = get(reset.net(), layout!(offsets.net_inum));
     inode != 0 && is_in(&LAYOUT.only_netns, inode)
 }
 

@@ -10,9 +10,8 @@ use tcprst_schema::wire::Actor;
 
 use crate::kernel::{Address, Probed, layout};
 use crate::maps::FLOWS;
-use crate::owner::Owner;
 use crate::sock::{self, Flow};
-use crate::sockets::GOLDEN;
+use crate::sockets::{self, GOLDEN};
 
 const WAYS: usize = 2;
 
@@ -22,10 +21,10 @@ const WAYS: usize = 2;
 pub(crate) struct Slot {
     /// Hash of the flow, mixed with its owner's process: see [`crate::sockets`].
     check: u64,
-    cgroup_id: u64,
-    uid: u32,
+    pub(crate) cgroup_id: u64,
+    pub(crate) uid: u32,
     padding: u32,
-    actor: Actor,
+    pub(crate) actor: Actor,
 }
 
 #[derive(Clone, Copy)]
@@ -40,7 +39,7 @@ const _: () = assert!(size_of::<Slot>() == 64);
 #[inline(never)]
 pub(crate) fn leave(sk: Address) {
     let hash = hash(sock::net::<Probed>(sk), &sock::flow(sk, true));
-    let Owner { uid, cgroup_id, actor, .. } = Owner::of_socket(sk);
+    let (uid, cgroup_id) = sock::owner(sk);
     let Some(bucket) = FLOWS.get_ptr_mut((hash >> layout!(flow_shift)) as u32) else {
         return;
     };
@@ -55,14 +54,15 @@ pub(crate) fn leave(sk: Address) {
         ptr::write_volatile(&raw mut (*slot).check, 0);
         (*slot).cgroup_id = cgroup_id;
         (*slot).uid = uid;
-        (*slot).actor = actor;
-        ptr::write_volatile(&raw mut (*slot).check, check(hash, &actor));
+        sockets::owner(sk, uid, cgroup_id, &raw mut (*slot).actor);
+        let check = check(hash, &(*slot).actor);
+        ptr::write_volatile(&raw mut (*slot).check, check);
     }
 }
 
-/// Uid, cgroup and process of a flow that left.
+/// What is remembered of a flow that left.
 #[inline(always)]
-pub(crate) fn left(net: Address, flow: &Flow) -> Option<(u32, u64, Actor)> {
+pub(crate) fn left(net: Address, flow: &Flow) -> Option<Slot> {
     let hash = hash(net, flow);
     let bucket = FLOWS.get_ptr_mut((hash >> layout!(flow_shift)) as u32)?;
     // SAFETY: as in `leave`.
@@ -77,7 +77,7 @@ pub(crate) fn left(net: Address, flow: &Flow) -> Option<(u32, u64, Actor)> {
     let copy = unsafe { ptr::read_volatile(slot) };
     // SAFETY: as in `leave`.
     let again = unsafe { ptr::read_volatile(&raw const (*slot).check) };
-    (is_of(&copy, hash) && again == copy.check).then_some((copy.uid, copy.cgroup_id, copy.actor))
+    (is_of(&copy, hash) && again == copy.check).then_some(copy)
 }
 
 #[inline(always)]

@@ -5,7 +5,9 @@
 //! the pointer's type: in programs on BTF tracepoints, for members of the structure that the
 //! pointer points to.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use aya_ebpf::helpers::{bpf_probe_read_kernel, generated};
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
 use tcprst_schema::layout::{ABSENT, KernelLayout};
 
 /// Set by the recorder before the load; the verifier then treats every field as a constant
@@ -36,7 +38,7 @@ pub(crate) type Address = u64;
 /// which has the same value in each address of the kernel.
 #[inline(always)]
 pub(crate) fn number(pointer: Address) -> Address {
-    let mut slot = core::mem::MaybeUninit::<u64>::uninit();
+    let mut slot = MaybeUninit::<u64>::uninit();
     let slot = slot.as_mut_ptr();
     // SAFETY: all of it is in the slot, which is written before it is read.
     unsafe {
@@ -54,6 +56,9 @@ pub(crate) trait Memory {
     /// The member of type `T` at `base + offset`; `None` where the kernel has no such member or
     /// the base is null.
     fn read<T: Copy>(base: Address, offset: u32) -> Option<T>;
+
+    /// The same; zero in place of `None`.
+    fn get<T: Plain>(base: Address, offset: u32) -> T;
 }
 
 /// By a helper, from any address.
@@ -71,6 +76,11 @@ impl Memory for Probed {
     fn read<T: Copy>(base: Address, offset: u32) -> Option<T> {
         read(base, offset)
     }
+
+    #[inline(always)]
+    fn get<T: Plain>(base: Address, offset: u32) -> T {
+        get(base, offset)
+    }
 }
 
 impl Memory for Typed {
@@ -84,6 +94,48 @@ impl Memory for Typed {
         // SAFETY: the verifier refuses the program unless the load is of a member of the type that
         // it knows for `base`; where the page is not there, the kernel's fault handler gives zero.
         Some(unsafe { core::ptr::read_volatile((base + u64::from(offset)) as *const T) })
+    }
+
+    #[inline(always)]
+    fn get<T: Plain>(base: Address, offset: u32) -> T {
+        Self::read(base, offset).unwrap_or(T::ZERO)
+    }
+}
+
+/// Types of members that are zero where they cannot be read.
+pub(crate) trait Plain: Copy {
+    const ZERO: Self;
+}
+
+macro_rules! plain {
+    ($($number:ty)+) => { $(impl Plain for $number { const ZERO: Self = 0; })+ };
+}
+plain!(u8 u16 u32 u64 i32);
+
+impl<const N: usize> Plain for [u64; N] {
+    const ZERO: Self = [0; N];
+}
+
+/// Reads the member of type `T` at `base + offset`; zero where the kernel has no such member, the
+/// base is null or the page is not there.
+///
+/// Without a branch: the verifier goes through all that follows a branch once for each side, and
+/// twice as often for each further one.
+#[inline(always)]
+pub(crate) fn get<T: Plain>(base: Address, offset: u32) -> T {
+    if offset == ABSENT {
+        return T::ZERO;
+    }
+    let mut value = MaybeUninit::<T>::uninit();
+    // SAFETY: the buffer has that size, and the helper fills all of it: with zeros where it fails
+    // (bpf_probe_read_kernel_common). All values of a plain type are valid.
+    unsafe {
+        generated::bpf_probe_read_kernel(
+            value.as_mut_ptr().cast(),
+            size_of::<T>() as u32,
+            (base + u64::from(offset)) as *const c_void,
+        );
+        value.assume_init()
     }
 }
 

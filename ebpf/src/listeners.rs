@@ -9,7 +9,7 @@ use core::ptr;
 use tcprst_schema::wire::{Act, Actor};
 
 use crate::emit;
-use crate::kernel::{Address, Memory, Probed, layout, read};
+use crate::kernel::{Address, Memory, Probed, get, layout, read};
 use crate::maps::{LISTENERS, LISTENS};
 use crate::sock::{self, AF_INET6, Address16};
 use crate::sockets::{self, NOBODY};
@@ -109,16 +109,19 @@ pub(crate) fn close(id: Address) {
     }
 }
 
-/// Who listened where this connection came from, when it came. With SO_REUSEPORT connections of a
-/// port go to several listeners, perhaps of several processes, and which one is not to be seen from
-/// the connection: nobody is named.
+/// Writes who listened where this connection came from, when it came; nothing where nobody did. With
+/// SO_REUSEPORT connections of a port go to several listeners, perhaps of several processes, and
+/// which one is not to be seen from the connection: nobody is named.
+///
+/// # Safety
+/// `actor` points to one that may be written.
 #[inline(never)]
-pub(crate) fn owner(sk: Address, birth: Birth) -> Actor {
+pub(crate) unsafe fn owner(sk: Address, birth: &Birth, actor: *mut Actor) {
     /// Fifth bit, behind the four of `skc_reuse` (include/net/sock.h, little-endian).
     const REUSEPORT: u8 = 1 << 4;
     const ANY: Address16 = [0; 2];
     if read::<u8>(sk, layout!(offsets.skc_reuseport)).is_none_or(|bits| bits & REUSEPORT != 0) {
-        return NOBODY;
+        return;
     }
     // The order in which the kernel looks for a listener (inet_lookup_listener).
     let mut key = key_of(sk, local_address(sk));
@@ -127,28 +130,44 @@ pub(crate) fn owner(sk: Address, birth: Birth) -> Actor {
     for addr in [exact, ANY] {
         key.addr = addr;
         key.device = device;
-        if let Some(actor) = find(&key, &birth) {
-            return actor;
+        // SAFETY: the caller's promise.
+        if unsafe { find(&key, birth, actor) } {
+            return;
         }
         if device != 0 {
             key.device = 0;
-            if let Some(actor) = find(&key, &birth) {
-                return actor;
+            // SAFETY: the caller's promise.
+            if unsafe { find(&key, birth, actor) } {
+                return;
             }
         }
     }
-    NOBODY
 }
 
-/// Who was there when the connection came; `None` where nobody was.
-#[inline(always)]
-fn find(key: &ListenKey, birth: &Birth) -> Option<Actor> {
+/// Writes who was there when the connection came, and returns whether anybody was.
+///
+/// # Safety
+/// `actor` points to one that may be written.
+#[inline(never)]
+unsafe fn find(key: &ListenKey, birth: &Birth, actor: *mut Actor) -> bool {
     // SAFETY: copied at once.
-    let listening = unsafe { LISTENERS.get(key) }?;
-    if listening.now.was_there(birth) {
-        return Some(listening.now.actor_of(birth));
+    let Some(listening) = (unsafe { LISTENERS.get(key) }) else {
+        return false;
+    };
+    let listener = if listening.now.was_there(birth) {
+        &listening.now
+    } else if listening.before.was_there(birth) {
+        &listening.before
+    } else {
+        return false;
+    };
+    // The connection may have come to another listener, past the one that is bound there: TPROXY and
+    // BPF programs (sk_lookup) do that.
+    if listener.uid == birth.uid && listener.cgroup_id == birth.cgroup_id {
+        // SAFETY: the caller's promise.
+        unsafe { *actor = listener.actor };
     }
-    listening.before.was_there(birth).then(|| listening.before.actor_of(birth))
+    true
 }
 
 impl Listener {
@@ -158,32 +177,24 @@ impl Listener {
         let since = |number: u32| birth.generation.wrapping_sub(number) as i32 >= 0;
         self.opened != 0 && since(self.opened) && (self.closed == 0 || !since(self.closed))
     }
-
-    /// Its process, unless the connection came to another listener, past the one that is bound
-    /// there: TPROXY and BPF programs (sk_lookup) do that.
-    #[inline(always)]
-    fn actor_of(&self, birth: &Birth) -> Actor {
-        let is_alike = self.uid == birth.uid && self.cgroup_id == birth.cgroup_id;
-        if is_alike { self.actor } else { NOBODY }
-    }
 }
 
 #[inline(always)]
 fn local_address(sk: Address) -> Address16 {
-    let family: u16 = read(sk, layout!(offsets.skc_family)).unwrap_or(0);
+    let family: u16 = get(sk, layout!(offsets.skc_family));
     if family as u8 == AF_INET6 {
-        read(sk, layout!(offsets.skc_v6_rcv_saddr)).unwrap_or([0; 2])
+        get(sk, layout!(offsets.skc_v6_rcv_saddr))
     } else {
-        sock::ipv4(read(sk, layout!(offsets.skc_rcv_saddr)).unwrap_or(0))
+        sock::ipv4(get(sk, layout!(offsets.skc_rcv_saddr)))
     }
 }
 
 /// The key of a listener, or of a connection's listener if that is bound to this address.
 #[inline(always)]
 fn key_of(sk: Address, addr: Address16) -> ListenKey {
-    let family: u16 = read(sk, layout!(offsets.skc_family)).unwrap_or(0);
+    let family: u16 = get(sk, layout!(offsets.skc_family));
     // On a linger-0 close `skc_num` is already 0, while `inet_sport` still has the port.
-    let port = u16::from_be(read(sk, layout!(offsets.inet_sport)).unwrap_or(0));
-    let device = read(sk, layout!(offsets.skc_bound_dev_if)).unwrap_or(0);
+    let port = u16::from_be(get(sk, layout!(offsets.inet_sport)));
+    let device = get(sk, layout!(offsets.skc_bound_dev_if));
     ListenKey { netns: sock::namespace(sock::net::<Probed>(sk)), addr, port, family, device }
 }

@@ -1,46 +1,60 @@
 //! Who owns a socket, at the reset; and what is remembered for that while sockets change state.
 
-use tcprst_schema::wire::{Act, Actor, FROM_NOTHING, FROM_SOCKET, FROM_TIMEWAIT};
+use tcprst_schema::wire::{Act, EventHeader, FROM_NOTHING, FROM_SOCKET, FROM_TIMEWAIT};
 
 use crate::kernel::{Address, Memory, layout};
 use crate::sock::{self, Flow};
 use crate::sockets::{self, NOBODY};
 use crate::{flows, listeners};
 
-/// What is known of a socket's owner.
-#[derive(Clone, Copy)]
-pub(crate) struct Owner {
-    /// Where it is from: `FROM_SOCKET` and similar values.
-    pub(crate) from: u8,
-    pub(crate) uid: u32,
-    pub(crate) cgroup_id: u64,
-    pub(crate) actor: Actor,
+/// Writes that nothing is known of an owner.
+///
+/// # Safety
+/// `event` points to a header in a map that may be written.
+#[inline(always)]
+pub(crate) unsafe fn nobody(event: *mut EventHeader) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*event).owner_from = FROM_NOTHING;
+        (*event).socket = NOBODY;
+        (*event).socket_uid = u32::MAX;
+        (*event).socket_cgroup_id = 0;
+    }
 }
 
-impl Owner {
-    pub(crate) const NONE: Self =
-        Self { from: FROM_NOTHING, uid: u32::MAX, cgroup_id: 0, actor: NOBODY };
-
-    /// That of a whole socket.
-    #[inline(always)]
-    pub(crate) fn of_socket(sk: Address) -> Self {
-        let (uid, cgroup_id) = sock::owner(sk);
-        let actor = match layout!(socket_owner) {
-            0 => NOBODY,
-            _ => sockets::owner(sk, uid, cgroup_id),
-        };
-        Self { from: FROM_SOCKET, uid, cgroup_id, actor }
-    }
-
-    /// That of the socket which the TIME_WAIT socket of this flow stands for.
-    #[inline(always)]
-    pub(crate) fn of_timewait(net: Address, flow: &Flow) -> Self {
-        if layout!(socket_owner) == 0 {
-            return Self::NONE;
+/// Writes the owner of a whole socket.
+///
+/// # Safety
+/// As of [`nobody`].
+#[inline(never)]
+pub(crate) unsafe fn of_socket(sk: Address, event: *mut EventHeader) {
+    let (uid, cgroup_id) = sock::owner(sk);
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*event).owner_from = FROM_SOCKET;
+        (*event).socket_uid = uid;
+        (*event).socket_cgroup_id = cgroup_id;
+        if layout!(socket_owner) != 0 {
+            sockets::owner(sk, uid, cgroup_id, &raw mut (*event).socket);
         }
-        match flows::left(net, flow) {
-            Some((uid, cgroup_id, actor)) => Self { from: FROM_TIMEWAIT, uid, cgroup_id, actor },
-            None => Self::NONE,
+    }
+}
+
+/// Writes the owner of the socket which the TIME_WAIT socket of this flow stands for.
+///
+/// # Safety
+/// As of [`nobody`].
+#[inline(never)]
+pub(crate) unsafe fn of_timewait(net: Address, flow: &Flow, event: *mut EventHeader) {
+    if layout!(socket_owner) != 0
+        && let Some(left) = flows::left(net, flow)
+    {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*event).owner_from = FROM_TIMEWAIT;
+            (*event).socket_uid = left.uid;
+            (*event).socket_cgroup_id = left.cgroup_id;
+            (*event).socket = left.actor;
         }
     }
 }
@@ -60,7 +74,7 @@ pub(crate) fn follow<M: Memory>(sk: Address, id: Address, from: i32, to: i32) {
     const SOCK_DONE: u64 = 1 << 1;
     // The sockets of SCTP and Multipath TCP change their states too, and die unseen.
     let is_tcp = || M::read::<u16>(sk, layout!(offsets.sk_protocol)) == Some(TCP);
-    let is_done = || M::read::<u64>(sk, layout!(offsets.skc_flags)).unwrap_or(0) & SOCK_DONE != 0;
+    let is_done = || M::get::<u64>(sk, layout!(offsets.skc_flags)) & SOCK_DONE != 0;
     match to {
         SYN_SENT if is_tcp() => sockets::remember::<M>(sk, id, Act::Connect),
         LISTEN if is_tcp() => listeners::listen::<M>(sk, id),

@@ -1,12 +1,14 @@
 //! How much each reset may cost, by how many there are: how deep its stack is walked, and
 //! whether it is a record at all or a count in a storm.
 
+use aya_ebpf::helpers::bpf_get_current_task;
 use tcprst_schema::implied::Shape;
 
 use crate::emit::Reset;
-use crate::kernel::layout;
+use crate::kernel::{Address, layout, read};
 use crate::maps::{IMPLIED, PACE};
 use crate::sock;
+use crate::sockets::PF_KTHREAD;
 
 /// What this CPU has sent in the current second.
 #[derive(Clone, Copy)]
@@ -21,56 +23,63 @@ pub(crate) struct Pace {
     without_socket: u32,
 }
 
-/// How to record a reset.
+/// How deep to walk a stack.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Record {
-    /// With the whole stack.
+pub(crate) enum Walk {
     Whole,
-    /// With the upper frames of the stack.
+    /// The upper frames.
     Short,
-    /// Without a stack: its reason proves the caller.
+    /// Not at all: the reason proves the caller.
     Implied,
-    /// As one more in a count.
-    Count,
 }
 
-/// Decides it. An interrupt may come in between and count too: then one reset is walked more or
-/// less deep than the rate asks for.
-#[inline(always)]
-pub(crate) fn pace(reset: &Reset, state: u8, now: u64) -> Record {
-    let Some(pace) = PACE.get_ptr_mut(0) else {
-        return Record::Whole;
-    };
-    // SAFETY: the entry of this CPU, there as long as the map.
-    let pace = unsafe { &mut *pace };
-    let second = now >> 30;
-    if pace.second != second {
-        *pace = Pace { second, walked: [0; 2], resets: 0, without_socket: 0 };
-    }
-    pace.resets = pace.resets.saturating_add(1);
-    if reset.sk == 0 && reset.is_from_tcp() && layout!(storm_rate) != 0 {
-        pace.without_socket = pace.without_socket.saturating_add(1);
-        if pace.without_socket > layout!(storm_rate) {
-            return Record::Count;
+impl Pace {
+    /// This CPU's, with one more reset. An interrupt may come in between and count too: then one
+    /// reset is walked more or less deep than the rate asks for.
+    #[inline(always)]
+    pub(crate) fn now<'a>(now: u64) -> Option<&'a mut Self> {
+        let pace = PACE.get_ptr_mut(0)?;
+        // SAFETY: the entry of this CPU, there as long as the map.
+        let pace = unsafe { &mut *pace };
+        let second = now >> 30;
+        if pace.second != second {
+            *pace = Self { second, walked: [0; 2], resets: 0, without_socket: 0 };
         }
+        pace.resets = pace.resets.saturating_add(1);
+        Some(pace)
     }
-    let reason = reset.reason as u32;
-    let has_reason = reason < u64::BITS;
-    if has_reason {
-        // The first of each second is walked, so that an implied caller is seen to hold.
-        let bit = 1 << (reason & 63);
-        let walked = &mut pace.walked[usize::from(reset.skb == 0)];
-        if *walked & bit == 0 {
-            *walked |= bit;
-            return Record::Whole;
+
+    /// Whether the reset is only counted.
+    #[inline(always)]
+    pub(crate) fn is_storm(&mut self, reset: &Reset) -> bool {
+        if reset.sk != 0 || !reset.is_from_tcp() || layout!(storm_rate) == 0 {
+            return false;
         }
+        self.without_socket = self.without_socket.saturating_add(1);
+        self.without_socket > layout!(storm_rate)
     }
-    if pace.resets <= layout!(full_stacks) {
-        Record::Whole
-    } else if has_reason && is_implied(reset, state, reason) {
-        Record::Implied
-    } else {
-        Record::Short
+
+    /// How deep to walk.
+    #[inline(always)]
+    pub(crate) fn walk(&mut self, reset: &Reset, state: u8) -> Walk {
+        let reason = reset.reason as u32;
+        let has_reason = reason < u64::BITS;
+        if has_reason {
+            // The first of each second is walked, so that an implied caller is seen to hold.
+            let bit = 1 << (reason & 63);
+            let walked = &mut self.walked[usize::from(reset.skb == 0)];
+            if *walked & bit == 0 {
+                *walked |= bit;
+                return Walk::Whole;
+            }
+        }
+        if self.resets <= layout!(full_stacks) {
+            Walk::Whole
+        } else if has_reason && is_implied(reset, state, reason) {
+            Walk::Implied
+        } else {
+            Walk::Short
+        }
     }
 }
 
@@ -96,7 +105,17 @@ fn is_implied(reset: &Reset, state: u8, reason: u32) -> bool {
                 && state != sock::TCP_SYN_RECV
                 && state != sock::TCP_LISTEN
         }
-        s if s == Shape::Active as u32 => !is_answer && reset.sk != 0 && !sock::is_mptcp(reset.sk),
+        s if s == Shape::Active as u32 => {
+            !is_answer && reset.sk != 0 && !sock::is_mptcp(reset.sk) && !is_kernel_thread()
+        }
         _ => false,
     }
+}
+
+/// Whether a thread of the kernel runs, which may send a reset in the name of a task.
+#[inline(always)]
+fn is_kernel_thread() -> bool {
+    // SAFETY: no arguments, always allowed.
+    let task: Address = unsafe { bpf_get_current_task() };
+    read::<u32>(task, layout!(offsets.task_flags)).is_none_or(|flags| flags & PF_KTHREAD != 0)
 }

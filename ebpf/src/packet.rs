@@ -2,7 +2,7 @@
 
 use tcprst_schema::hook::Site;
 
-use crate::kernel::{Address, Probed, layout, read};
+use crate::kernel::{Address, Probed, get, layout, read};
 use crate::sock::{AF_INET, AF_INET6, Flow};
 
 const TCP: u8 = 6;
@@ -47,16 +47,17 @@ type Tcp = [u64; 2];
 /// `site` tells whether TCP itself has looked at the segment: then it is one, and in one piece.
 #[inline(never)]
 pub(crate) fn segment(skb: Address, site: u8) -> Option<Segment> {
-    let head: Address = read(skb, layout!(offsets.skb_head))?;
-    let network: u16 = read(skb, layout!(offsets.skb_network_header))?;
-    if network == UNSET {
+    let head: Address = get(skb, layout!(offsets.skb_head));
+    let network: u16 = get(skb, layout!(offsets.skb_network_header));
+    if skb == 0 || network == UNSET {
         return None;
     }
     let is_checked = site < Site::RejectV4 as u8;
     let ip = head + u64::from(network);
     // A buffer has room behind its data for `struct skb_shared_info`, so that this many bytes are
     // there even where the headers are shorter.
-    let header: V4 = read(ip, 0)?;
+    // Where they cannot be read, all is zero, which is no version of IP.
+    let header: V4 = get(ip, 0);
     let first = header[0] as u8;
     let mut flow = Flow::NONE;
     let (tcp, at) = match first >> 4 {
@@ -74,7 +75,7 @@ pub(crate) fn segment(skb: Address, site: u8) -> Option<Segment> {
             let tcp: Tcp = if length == 20 {
                 [header[2] >> 32 | header[3] << 32, header[3] >> 32 | header[4] << 32]
             } else {
-                read(ip, length as u32)?
+                get(ip, length as u32)
             };
             (tcp, ip + length)
         }
@@ -84,7 +85,7 @@ pub(crate) fn segment(skb: Address, site: u8) -> Option<Segment> {
             flow.src_addr = [header[3], header[4]];
             flow.dst_addr = [header[1], header[2]];
             let at = ip + behind_extensions(ip, (header[0] >> 48) as u8)?;
-            (read(at, 0)?, at)
+            (get(at, 0), at)
         }
         _ => return None,
     };
@@ -125,7 +126,7 @@ fn behind_extensions(ip: Address, next: u8) -> Option<u64> {
 /// Whether it is a fragment other than the first (RFC 791, 3.1), and so has no TCP header.
 #[inline(always)]
 pub(crate) fn is_later_fragment(skb: Address) -> bool {
-    let head: Address = read(skb, layout!(offsets.skb_head)).unwrap_or(0);
+    let head: Address = get(skb, layout!(offsets.skb_head));
     let network: u16 = read(skb, layout!(offsets.skb_network_header)).unwrap_or(UNSET);
     let ip = head + u64::from(network);
     read::<u8>(ip, 0).is_some_and(|first| first >> 4 == 4)
@@ -137,20 +138,20 @@ pub(crate) fn is_later_fragment(skb: Address) -> bool {
 pub(crate) fn route(skb: Address) -> Address {
     /// The lowest bit says whether the packet holds a reference (SKB_DST_NOREF).
     const NO_REFERENCE: u64 = 1;
-    read::<u64>(skb, layout!(offsets.skb_dst)).unwrap_or(0) & !NO_REFERENCE
+    get::<u64>(skb, layout!(offsets.skb_dst)) & !NO_REFERENCE
 }
 
 /// `struct net` that the packet is in: that of the device it came through. One that this host
 /// is about to send has none yet, but a route and a socket.
 #[inline(always)]
 pub(crate) fn net(skb: Address) -> Address {
-    let mut device: Address = read(skb, layout!(offsets.skb_dev)).unwrap_or(0);
+    let mut device: Address = get(skb, layout!(offsets.skb_dev));
     if device == 0 {
-        device = read(route(skb), layout!(offsets.dst_dev)).unwrap_or(0);
+        device = get(route(skb), layout!(offsets.dst_dev));
     }
     if device != 0 {
-        return read(device, layout!(offsets.dev_net)).unwrap_or(0);
+        return get(device, layout!(offsets.dev_net));
     }
-    let sk: Address = read(skb, layout!(offsets.skb_sk)).unwrap_or(0);
+    let sk: Address = get(skb, layout!(offsets.skb_sk));
     crate::sock::net::<Probed>(sk)
 }

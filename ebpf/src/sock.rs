@@ -3,7 +3,7 @@
 
 use tcprst_schema::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
 
-use crate::kernel::{Address, Memory, layout, read};
+use crate::kernel::{Address, Memory, get, layout, read};
 
 pub(crate) const AF_INET: u8 = 2;
 pub(crate) const AF_INET6: u8 = 10;
@@ -68,7 +68,7 @@ impl Flow {
 /// `skc_state`.
 #[inline(always)]
 pub(crate) fn state(sk: Address) -> u8 {
-    read::<u8>(sk, layout!(offsets.skc_state)).unwrap_or(0)
+    get::<u8>(sk, layout!(offsets.skc_state))
 }
 
 /// Whether it is a whole `struct sock`.
@@ -80,7 +80,7 @@ pub(crate) fn is_full(state: u8) -> bool {
 /// Its `struct net`.
 #[inline(always)]
 pub(crate) fn net<M: Memory>(sk: Address) -> Address {
-    M::read(sk, layout!(offsets.skc_net)).unwrap_or(0)
+    M::get(sk, layout!(offsets.skc_net))
 }
 
 /// What tells a network namespace from others: its cookie, or before 5.12 its inode, which other
@@ -89,7 +89,7 @@ pub(crate) fn net<M: Memory>(sk: Address) -> Address {
 pub(crate) fn namespace(net: Address) -> u64 {
     match read::<u64>(net, layout!(offsets.net_cookie)) {
         Some(cookie) if cookie != 0 => cookie,
-        _ => u64::from(read::<u32>(net, layout!(offsets.net_inum)).unwrap_or(0)),
+        _ => u64::from(get::<u32>(net, layout!(offsets.net_inum))),
     }
 }
 
@@ -97,19 +97,19 @@ pub(crate) fn namespace(net: Address) -> u64 {
 #[inline(always)]
 pub(crate) fn flow(sk: Address, full: bool) -> Flow {
     let mut flow = Flow::NONE;
-    flow.family = read::<u16>(sk, layout!(offsets.skc_family)).unwrap_or(0) as u8;
-    flow.dst_port = u16::from_be(read(sk, layout!(offsets.skc_dport)).unwrap_or(0));
+    flow.family = get::<u16>(sk, layout!(offsets.skc_family)) as u8;
+    flow.dst_port = u16::from_be(get(sk, layout!(offsets.skc_dport)));
     // On a linger-0 close `skc_num` is already 0, while `inet_sport` still has the port.
     flow.src_port = match read::<u16>(sk, layout!(offsets.inet_sport)) {
         Some(port) if full => u16::from_be(port),
-        _ => read(sk, layout!(offsets.skc_num)).unwrap_or(0),
+        _ => get(sk, layout!(offsets.skc_num)),
     };
     if flow.family == AF_INET6 {
-        flow.src_addr = read(sk, layout!(offsets.skc_v6_rcv_saddr)).unwrap_or([0; 2]);
-        flow.dst_addr = read(sk, layout!(offsets.skc_v6_daddr)).unwrap_or([0; 2]);
+        flow.src_addr = get(sk, layout!(offsets.skc_v6_rcv_saddr));
+        flow.dst_addr = get(sk, layout!(offsets.skc_v6_daddr));
     } else {
-        flow.src_addr = ipv4(read(sk, layout!(offsets.skc_rcv_saddr)).unwrap_or(0));
-        flow.dst_addr = ipv4(read(sk, layout!(offsets.skc_daddr)).unwrap_or(0));
+        flow.src_addr = ipv4(get(sk, layout!(offsets.skc_rcv_saddr)));
+        flow.dst_addr = ipv4(get(sk, layout!(offsets.skc_daddr)));
     }
     flow
 }
@@ -122,9 +122,9 @@ pub(crate) fn owner(sk: Address) -> (u32, u64) {
     let cgroup: Address = read(sk, layout!(offsets.sk_cgroup))
         .or_else(|| read(sk, layout!(offsets.sk_cgroup_val)).filter(|val| val & MARKS == 0))
         .unwrap_or(0);
-    let node: Address = read(cgroup, layout!(offsets.cgroup_kn)).unwrap_or(0);
+    let node: Address = get(cgroup, layout!(offsets.cgroup_kn));
     let uid = read(sk, layout!(offsets.sk_uid)).unwrap_or(u32::MAX);
-    (uid, read(node, layout!(offsets.kernfs_id)).unwrap_or(0))
+    (uid, get(node, layout!(offsets.kernfs_id)))
 }
 
 /// Whether a whole socket is a subflow of Multipath TCP.
@@ -136,7 +136,7 @@ pub(crate) fn is_mptcp(sk: Address) -> bool {
 /// The listener of a request socket.
 #[inline(always)]
 pub(crate) fn listener(request: Address) -> Address {
-    read(request, layout!(offsets.skc_listener)).unwrap_or(0)
+    get(request, layout!(offsets.skc_listener))
 }
 
 /// [`SK_KNOWN`] and similar flags, of a whole socket; 0 where the kernel does not say.
@@ -149,7 +149,7 @@ pub(crate) fn flags(sk: Address) -> u8 {
     if socket == 0 {
         flags |= SK_ORPHAN;
     }
-    if read::<i32>(sk, layout!(offsets.linger2)).unwrap_or(0) < 0 {
+    if get::<i32>(sk, layout!(offsets.linger2)) < 0 {
         flags |= SK_LINGER2;
     }
     flags

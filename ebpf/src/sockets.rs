@@ -20,6 +20,9 @@ pub(crate) const NOBODY: Actor =
 /// `act` of a connection that nobody accepted yet, or whose accept() is not seen.
 const CHILD: u32 = 0x100;
 
+/// A thread of the kernel (include/linux/sched.h).
+pub(crate) const PF_KTHREAD: u32 = 0x0020_0000;
+
 /// Two slots: the table loses a socket only where three have one bucket.
 const WAYS: usize = 2;
 
@@ -98,7 +101,7 @@ pub(crate) fn remember<M: Memory>(sk: Address, id: Address, act: Act) {
     let Some(slot) = place(id) else {
         return;
     };
-    let port = M::read::<u16>(sk, layout!(offsets.skc_dport)).unwrap_or(0);
+    let port = M::get::<u16>(sk, layout!(offsets.skc_dport));
     // SAFETY: as in `place`. First no check, then what it is about, then the check. Written in
     // place, because copies of it are a good part of the time.
     unsafe {
@@ -130,37 +133,48 @@ pub(crate) fn be_born(id: Address) {
     }
 }
 
-/// The process that a whole socket belongs to: who connected, accepted or listened, or for a
+/// Writes the process that a whole socket belongs to: who connected, accepted or listened, or for a
 /// connection that nobody accepted who listens there. `uid` and `cgroup_id` are the socket's.
+///
+/// Into a map's memory, of which the verifier keeps no account: with the result on the stack it went
+/// through all that follows once for each way in which the result comes about.
+///
+/// # Safety
+/// `actor` points to one in a map that may be written.
 #[inline(never)]
-pub(crate) fn owner(sk: Address, uid: u32, cgroup_id: u64) -> Actor {
-    let Some(bucket) = bucket(sk) else {
-        return NOBODY;
-    };
-    // SAFETY: as in `place`.
-    let slot = unsafe {
-        match ((*bucket).slots[0].is_of(sk), (*bucket).slots[1].is_of(sk)) {
-            (true, _) => &raw const (*bucket).slots[0],
-            (_, true) => &raw const (*bucket).slots[1],
-            _ => return NOBODY,
+pub(crate) unsafe fn owner(sk: Address, uid: u32, cgroup_id: u64, actor: *mut Actor) {
+    // SAFETY: the caller's promise, and as in `place`.
+    unsafe {
+        *actor = NOBODY;
+        let Some(bucket) = bucket(sk) else {
+            return;
+        };
+        let first = &raw const (*bucket).slots[0];
+        let second = &raw const (*bucket).slots[1];
+        let slot = if (*first).is_of(sk) {
+            first
+        } else if (*second).is_of(sk) {
+            second
+        } else {
+            return;
+        };
+        *actor = (*slot).actor;
+        let (generation, port) = ((*slot).generation, (*slot).port);
+        // Another CPU may have taken the slot while it was read.
+        let expected = check(sk, (*actor).tgid, (*actor).tid, generation, port);
+        let is_child = (*actor).act == CHILD;
+        if ptr::read_volatile(&raw const (*slot).check) != expected || is_child {
+            *actor = NOBODY;
+            if is_child {
+                listeners::owner(sk, &Birth { generation, uid, cgroup_id }, actor);
+            }
+            return;
         }
-    };
-    // SAFETY: as in `place`.
-    let copy = unsafe { ptr::read_volatile(slot) };
-    // Another CPU may have taken the slot while it was read.
-    // SAFETY: as in `place`.
-    if !copy.is_of(sk) || unsafe { ptr::read_volatile(&raw const (*slot).check) } != copy.check {
-        return NOBODY;
-    }
-    if copy.actor.act == CHILD {
-        let birth = Birth { generation: copy.generation, uid, cgroup_id };
-        return listeners::owner(sk, birth);
-    }
-    // Should the kernel have skipped our program when a life began: the socket then has another
-    // peer than the slot says.
-    match Probed::read::<u16>(sk, layout!(offsets.skc_dport)) {
-        Some(port) if port == copy.port => copy.actor,
-        _ => NOBODY,
+        // Should the kernel have skipped our program when a life began: the socket then has another
+        // peer than the slot says.
+        if Probed::read::<u16>(sk, layout!(offsets.skc_dport)) != Some(port) {
+            *actor = NOBODY;
+        }
     }
 }
 
@@ -171,8 +185,6 @@ pub(crate) fn owner(sk: Address, uid: u32, cgroup_id: u64) -> Actor {
 /// `actor` points to one that may be written.
 #[inline(always)]
 pub(crate) unsafe fn fill<M: Memory>(actor: *mut Actor, act: Act) {
-    /// include/linux/sched.h.
-    const PF_KTHREAD: u32 = 0x0020_0000;
     let (flags, mntns_inum) = if M::IS_TYPED && layout!(task_btf) != 0 {
         // SAFETY: no arguments; the kernel has it (5.11).
         let task = unsafe { bpf_get_current_task_btf() } as Address;
@@ -204,7 +216,7 @@ pub(crate) unsafe fn fill<M: Memory>(actor: *mut Actor, act: Act) {
 /// Inode of a task's mount namespace; 0 unknown.
 #[inline(always)]
 pub(crate) fn mount_namespace<M: Memory>(task: Address) -> u32 {
-    let namespaces: Address = M::read(task, layout!(offsets.task_nsproxy)).unwrap_or(0);
-    let mounts: Address = M::read(namespaces, layout!(offsets.nsproxy_mnt_ns)).unwrap_or(0);
-    M::read(mounts, layout!(offsets.mnt_ns_inum)).unwrap_or(0)
+    let namespaces: Address = M::get(task, layout!(offsets.task_nsproxy));
+    let mounts: Address = M::get(namespaces, layout!(offsets.nsproxy_mnt_ns));
+    M::get(mounts, layout!(offsets.mnt_ns_inum))
 }

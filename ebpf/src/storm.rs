@@ -4,7 +4,7 @@ use aya_ebpf::btf_maps::PerCpuHashMap;
 use tcprst_schema::wire::{CpuTotals, StormKey};
 
 use crate::emit::{self, Reset};
-use crate::kernel::{layout, read};
+use crate::kernel::{get, layout};
 use crate::maps::{COUNTED, COUNTED_REST};
 
 /// Flags of a TCP header (RFC 9293, 3.1): all that the cause of a reset without a socket needs.
@@ -20,8 +20,8 @@ pub(crate) fn count(reset: &Reset, totals: *mut CpuTotals) -> bool {
         None => (reset.flow(), 0),
     };
     let mut key = StormKey {
-        netns_cookie: read(net, layout!(offsets.net_cookie)).unwrap_or(0),
-        netns_inum: read(net, layout!(offsets.net_inum)).unwrap_or(0),
+        netns_cookie: get(net, layout!(offsets.net_cookie)),
+        netns_inum: get(net, layout!(offsets.net_inum)),
         reason: reset.reason,
         src_port: flow.src_port,
         family: flow.family,

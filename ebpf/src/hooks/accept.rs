@@ -7,7 +7,7 @@ use aya_ebpf::programs::{FExitContext, RetProbeContext};
 use tcprst_schema::wire::Act;
 
 use super::fentry_arg;
-use crate::kernel::{Address, Probed, layout, read};
+use crate::kernel::{Address, Probed, get, layout};
 use crate::sockets::remember;
 
 #[inline(always)]
@@ -26,5 +26,5 @@ pub fn fexit_accept(ctx: FExitContext) -> u32 {
 
 #[kretprobe]
 pub fn kretprobe_accept(ctx: RetProbeContext) -> u32 {
-    accept(read(ctx.as_ptr() as Address, layout!(offsets.regs_return)).unwrap_or(0))
+    accept(get(ctx.as_ptr() as Address, layout!(offsets.regs_return)))
 }

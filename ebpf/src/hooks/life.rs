@@ -9,7 +9,7 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tcprst_schema::wire::{Life, LifeEvent};
 
-use crate::kernel::{Address, Probed, layout, read};
+use crate::kernel::{Address, Probed, get, layout, read};
 use crate::maps::{BEGUN, LIVES, LIVES_LOST};
 use crate::sockets::mount_namespace;
 
@@ -44,13 +44,13 @@ fn tell(kind: Life, fill: impl FnOnce(*mut LifeEvent)) {
 fn cgroup(ctx: &RawTracePointContext, kind: Life) -> u32 {
     let cgroup: Address = ctx.arg(0);
     let path: Address = ctx.arg(1);
-    let root: Address = read(cgroup, layout!(offsets.cgroup_root)).unwrap_or(0);
+    let root: Address = get(cgroup, layout!(offsets.cgroup_root));
     // The v2 hierarchy is the one with the number 0 (/proc/cgroups).
     if read::<u32>(root, layout!(offsets.cgroup_root_hierarchy)) != Some(0) {
         return 0;
     }
-    let node: Address = read(cgroup, layout!(offsets.cgroup_kn)).unwrap_or(0);
-    let id: u64 = read(node, layout!(offsets.kernfs_id)).unwrap_or(0);
+    let node: Address = get(cgroup, layout!(offsets.cgroup_kn));
+    let id: u64 = get(node, layout!(offsets.kernfs_id));
     tell(kind, |event| {
         // SAFETY: `tell` gives a whole event; the helper checks the address of the path.
         unsafe {
@@ -74,17 +74,17 @@ pub fn cgroup_rmdir(ctx: RawTracePointContext) -> u32 {
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn sched_process_exec(ctx: RawTracePointContext) -> u32 {
     let task: Address = ctx.arg(0);
-    let namespaces: Address = read(task, layout!(offsets.task_nsproxy)).unwrap_or(0);
-    let net: Address = read(namespaces, layout!(offsets.nsproxy_net)).unwrap_or(0);
-    let netns_inum: u32 = read(net, layout!(offsets.net_inum)).unwrap_or(0);
-    let pid: Address = read(task, layout!(offsets.task_pid)).unwrap_or(0);
-    let level: u32 = read(pid, layout!(offsets.pid_level)).unwrap_or(0);
+    let namespaces: Address = get(task, layout!(offsets.task_nsproxy));
+    let net: Address = get(namespaces, layout!(offsets.nsproxy_net));
+    let netns_inum: u32 = get(net, layout!(offsets.net_inum));
+    let pid: Address = get(task, layout!(offsets.task_pid));
+    let level: u32 = get(pid, layout!(offsets.pid_level));
     if level == 0 && netns_inum == layout!(host_netns) {
         return 0;
     }
     // SAFETY: no arguments, always allowed.
     let cgroup_id = unsafe { bpf_get_current_cgroup_id() };
-    let netns_cookie: u64 = read(net, layout!(offsets.net_cookie)).unwrap_or(0);
+    let netns_cookie: u64 = get(net, layout!(offsets.net_cookie));
     let key = [cgroup_id, netns_cookie ^ (u64::from(netns_inum) << 32)];
     // SAFETY: only whether it is there.
     if unsafe { BEGUN.get(key) }.is_some() {

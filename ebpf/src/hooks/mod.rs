@@ -12,7 +12,7 @@ mod set_state;
 
 use aya_ebpf::EbpfContext;
 
-use crate::kernel::{Address, layout, read};
+use crate::kernel::{Address, get, layout};
 
 /// Argument `index` of an fentry program.
 ///
@@ -21,7 +21,7 @@ use crate::kernel::{Address, layout, read};
 /// a program that touches an argument which the running kernel's function does not have.
 #[inline(always)]
 fn fentry_arg(ctx: &impl EbpfContext, index: u32) -> Address {
-    read(ctx.as_ptr() as Address, index * 8).unwrap_or(0)
+    get(ctx.as_ptr() as Address, index * 8)
 }
 
 /// Argument `index` of a kprobe program, up to the third.
@@ -36,5 +36,5 @@ fn kprobe_arg(ctx: &impl EbpfContext, index: u32) -> Address {
         1 => layout!(offsets.regs_arg1),
         _ => layout!(offsets.regs_arg2),
     };
-    read(ctx.as_ptr() as Address, offset).unwrap_or(0)
+    get(ctx.as_ptr() as Address, offset)
 }

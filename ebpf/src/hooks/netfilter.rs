@@ -12,7 +12,7 @@ use tcprst_schema::hook::Site;
 
 use super::kprobe_arg;
 use crate::emit::{Reset, emit};
-use crate::kernel::{Address, layout, read};
+use crate::kernel::{Address, get, layout};
 use crate::packet;
 
 /// Nobody answers a reset, and a later fragment has no TCP header: the functions return. What is
@@ -55,9 +55,9 @@ fn bridge(ctx: &ProbeContext, site: Site) -> u32 {
     /// so that a caller nearer than this is in the module of the function.
     const GUARD: u64 = 4096;
     let regs = ctx.as_ptr() as Address;
-    let ip: u64 = read(regs, layout!(offsets.regs_ip)).unwrap_or(0);
-    let stack: Address = read(regs, layout!(offsets.regs_sp)).unwrap_or(0);
-    let caller: u64 = read(stack, 0).unwrap_or(0);
+    let ip: u64 = get(regs, layout!(offsets.regs_ip));
+    let stack: Address = get(regs, layout!(offsets.regs_sp));
+    let caller: u64 = get(stack, 0);
     if caller.abs_diff(ip) < GUARD {
         return 0;
     }
