@@ -22,39 +22,41 @@ use crate::sockets::mount_namespace;
 use crate::{closing, filter, owner, packet, sock, storm};
 
 /// What a hook has at hand.
-#[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Reset {
     /// Context of the program, for the stack.
     pub(crate) ctx: *mut c_void,
-    /// [`tcprst_schema::hook::Site`], or 0 where the stack must tell.
-    pub(crate) site: u8,
     /// `struct sock *` of any kind, or 0.
     pub(crate) sk: Address,
     /// `struct sk_buff *` of the segment that is answered, or 0.
     pub(crate) skb: Address,
     /// What that segment says, where its headers can be read.
-    pub(crate) segment: Option<Segment>,
+    pub(crate) segment: Segment,
     /// `struct net *` where the hook has it, or 0.
     pub(crate) net: Address,
     /// `enum sk_rst_reason`, or `NO_REASON`.
     pub(crate) reason: i32,
+    /// [`tcprst_schema::hook::Site`], or 0 where the stack must tell.
+    pub(crate) site: u8,
     /// Type and code of the ICMP error in place of a RST.
-    pub(crate) icmp: (u8, u8),
+    pub(crate) icmp: [u8; 2],
+    padding: u8,
 }
 
 impl Reset {
     /// One of which nothing is at hand yet.
     #[inline(always)]
-    pub(crate) fn at(site: Site, ctx: *mut c_void) -> Self {
+    pub(crate) fn at(site: u8, ctx: *mut c_void) -> Self {
         Self {
             ctx,
-            site: site as u8,
             sk: 0,
             skb: 0,
-            segment: None,
+            segment: Segment::NONE,
             net: 0,
             reason: NO_REASON,
-            icmp: (0, 0),
+            site,
+            icmp: [0; 2],
+            padding: 0,
         }
     }
 
@@ -63,6 +65,18 @@ impl Reset {
     #[inline(always)]
     fn is_act(&self) -> bool {
         self.skb == 0 && self.site != Site::Received as u8
+    }
+
+    /// Reads the segment that it answers.
+    #[inline(always)]
+    pub(crate) fn read_segment(&mut self) {
+        packet::read_segment(self.skb, self.site, &mut self.segment);
+    }
+
+    /// Whether that segment is a reset itself.
+    #[inline(always)]
+    pub(crate) fn answers_reset(&self) -> bool {
+        self.segment.is_read != 0 && self.segment.is_reset()
     }
 
     /// Whether TCP itself sends it.
@@ -86,9 +100,9 @@ impl Reset {
     /// The flow as on the RST: that of the segment that it answers, else that of its socket.
     #[inline(always)]
     pub(crate) fn flow(&self) -> Flow {
-        match &self.segment {
-            Some(segment) => segment.flow,
-            None => self.socket_flow(sock::is_full(sock::state(self.sk))),
+        match self.segment.is_read {
+            0 => self.socket_flow(sock::is_full(sock::state(self.sk))),
+            _ => self.segment.flow,
         }
     }
 
@@ -102,8 +116,8 @@ impl Reset {
 
 /// Counts the reset, and puts it into the ring of this CPU or counts it as lost.
 #[inline(always)]
-pub(crate) fn emit(reset: Reset) {
-    if !filter::passes(&reset) {
+pub(crate) fn emit(reset: &Reset) {
+    if !filter::passes(reset) {
         return;
     }
     let Some(totals) = TOTALS.get_ptr_mut(0) else {
@@ -120,16 +134,16 @@ pub(crate) fn emit(reset: Reset) {
     // SAFETY: no arguments, always allowed.
     let now = unsafe { bpf_ktime_get_boot_ns() };
     let Some(pace) = Pace::now(now) else {
-        return lose(&reset, totals);
+        return lose(reset, totals);
     };
-    if pace.is_storm(&reset) {
-        if !storm::count(&reset, totals) {
-            lose(&reset, totals);
+    if pace.is_storm(reset) {
+        if !storm::count(reset, totals) {
+            lose(reset, totals);
         }
         return;
     }
     let state = if reset.sk == 0 { 0 } else { sock::state(reset.sk) };
-    Event { reset: &reset, seq, now, state }.record(pace, totals);
+    Event { reset, seq, now, state }.record(pace, totals);
 }
 
 /// Adds one in one instruction, that no interrupt can cut in two.
@@ -187,8 +201,8 @@ impl Event<'_> {
             (*header).site = reset.site;
             (*header).reason = reset.reason;
             (*header).padding = 0;
-            (*header).icmp_type = reset.icmp.0;
-            (*header).icmp_code = reset.icmp.1;
+            (*header).icmp_type = reset.icmp[0];
+            (*header).icmp_code = reset.icmp[1];
             (*header).sk_state = self.state;
             fill(reset, header);
             // Decided last, for the verifier's sake as above.
@@ -238,12 +252,12 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
         (*event).answered_flags = 0;
         (*event).sk_flags = 0;
         owner::nobody(event);
-        if let Some(segment) = &reset.segment {
-            (*event).answered_flags = segment.flags;
-            write_flow(&segment.flow, event);
+        if reset.segment.is_read != 0 {
+            (*event).answered_flags = reset.segment.flags as u8;
+            write_flow(&reset.segment.flow, event);
             flags |= FROM_PACKET;
         } else {
-            write_flow(&reset.socket_flow(sock::is_full(state)), event);
+            socket_flow(reset, event);
         }
         if reset.sk != 0 {
             flags |= HAS_SOCKET;
@@ -252,7 +266,7 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
                 owner::of_socket(reset.sk, event);
                 (*event).sk_flags = sock::flags(reset.sk);
             } else if state == sock::TCP_TIME_WAIT {
-                owner::of_timewait(net, &reset.flow(), event);
+                owner::of_timewait(net, event);
             } else {
                 let listener = sock::listener(reset.sk);
                 if listener != 0 {
@@ -274,13 +288,26 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
     }
 }
 
+/// Apart, because the stacks of nested functions may have 512 bytes together.
+///
+/// # Safety
+/// `event` points to a whole, writable header.
+#[inline(never)]
+unsafe fn socket_flow(reset: &Reset, event: *mut EventHeader) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let is_full = sock::is_full((*event).sk_state);
+        write_flow(&reset.socket_flow(is_full), event);
+    }
+}
+
 /// # Safety
 /// `event` points to a whole, writable header.
 #[inline(always)]
 unsafe fn write_flow(flow: &Flow, event: *mut EventHeader) {
     // SAFETY: the caller's promise.
     unsafe {
-        (*event).family = flow.family;
+        (*event).family = flow.family as u8;
         (&raw mut (*event).src_addr).cast::<Address16>().write(flow.src_addr);
         (&raw mut (*event).dst_addr).cast::<Address16>().write(flow.dst_addr);
         (*event).src_port = flow.src_port;
@@ -346,7 +373,7 @@ fn lose(reset: &Reset, totals: *mut CpuTotals) {
         netns_inum: get(net, layout!(offsets.net_inum)),
         src_port: flow.src_port,
         site: reset.site,
-        family: flow.family,
+        family: flow.family as u8,
         padding: [0; 4],
     };
     let room = (LOST_FRAMES * 8) as u32;

@@ -33,21 +33,6 @@ pub(crate) fn load<T: Copy>(field: &T) -> T {
 /// An address in the kernel; 0 is null.
 pub(crate) type Address = u64;
 
-/// The number that a typed pointer is: the verifier allows no arithmetic with the pointer itself.
-/// A stack slot of which one byte was written apart is no pointer any more. The byte is the highest,
-/// which has the same value in each address of the kernel.
-#[inline(always)]
-pub(crate) fn number(pointer: Address) -> Address {
-    let mut slot = MaybeUninit::<u64>::uninit();
-    let slot = slot.as_mut_ptr();
-    // SAFETY: all of it is in the slot, which is written before it is read.
-    unsafe {
-        core::ptr::write_volatile(slot, pointer);
-        core::ptr::write_volatile(slot.cast::<u8>().add(7), 0xff);
-        core::ptr::read_volatile(slot)
-    }
-}
-
 /// A way to read a member of a kernel structure.
 pub(crate) trait Memory {
     /// Whether pointers have types that the verifier knows.

@@ -148,7 +148,7 @@ pub(crate) unsafe fn owner(sk: Address, birth: &Birth, actor: *mut Actor) {
 ///
 /// # Safety
 /// `actor` points to one that may be written.
-#[inline(never)]
+#[inline(always)]
 unsafe fn find(key: &ListenKey, birth: &Birth, actor: *mut Actor) -> bool {
     // SAFETY: copied at once.
     let Some(listening) = (unsafe { LISTENERS.get(key) }) else {
@@ -182,7 +182,7 @@ impl Listener {
 #[inline(always)]
 fn local_address(sk: Address) -> Address16 {
     let family: u16 = get(sk, layout!(offsets.skc_family));
-    if family as u8 == AF_INET6 {
+    if u32::from(family) == AF_INET6 {
         get(sk, layout!(offsets.skc_v6_rcv_saddr))
     } else {
         sock::ipv4(get(sk, layout!(offsets.skc_rcv_saddr)))

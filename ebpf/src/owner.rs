@@ -3,7 +3,7 @@
 use tcprst_schema::wire::{Act, EventHeader, FROM_NOTHING, FROM_SOCKET, FROM_TIMEWAIT};
 
 use crate::kernel::{Address, Memory, layout};
-use crate::sock::{self, Flow};
+use crate::sock::{self, Address16, Flow};
 use crate::sockets::{self, NOBODY};
 use crate::{flows, listeners};
 
@@ -40,14 +40,15 @@ pub(crate) unsafe fn of_socket(sk: Address, event: *mut EventHeader) {
     }
 }
 
-/// Writes the owner of the socket which the TIME_WAIT socket of this flow stands for.
+/// Writes the owner of the socket which the TIME_WAIT socket of the event's flow stands for.
 ///
 /// # Safety
 /// As of [`nobody`].
 #[inline(never)]
-pub(crate) unsafe fn of_timewait(net: Address, flow: &Flow, event: *mut EventHeader) {
+pub(crate) unsafe fn of_timewait(net: Address, event: *mut EventHeader) {
     if layout!(socket_owner) != 0
-        && let Some(left) = flows::left(net, flow)
+        // SAFETY: the caller's promise.
+        && let Some(left) = flows::left(net, &unsafe { flow_of(event) })
     {
         // SAFETY: the caller's promise.
         unsafe {
@@ -55,6 +56,22 @@ pub(crate) unsafe fn of_timewait(net: Address, flow: &Flow, event: *mut EventHea
             (*event).socket_uid = left.uid;
             (*event).socket_cgroup_id = left.cgroup_id;
             (*event).socket = left.actor;
+        }
+    }
+}
+
+/// # Safety
+/// As of [`nobody`].
+#[inline(always)]
+unsafe fn flow_of(event: *mut EventHeader) -> Flow {
+    // SAFETY: the caller's promise.
+    unsafe {
+        Flow {
+            family: (*event).family.into(),
+            src_addr: (&raw const (*event).src_addr).cast::<Address16>().read(),
+            dst_addr: (&raw const (*event).dst_addr).cast::<Address16>().read(),
+            src_port: (*event).src_port,
+            dst_port: (*event).dst_port,
         }
     }
 }

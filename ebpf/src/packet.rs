@@ -6,7 +6,7 @@ use crate::kernel::{Address, Probed, get, layout, read};
 use crate::sock::{AF_INET, AF_INET6, Flow};
 
 const TCP: u8 = 6;
-const RST: u8 = 0x04;
+const RST: u32 = 0x04;
 
 /// Length of a TCP header without options (RFC 9293, 3.1).
 const TCP_LENGTH: u64 = 20;
@@ -17,14 +17,19 @@ const MAX_EXTENSIONS: u32 = 6;
 
 /// The headers of a TCP segment.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Segment {
     /// The RST goes back, so that the segment's destination is its source.
     pub(crate) flow: Flow,
     /// The flags byte.
-    pub(crate) flags: u8,
+    pub(crate) flags: u32,
+    /// 1 where the headers could be read.
+    pub(crate) is_read: u32,
 }
 
 impl Segment {
+    pub(crate) const NONE: Self = Self { flow: Flow::NONE, flags: 0, is_read: 0 };
+
     /// Whether it is a reset itself, which nobody answers (RFC 9293, 3.10.7.1).
     #[inline(always)]
     pub(crate) fn is_reset(&self) -> bool {
@@ -45,8 +50,15 @@ type Tcp = [u64; 2];
 /// fragment, or where the header is not at hand.
 ///
 /// `site` tells whether TCP itself has looked at the segment: then it is one, and in one piece.
+///
+/// Written to its place, because the stacks of nested functions may have 512 bytes together.
 #[inline(never)]
-pub(crate) fn segment(skb: Address, site: u8) -> Option<Segment> {
+pub(crate) fn read_segment(skb: Address, site: u8, to: &mut Segment) {
+    let _ = segment(skb, site, to);
+}
+
+#[inline(always)]
+fn segment(skb: Address, site: u8, to: &mut Segment) -> Option<()> {
     let head: Address = get(skb, layout!(offsets.skb_head));
     let network: u16 = get(skb, layout!(offsets.skb_network_header));
     if skb == 0 || network == UNSET {
@@ -59,7 +71,7 @@ pub(crate) fn segment(skb: Address, site: u8) -> Option<Segment> {
     // Where they cannot be read, all is zero, which is no version of IP.
     let header: V4 = get(ip, 0);
     let first = header[0] as u8;
-    let mut flow = Flow::NONE;
+    let flow = &mut to.flow;
     let (tcp, at) = match first >> 4 {
         4 => {
             let protocol = (header[1] >> 8) as u8;
@@ -98,7 +110,9 @@ pub(crate) fn segment(skb: Address, site: u8) -> Option<Segment> {
     }
     flow.src_port = u16::from_be((tcp[0] >> 16) as u16);
     flow.dst_port = u16::from_be(tcp[0] as u16);
-    Some(Segment { flow, flags: (tcp[1] >> 40) as u8 })
+    to.flags = u32::from((tcp[1] >> 40) as u8);
+    to.is_read = 1;
+    Some(())
 }
 
 /// Offset of the TCP header behind an IPv6 header: RFC 8200, 4.

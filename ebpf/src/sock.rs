@@ -5,8 +5,8 @@ use tcprst_schema::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
 
 use crate::kernel::{Address, Memory, get, layout, read};
 
-pub(crate) const AF_INET: u8 = 2;
-pub(crate) const AF_INET6: u8 = 10;
+pub(crate) const AF_INET: u32 = 2;
+pub(crate) const AF_INET6: u32 = 10;
 pub(crate) const TCP_SYN_RECV: u8 = 3;
 pub(crate) const TCP_TIME_WAIT: u8 = 6;
 pub(crate) const TCP_CLOSE: u8 = 7;
@@ -24,13 +24,15 @@ pub(crate) fn ipv4(address: u32) -> Address16 {
 }
 
 /// Addresses in network order, ports in host order, as on the RST.
+/// Without padding: before 6.3 the verifier refuses a copy that reads what was never written.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Flow {
-    pub(crate) family: u8,
     pub(crate) src_addr: Address16,
     pub(crate) dst_addr: Address16,
     pub(crate) src_port: u16,
     pub(crate) dst_port: u16,
+    pub(crate) family: u32,
 }
 
 impl Flow {
@@ -97,7 +99,7 @@ pub(crate) fn namespace(net: Address) -> u64 {
 #[inline(always)]
 pub(crate) fn flow(sk: Address, full: bool) -> Flow {
     let mut flow = Flow::NONE;
-    flow.family = get::<u16>(sk, layout!(offsets.skc_family)) as u8;
+    flow.family = get::<u16>(sk, layout!(offsets.skc_family)).into();
     flow.dst_port = u16::from_be(get(sk, layout!(offsets.skc_dport)));
     // On a linger-0 close `skc_num` is already 0, while `inet_sport` still has the port.
     flow.src_port = match read::<u16>(sk, layout!(offsets.inet_sport)) {

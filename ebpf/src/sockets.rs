@@ -95,7 +95,7 @@ fn place(sk: Address) -> Option<*mut Slot> {
 }
 
 /// The running task owns the socket from now on; nobody does where it is a thread of the kernel.
-/// `id` is the socket's address as a number, see [`crate::kernel::number`].
+/// `id` is the socket's address as a number, which the verifier allows arithmetic with.
 #[inline(always)]
 pub(crate) fn remember<M: Memory>(sk: Address, id: Address, act: Act) {
     let Some(slot) = place(id) else {
@@ -141,7 +141,7 @@ pub(crate) fn be_born(id: Address) {
 ///
 /// # Safety
 /// `actor` points to one in a map that may be written.
-#[inline(never)]
+#[inline(always)]
 pub(crate) unsafe fn owner(sk: Address, uid: u32, cgroup_id: u64, actor: *mut Actor) {
     // SAFETY: the caller's promise, and as in `place`.
     unsafe {
@@ -188,13 +188,13 @@ pub(crate) unsafe fn fill<M: Memory>(actor: *mut Actor, act: Act) {
     let (flags, mntns_inum) = if M::IS_TYPED && layout!(task_btf) != 0 {
         // SAFETY: no arguments; the kernel has it (5.11).
         let task = unsafe { bpf_get_current_task_btf() } as Address;
-        (Typed::read::<u32>(task, layout!(offsets.task_flags)), mount_namespace::<Typed>(task))
+        (Typed::get::<u32>(task, layout!(offsets.task_flags)), mount_namespace::<Typed>(task))
     } else {
         // SAFETY: no arguments, always allowed.
         let task: Address = unsafe { bpf_get_current_task() };
-        (Probed::read(task, layout!(offsets.task_flags)), mount_namespace::<Probed>(task))
+        (Probed::get(task, layout!(offsets.task_flags)), mount_namespace::<Probed>(task))
     };
-    if flags.unwrap_or(0) & PF_KTHREAD != 0 {
+    if flags & PF_KTHREAD != 0 {
         // SAFETY: the caller's promise.
         unsafe { *actor = NOBODY };
         return;

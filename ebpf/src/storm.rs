@@ -6,6 +6,7 @@ use tcprst_schema::wire::{CpuTotals, StormKey};
 use crate::emit::{self, Reset};
 use crate::kernel::{get, layout};
 use crate::maps::{COUNTED, COUNTED_REST};
+use crate::packet::Segment;
 
 /// Flags of a TCP header (RFC 9293, 3.1): all that the cause of a reset without a socket needs.
 const SYN: u8 = 0x02;
@@ -15,16 +16,14 @@ const ACK: u8 = 0x10;
 #[inline(never)]
 pub(crate) fn count(reset: &Reset, totals: *mut CpuTotals) -> bool {
     let net = reset.net();
-    let (flow, flags) = match &reset.segment {
-        Some(segment) => (segment.flow, segment.flags),
-        None => (reset.flow(), 0),
-    };
+    let Segment { flow, flags, .. } = &reset.segment;
+    let flags = *flags as u8;
     let mut key = StormKey {
         netns_cookie: get(net, layout!(offsets.net_cookie)),
         netns_inum: get(net, layout!(offsets.net_inum)),
         reason: reset.reason,
         src_port: flow.src_port,
-        family: flow.family,
+        family: flow.family as u8,
         answered_flags: flags,
         site: reset.site,
         padding: [0; 3],

@@ -4,12 +4,21 @@
 use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::{fentry, kprobe};
 use aya_ebpf::programs::{FEntryContext, ProbeContext};
+use core::ffi::c_void;
 use tcprst_schema::hook::Site;
 use tcprst_schema::wire::NO_REASON;
 
 use super::{fentry_arg, kprobe_arg};
 use crate::emit::{Reset, emit};
-use crate::kernel::layout;
+use crate::kernel::{Address, layout};
+
+#[inline(always)]
+fn active(ctx: *mut c_void, sk: Address, reason: i32) {
+    let mut reset = Reset::at(Site::Active as u8, ctx);
+    reset.sk = sk;
+    reset.reason = reason;
+    emit(&reset);
+}
 
 #[fentry]
 pub fn fentry_active(ctx: FEntryContext) -> u32 {
@@ -17,7 +26,7 @@ pub fn fentry_active(ctx: FEntryContext) -> u32 {
         0 => NO_REASON,
         position => fentry_arg(&ctx, position) as i32,
     };
-    emit(Reset { sk: fentry_arg(&ctx, 0), reason, ..Reset::at(Site::Active, ctx.as_ptr()) });
+    active(ctx.as_ptr(), fentry_arg(&ctx, 0), reason);
     0
 }
 
@@ -27,6 +36,6 @@ pub fn kprobe_active(ctx: ProbeContext) -> u32 {
         0 => NO_REASON,
         position => kprobe_arg(&ctx, position) as i32,
     };
-    emit(Reset { sk: kprobe_arg(&ctx, 0), reason, ..Reset::at(Site::Active, ctx.as_ptr()) });
+    active(ctx.as_ptr(), kprobe_arg(&ctx, 0), reason);
     0
 }

@@ -14,7 +14,6 @@ use tcprst_schema::hook::Site;
 use super::{fentry_arg, kprobe_arg};
 use crate::emit::{Reset, emit};
 use crate::kernel::Address;
-use crate::packet;
 
 /// "Destination unreachable", RFC 792 and RFC 4443.
 const UNREACHABLE_V4: u8 = 3;
@@ -29,11 +28,15 @@ fn refuse(ctx: *mut c_void, site: Site, skb: Address, kind: u8, code: u8) -> u32
     } else {
         kind == UNREACHABLE_V6
     };
-    if refuses
-        && let Some(segment) = packet::segment(skb, site as u8)
-        && !segment.is_reset()
-    {
-        emit(Reset { skb, segment: Some(segment), icmp: (kind, code), ..Reset::at(site, ctx) });
+    if !refuses {
+        return 0;
+    }
+    let mut reset = Reset::at(site as u8, ctx);
+    reset.skb = skb;
+    reset.icmp = [kind, code];
+    reset.read_segment();
+    if reset.segment.is_read != 0 && !reset.answers_reset() {
+        emit(&reset);
     }
     0
 }

@@ -19,9 +19,12 @@ use crate::packet;
 /// left of the packet in a driver's pages is not at hand here, but at theirs: it counts.
 #[inline(always)]
 fn reject(ctx: &ProbeContext, site: Site, net: Address, skb: Address) -> u32 {
-    let segment = packet::segment(skb, site as u8);
-    if !segment.as_ref().is_some_and(packet::Segment::is_reset) && !packet::is_later_fragment(skb) {
-        emit(Reset { skb, segment, net, ..Reset::at(site, ctx.as_ptr()) });
+    let mut reset = Reset::at(site as u8, ctx.as_ptr());
+    reset.skb = skb;
+    reset.net = net;
+    reset.read_segment();
+    if !reset.answers_reset() && !packet::is_later_fragment(skb) {
+        emit(&reset);
     }
     0
 }

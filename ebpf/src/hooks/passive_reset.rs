@@ -17,10 +17,13 @@ use crate::packet;
 /// a segment that is not for this host: nothing is sent.
 #[inline(always)]
 fn answer(ctx: *mut c_void, site: Site, sk: Address, skb: Address, reason: i32) -> u32 {
-    let segment = packet::segment(skb, site as u8);
-    let is_reset = segment.as_ref().is_some_and(packet::Segment::is_reset);
-    if !is_reset && (sk != 0 || is_for_us(site, packet::route(skb))) {
-        emit(Reset { sk, skb, segment, reason, ..Reset::at(site, ctx) });
+    let mut reset = Reset::at(site as u8, ctx);
+    reset.sk = sk;
+    reset.skb = skb;
+    reset.reason = reason;
+    reset.read_segment();
+    if !reset.answers_reset() && (sk != 0 || is_for_us(site, packet::route(skb))) {
+        emit(&reset);
     }
     0
 }

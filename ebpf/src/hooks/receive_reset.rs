@@ -10,6 +10,8 @@ use crate::emit::{Reset, emit};
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub fn tcp_receive_reset(ctx: RawTracePointContext) -> u32 {
-    emit(Reset { sk: ctx.arg(0), ..Reset::at(Site::Received, ctx.as_ptr()) });
+    let mut reset = Reset::at(Site::Received as u8, ctx.as_ptr());
+    reset.sk = ctx.arg(0);
+    emit(&reset);
     0
 }

@@ -7,25 +7,18 @@ use aya_ebpf::programs::RawTracePointContext;
 use tcprst_schema::wire::NO_REASON;
 
 use crate::emit::{Reset, emit};
-use crate::kernel::{Address, layout};
-use crate::packet;
+use crate::kernel::layout;
 
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
 pub fn tcp_send_reset(ctx: RawTracePointContext) -> u32 {
     // An access to an argument that is not there refuses the attachment, so the branch must be
     // gone before 6.10.
     let reason = if layout!(tracepoint_reason) != 0 { ctx.arg(2) } else { NO_REASON };
-    let skb: Address = ctx.arg(1);
-    let segment = if skb == 0 { None } else { packet::segment(skb, 0) };
-    emit(Reset {
-        site: 0,
-        sk: ctx.arg(0),
-        skb,
-        segment,
-        net: 0,
-        reason,
-        icmp: (0, 0),
-        ctx: ctx.as_ptr(),
-    });
+    let mut reset = Reset::at(0, ctx.as_ptr());
+    reset.sk = ctx.arg(0);
+    reset.skb = ctx.arg(1);
+    reset.reason = reason;
+    reset.read_segment();
+    emit(&reset);
     0
 }

@@ -242,7 +242,12 @@ fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     loop {
         if let Some(ProgramError::LoadError { io_error, verifier_log }) = root.downcast_ref() {
             let log = verifier_log.to_string();
-            let is_verdict = |line: &&str| !line.is_empty() && !line.starts_with("processed ");
+            let is_verdict = |line: &&str| {
+                let is_count = ["processed ", "stack depth ", "verification time "]
+                    .iter()
+                    .any(|start| line.starts_with(start));
+                !line.is_empty() && !is_count
+            };
             return match log.lines().rev().map(str::trim).find(is_verdict) {
                 Some(verdict) => format!("{io_error}: {verdict}"),
                 None => io_error.to_string(),
