@@ -193,6 +193,7 @@ fn what_was_recorded_stays_text() {
                 caller: Some(text.into()),
                 folded: Some(format!("{text};<b>{text};{}", "x".repeat(5000)).into()),
                 frames: Vec::new(),
+                ..Stack::default()
             });
             if seq == 99 {
                 row.owner = Some(owner(&"huge ".repeat(20_000), false));

@@ -191,6 +191,7 @@ pub(crate) fn row(seq: u64) -> Row {
             caller: Some(Arc::clone(&caller)),
             folded: Some(format!("entry;{caller};tcp_send_active_reset").into()),
             frames: Vec::new(),
+            ..Stack::default()
         }),
         cause: "unknown",
         blame: None,

@@ -262,7 +262,10 @@ mod tests {
     use crate::event::stacks::Stacks;
     use crate::event::storm_table::NO_KEY;
     use crate::kernel::btf::Names;
+    use crate::kernel::programs::Programs;
     use crate::kernel::symbols::Symbols;
+    use tcprst_schema::wire::{EventHeader, FROM_PACKET};
+    use zerocopy::FromZeros;
 
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
@@ -295,9 +298,7 @@ mod tests {
     }
 
     /// An event with the same facts as a key.
-    fn event(key: &StormKey) -> Event {
-        use tcprst_schema::wire::{EventHeader, FROM_PACKET};
-        use zerocopy::{FromZeros, IntoBytes};
+    fn header(key: &StormKey) -> EventHeader {
         let mut header = EventHeader::new_zeroed();
         header.reason = key.reason;
         header.family = key.family;
@@ -307,18 +308,19 @@ mod tests {
         header.netns_inum = key.netns_inum;
         header.netns_cookie = key.netns_cookie;
         header.flags = FROM_PACKET;
-        Event::decode(header.as_bytes()).expect("whole")
+        header
     }
 
     #[test]
     fn a_group_of_counts_is_the_group_that_their_rows_would_be_in() {
         let names =
             Names { reasons: [(NO_SOCKET, "NO_SOCKET".to_owned())].into(), ..Names::default() };
-        let mut enricher = Enricher::new("web", &names, Stacks::new(Symbols::read()));
+        let mut enricher =
+            Enricher::new("web", &names, Stacks::new(Symbols::read(Programs::new(&[]))));
         for key in [key(80, SYN), key(50_000, SYN), key(443, ACK)] {
             let counted = storms().counted(key, 1, &clock());
             // The stack is walked for rows only.
-            let mut row = enricher.row(&event(&key), &clock());
+            let mut row = enricher.row(&Event { header: &header(&key), stack: &[] }, &clock());
             row.stack = Arc::clone(&counted.row.stack);
             (row.cause, row.blame) = (counted.row.cause, counted.row.blame);
             let own = counted.rollup();

@@ -17,7 +17,7 @@ use tcprst_schema::rollup::Rollup;
 use tcprst_schema::row::{Named, Owner, Row};
 use tcprst_schema::spool;
 use tcprst_schema::tables::Table;
-use tcprst_schema::wire::{EventHeader, HAS_SOCKET, HAS_TASK, LongEvent};
+use tcprst_schema::wire::{Event, EventHeader, HAS_SOCKET, HAS_TASK};
 use tempfile::TempDir;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -27,6 +27,7 @@ use crate::event::decode::Events;
 use crate::event::enrich::Enricher;
 use crate::event::stacks::Stacks;
 use crate::kernel::btf::Names;
+use crate::kernel::programs::Programs;
 use crate::kernel::symbols::Symbols;
 use crate::store::batch::Batch;
 use crate::store::full_row::full_row;
@@ -47,8 +48,8 @@ impl Dice {
     }
 
     /// An event in which anything may be anything.
-    fn event(&mut self, seq: u64) -> LongEvent {
-        let mut event = LongEvent::new_zeroed();
+    fn event(&mut self, seq: u64) -> Event {
+        let mut event = Event::new_zeroed();
         let mut address = [0; 16];
         address[..3].copy_from_slice(&[10, self.below(3) as u8, 1]);
         let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 1];
@@ -103,7 +104,7 @@ fn enricher() -> Enricher {
         reasons: names(&[(1, "NO_SOCKET"), (2, "TCP_ABORT_ON_CLOSE")]),
         states: names(&[(1, "ESTABLISHED"), (4, "FIN_WAIT1")]),
     };
-    Enricher::new("web", &names, Stacks::new(Symbols::read()))
+    Enricher::new("web", &names, Stacks::new(Symbols::read(Programs::new(&[]))))
 }
 
 fn footer() -> Footer {

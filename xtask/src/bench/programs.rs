@@ -152,7 +152,7 @@ fn name(id: u32) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use tcprst_schema::hook::{ACCEPT_HOOKS, FORGET_HOOK, STATE_HOOK};
+    use tcprst_schema::hook::{ACCEPT_HOOKS, STATE_HOOK};
 
     use super::*;
 
@@ -180,7 +180,7 @@ mod tests {
     /// Programs for connections must never count as programs for resets.
     #[test]
     fn cut_names_do_not_meet() {
-        for hook in ACCEPT_HOOKS.iter().chain([&FORGET_HOOK, &STATE_HOOK]) {
+        for hook in ACCEPT_HOOKS.iter().chain([&STATE_HOOK]) {
             let trigger = named(cut(hook.program)).trigger();
             assert_eq!(trigger, Trigger::Connections, "{}", hook.program);
         }
