@@ -1,11 +1,17 @@
 //! The state that a socket left for `TCP_CLOSE`: most resets are sent after that change, in the
 //! same call.
 
+use aya_ebpf::btf_maps::Array;
+use aya_ebpf::macros::btf_map;
 use core::ptr;
 
 use crate::kernel::Address;
-use crate::maps::CLOSED_FROM;
 use crate::sockets::GOLDEN;
+
+/// The states that sockets left for `TCP_CLOSE`: an array, because
+/// an update of an LRU map takes two locks, at each end of each connection.
+#[btf_map]
+static CLOSED_FROM: Array<u64, { SLOTS }> = Array::new();
 
 /// The change comes just before the reset on the same CPU, so that a few thousand slots outlive
 /// any interrupt in between; together they have 32 KiB.

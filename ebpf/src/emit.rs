@@ -5,114 +5,18 @@ use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
     bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_get_stack, bpf_ktime_get_boot_ns,
 };
-use core::ffi::c_void;
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-use tcprst_schema::hook::Site;
 use tcprst_schema::wire::{
     CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, IMPLIED, LOST_FRAMES,
-    LostKey, MAX_FRAMES, NO_REASON, SHORT_FRAMES, TASK_EXITING, WALKED,
+    LostKey, MAX_FRAMES, SHORT_FRAMES, TASK_EXITING, WALKED,
 };
 
-use crate::kernel::{Address, Probed, get, layout};
-use crate::maps::{BUFFERS, LOST, NESTING, RINGS, TOTALS};
+use crate::kernel::{Probed, get, layout};
+use crate::maps::{BUFFERS, LOST, NESTING, RINGS, TOTALS, count};
 use crate::pace::{Pace, Walk};
-use crate::packet::Segment;
+use crate::reset::Reset;
 use crate::sock::{Address16, Flow};
 use crate::sockets::mount_namespace;
-use crate::{closing, filter, owner, packet, sock, storm};
-
-/// What a hook has at hand.
-#[repr(C)]
-pub(crate) struct Reset {
-    /// Context of the program, for the stack.
-    pub(crate) ctx: *mut c_void,
-    /// `struct sock *` of any kind, or 0.
-    pub(crate) sk: Address,
-    /// `struct sk_buff *` of the segment that is answered, or 0.
-    pub(crate) skb: Address,
-    /// What that segment says, where its headers can be read.
-    pub(crate) segment: Segment,
-    /// `struct net *` where the hook has it, or 0.
-    pub(crate) net: Address,
-    /// `enum sk_rst_reason`, or `NO_REASON`.
-    pub(crate) reason: i32,
-    /// [`tcprst_schema::hook::Site`], or 0 where the stack must tell.
-    pub(crate) site: u8,
-    /// Type and code of the ICMP error in place of a RST.
-    pub(crate) icmp: [u8; 2],
-    padding: u8,
-}
-
-impl Reset {
-    /// One of which nothing is at hand yet.
-    #[inline(always)]
-    pub(crate) fn at(site: u8, ctx: *mut c_void) -> Self {
-        Self {
-            ctx,
-            sk: 0,
-            skb: 0,
-            segment: Segment::NONE,
-            net: 0,
-            reason: NO_REASON,
-            site,
-            icmp: [0; 2],
-            padding: 0,
-        }
-    }
-
-    /// The answer to a segment is never the act of the task that happens to run, nor is a RST
-    /// that came in.
-    #[inline(always)]
-    fn is_act(&self) -> bool {
-        self.skb == 0 && self.site != Site::Received as u8
-    }
-
-    /// Reads the segment that it answers.
-    #[inline(always)]
-    pub(crate) fn read_segment(&mut self) {
-        packet::read_segment(self.skb, self.site, &mut self.segment);
-    }
-
-    /// Whether that segment is a reset itself.
-    #[inline(always)]
-    pub(crate) fn answers_reset(&self) -> bool {
-        self.segment.is_read != 0 && self.segment.is_reset()
-    }
-
-    /// Whether TCP itself sends it.
-    #[inline(always)]
-    pub(crate) fn is_from_tcp(&self) -> bool {
-        self.site <= Site::PassiveV6 as u8
-    }
-
-    /// `struct net` that it belongs to.
-    #[inline(always)]
-    pub(crate) fn net(&self) -> Address {
-        if self.net != 0 {
-            return self.net;
-        }
-        match sock::net::<Probed>(self.sk) {
-            0 => packet::net(self.skb),
-            net => net,
-        }
-    }
-
-    /// The flow as on the RST: that of the segment that it answers, else that of its socket.
-    #[inline(always)]
-    pub(crate) fn flow(&self) -> Flow {
-        match self.segment.is_read {
-            0 => self.socket_flow(sock::is_full(sock::state(self.sk))),
-            _ => self.segment.flow,
-        }
-    }
-
-    /// The flow of its socket, as on the RST.
-    #[inline(always)]
-    fn socket_flow(&self, full: bool) -> Flow {
-        let flow = sock::flow(self.sk, full);
-        if self.site == Site::Received as u8 { flow.reversed() } else { flow }
-    }
-}
+use crate::{closing, filter, owner, sock, storm};
 
 /// Counts the reset, and puts it into the ring of this CPU or counts it as lost.
 #[inline(always)]
@@ -144,18 +48,6 @@ pub(crate) fn emit(reset: &Reset) {
     }
     let state = if reset.sk == 0 { 0 } else { sock::state(reset.sk) };
     Event { reset, seq, now, state }.record(pace, totals);
-}
-
-/// Adds one in one instruction, that no interrupt can cut in two.
-///
-/// # Safety
-/// `counter` points to a counter in a map.
-#[inline(always)]
-pub(crate) unsafe fn count(counter: *mut u64) {
-    // `AtomicU64` has no `fetch_add` on this target, whose first version could not return the
-    // old value. Nobody asks for it here, and the instruction without it is one of 5.10.
-    // SAFETY: the caller's promise; nothing else is done with it but this and plain reads.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
 }
 
 /// A reset that becomes a record.

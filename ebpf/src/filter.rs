@@ -2,8 +2,8 @@
 
 use tcprst_schema::layout::MAX_FILTERS;
 
-use crate::emit::Reset;
 use crate::kernel::{LAYOUT, get, layout, load};
+use crate::reset::Reset;
 
 /// Whether the reset is asked for. Without filters the verifier drops all of it.
 #[inline(always)]

@@ -5,13 +5,18 @@
 //! bucket may push a third out: then its owner is unknown. A slot names its flow by a hash of 64
 //! bits with a secret seed.
 
+use aya_ebpf::btf_maps::Array;
+use aya_ebpf::macros::btf_map;
 use core::ptr;
 use tcprst_schema::wire::Actor;
 
 use crate::kernel::{Address, Probed, layout};
-use crate::maps::FLOWS;
 use crate::sock::{self, Flow};
 use crate::sockets::{self, GOLDEN};
+
+/// What is remembered of flows whose sockets are gone: [`crate::flows`].
+#[btf_map]
+static FLOWS: Array<Bucket, 2> = Array::new();
 
 const WAYS: usize = 2;
 

@@ -5,14 +5,24 @@
 //! one when it was made, so that the listener which was there at that time is found also when it is
 //! closed, or another one listens in its place.
 
+use aya_ebpf::btf_maps::{Array, LruHashMap};
+use aya_ebpf::macros::btf_map;
 use core::ptr;
 use tcprst_schema::wire::{Act, Actor};
 
-use crate::emit;
 use crate::kernel::{Address, Memory, Probed, get, layout, read};
-use crate::maps::{LISTENERS, LISTENS};
+use crate::maps;
 use crate::sock::{self, AF_INET6, Address16};
 use crate::sockets::{self, NOBODY};
+
+/// Who listens where. Changes with listen() alone, so that locks do no harm. The recorder sets its
+/// size: before 6.16 each CPU takes 128 free entries of an LRU map for itself.
+#[btf_map]
+static LISTENERS: LruHashMap<ListenKey, Listening, 4096> = LruHashMap::new();
+
+/// How often listen() was called.
+#[btf_map]
+static LISTENS: Array<u64, 1> = Array::new();
 
 /// What a listener is bound to.
 #[derive(Clone, Copy)]
@@ -74,7 +84,7 @@ pub(crate) fn generation() -> u32 {
 fn next_generation() -> u32 {
     if let Some(listens) = LISTENS.get_ptr_mut(0) {
         // SAFETY: the map has this entry.
-        unsafe { emit::count(listens) };
+        unsafe { maps::count(listens) };
     }
     generation()
 }

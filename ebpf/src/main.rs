@@ -1,7 +1,7 @@
 //! The kernel half of tcprst: sees every TCP RST that the kernel sends and puts it, with the
 //! kernel stack, into the ring buffer of its CPU.
 //!
-//! `hooks/*` say where a reset is seen and what is at hand there; [`emit`] turns that into an
+//! `hooks/*` say where a [`reset`] is seen and what is at hand there; [`emit`] turns that into an
 //! event; [`sock`] and [`packet`] read the kernel's structures through the offsets that the
 //! recorder has set in [`kernel::LAYOUT`]; [`maps`] are the rings and the accounts.
 //!
@@ -14,7 +14,7 @@
 #![no_main]
 #![deny(unsafe_op_in_unsafe_fn)]
 #![feature(core_intrinsics)]
-#![allow(internal_features, reason = "an atomic addition, see emit.rs")]
+#![allow(internal_features, reason = "an atomic addition, see maps.rs")]
 
 mod closing;
 mod emit;
@@ -27,6 +27,7 @@ mod maps;
 mod owner;
 mod pace;
 mod packet;
+mod reset;
 mod sock;
 mod sockets;
 mod storm;

@@ -1,11 +1,10 @@
-//! The maps. Their sizes here are placeholders where the recorder sets its own.
+//! The maps that several modules use; others stand where they are used. Their sizes are placeholders
+//! where the recorder sets its own.
 
-use crate::listeners::{ListenKey, Listening};
-use crate::pace::Pace;
-use crate::{closing, flows, sockets};
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
+use aya_ebpf::btf_maps::{ArrayOfMaps, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
-use tcprst_schema::wire::{CpuTotals, Event, LostKey, StormKey};
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use tcprst_schema::wire::{CpuTotals, Event, LostKey};
 
 /// One ring buffer for each CPU: no lock between CPUs, and a flood on one of them cannot
 /// push out the events of another. The recorder makes the inner maps, one for each possible CPU.
@@ -29,45 +28,6 @@ pub(crate) static TOTALS: PerCpuArray<CpuTotals, 1> = PerCpuArray::new();
 #[btf_map]
 pub(crate) static LOST: PerCpuHashMap<LostKey, u64, 1024> = PerCpuHashMap::new();
 
-/// What this CPU has sent in the current second.
-#[btf_map]
-pub(crate) static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
-
-/// Resets that were counted in place of a record for each.
-#[btf_map]
-pub(crate) static COUNTED: PerCpuHashMap<StormKey, u64, 4096> = PerCpuHashMap::new();
-
-/// Those for which there was no room, by all but the port.
-#[btf_map]
-pub(crate) static COUNTED_REST: PerCpuHashMap<StormKey, u64, 1024> = PerCpuHashMap::new();
-
-/// By the number of a reason: [`tcprst_schema::implied::Shape`], or 0. The recorder fills it, and
-/// clears a reason of which it sees another caller.
-#[btf_map]
-pub(crate) static IMPLIED: Array<u32, 64> = Array::new();
-
-/// The states that sockets left for `TCP_CLOSE`: [`crate::closing`]. An array, as the next two:
-/// an update of an LRU map takes two locks, at each end of each connection.
-#[btf_map]
-pub(crate) static CLOSED_FROM: Array<u64, { closing::SLOTS }> = Array::new();
-
-/// The processes that sockets belong to (`--socket-owner`): [`crate::sockets`].
-#[btf_map]
-pub(crate) static SOCKETS: Array<sockets::Bucket, 2> = Array::new();
-
-/// What is remembered of flows whose sockets are gone: [`crate::flows`].
-#[btf_map]
-pub(crate) static FLOWS: Array<flows::Bucket, 2> = Array::new();
-
-/// Who listens where. Changes with listen() alone, so that locks do no harm. The recorder sets its
-/// size: before 6.16 each CPU takes 128 free entries of an LRU map for itself.
-#[btf_map]
-pub(crate) static LISTENERS: LruHashMap<ListenKey, Listening, 4096> = LruHashMap::new();
-
-/// How often listen() was called.
-#[btf_map]
-pub(crate) static LISTENS: Array<u64, 1> = Array::new();
-
 /// Lives of containers; the recorder sets its size.
 #[btf_map]
 pub(crate) static LIVES: RingBuf<u64, 4096> = RingBuf::new();
@@ -80,3 +40,15 @@ pub(crate) static LIVES_LOST: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// programs all the time is told of once. The recorder sets its size, as of `LISTENERS`.
 #[btf_map]
 pub(crate) static BEGUN: LruHashMap<[u64; 2], u8, 4096> = LruHashMap::new();
+
+/// Adds one in one instruction, that no interrupt can cut in two.
+///
+/// # Safety
+/// `counter` points to a counter in a map.
+#[inline(always)]
+pub(crate) unsafe fn count(counter: *mut u64) {
+    // `AtomicU64` has no `fetch_add` on this target, whose first version could not return the
+    // old value. Nobody asks for it here, and the instruction without it is one of 5.10.
+    // SAFETY: the caller's promise; nothing else is done with it but this and plain reads.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
+}

@@ -1,14 +1,24 @@
 //! How much each reset may cost, by how many there are: how deep its stack is walked, and
 //! whether it is a record at all or a count in a storm.
 
+use aya_ebpf::btf_maps::{Array, PerCpuArray};
 use aya_ebpf::helpers::bpf_get_current_task;
+use aya_ebpf::macros::btf_map;
 use tcprst_schema::implied::Shape;
 
-use crate::emit::Reset;
 use crate::kernel::{Address, layout, read};
-use crate::maps::{IMPLIED, PACE};
+use crate::reset::Reset;
 use crate::sock;
 use crate::sockets::PF_KTHREAD;
+
+/// What this CPU has sent in the current second.
+#[btf_map]
+static PACE: PerCpuArray<Pace, 1> = PerCpuArray::new();
+
+/// By the number of a reason: [`tcprst_schema::implied::Shape`], or 0. The recorder fills it, and
+/// clears a reason of which it sees another caller.
+#[btf_map]
+static IMPLIED: Array<u32, 64> = Array::new();
 
 /// What this CPU has sent in the current second.
 #[derive(Clone, Copy)]

@@ -5,14 +5,19 @@
 //! dies, and the owner of one that has just died is still there. Two sockets in one bucket may push
 //! a third out: then its owner is unknown, never another's, because a slot names its socket.
 
+use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_current_task_btf};
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_uid_gid};
+use aya_ebpf::macros::btf_map;
 use core::ptr;
 use tcprst_schema::wire::{Act, Actor};
 
 use crate::kernel::{Address, Memory, Probed, Typed, layout};
 use crate::listeners::{self, Birth};
-use crate::maps::SOCKETS;
+
+/// The processes that sockets belong to (`--socket-owner`): [`crate::sockets`].
+#[btf_map]
+static SOCKETS: Array<Bucket, 2> = Array::new();
 
 pub(crate) const NOBODY: Actor =
     Actor { tgid: 0, tid: 0, uid: 0, gid: 0, mntns_inum: 0, act: 0, comm: [0; 16] };

@@ -1,12 +1,21 @@
 //! Resets of a storm: counted by what they have in common, in place of a record for each.
 
 use aya_ebpf::btf_maps::PerCpuHashMap;
+use aya_ebpf::macros::btf_map;
 use tcprst_schema::wire::{CpuTotals, StormKey};
 
-use crate::emit::{self, Reset};
 use crate::kernel::{get, layout};
-use crate::maps::{COUNTED, COUNTED_REST};
+use crate::maps;
 use crate::packet::Segment;
+use crate::reset::Reset;
+
+/// Resets that were counted in place of a record for each.
+#[btf_map]
+static COUNTED: PerCpuHashMap<StormKey, u64, 4096> = PerCpuHashMap::new();
+
+/// Those for which there was no room, by all but the port.
+#[btf_map]
+static COUNTED_REST: PerCpuHashMap<StormKey, u64, 1024> = PerCpuHashMap::new();
 
 /// Flags of a TCP header (RFC 9293, 3.1): all that the cause of a reset without a socket needs.
 const SYN: u8 = 0x02;
@@ -36,7 +45,7 @@ pub(crate) fn count(reset: &Reset, totals: *mut CpuTotals) -> bool {
     };
     if is_counted {
         // SAFETY: the entry of this CPU.
-        unsafe { emit::count(&raw mut (*totals).counted) };
+        unsafe { maps::count(&raw mut (*totals).counted) };
     }
     is_counted
 }
@@ -46,7 +55,7 @@ fn add<const N: usize>(table: &PerCpuHashMap<StormKey, u64, N>, key: &StormKey) 
     match table.get_ptr_mut(key) {
         Some(count) => {
             // SAFETY: the entry of this CPU.
-            unsafe { emit::count(count) };
+            unsafe { maps::count(count) };
             true
         }
         None => table.insert(key, 1, 0).is_ok(),

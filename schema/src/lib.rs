@@ -4,7 +4,8 @@
 //!
 //! 1. The kernel half fills a [`wire::EventHeader`] and a stack in a ring buffer ([`wire`]).
 //!    Which kernel function or tracepoint made it is a [`hook::Site`]; [`hook::HOOKS`] lists
-//!    every program that can see one, and [`layout`] every kernel field that it reads.
+//!    every program that can see one, and [`layout`] every kernel field that it reads. In a storm
+//!    the stack is left out where the reason proves it: [`implied`].
 //! 2. The recorder decodes the bytes, names the frames and the reset reason and asks
 //!    [`classify::classify`] which [`cause`] they prove.
 //! 3. With the feature `arrow`, the result is a [`row::Row`]; [`columns::COLUMNS`] says how

@@ -9,8 +9,9 @@ use tcprst_schema::hook::Site;
 use tcprst_schema::wire::NO_REASON;
 
 use super::{fentry_arg, kprobe_arg};
-use crate::emit::{Reset, emit};
+use crate::emit::emit;
 use crate::kernel::{Address, layout};
+use crate::reset::Reset;
 
 #[inline(always)]
 fn active(ctx: *mut c_void, sk: Address, reason: i32) {

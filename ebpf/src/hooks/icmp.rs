@@ -12,8 +12,9 @@ use core::ffi::c_void;
 use tcprst_schema::hook::Site;
 
 use super::{fentry_arg, kprobe_arg};
-use crate::emit::{Reset, emit};
+use crate::emit::emit;
 use crate::kernel::Address;
+use crate::reset::Reset;
 
 /// "Destination unreachable", RFC 792 and RFC 4443.
 const UNREACHABLE_V4: u8 = 3;

@@ -11,9 +11,10 @@ use aya_ebpf::programs::ProbeContext;
 use tcprst_schema::hook::Site;
 
 use super::kprobe_arg;
-use crate::emit::{Reset, emit};
+use crate::emit::emit;
 use crate::kernel::{Address, get, layout};
 use crate::packet;
+use crate::reset::Reset;
 
 /// Nobody answers a reset, and a later fragment has no TCP header: the functions return. What is
 /// left of the packet in a driver's pages is not at hand here, but at theirs: it counts.

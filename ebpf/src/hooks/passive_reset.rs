@@ -9,9 +9,10 @@ use tcprst_schema::hook::Site;
 use tcprst_schema::wire::NO_REASON;
 
 use super::{fentry_arg, kprobe_arg};
-use crate::emit::{Reset, emit};
+use crate::emit::emit;
 use crate::kernel::{Address, layout, read};
 use crate::packet;
+use crate::reset::Reset;
 
 /// The functions return at once on an incoming RST (RFC 9293, 3.10.7.1), and without a socket on
 /// a segment that is not for this host: nothing is sent.

@@ -6,7 +6,8 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tcprst_schema::hook::Site;
 
-use crate::emit::{Reset, emit};
+use crate::emit::emit;
+use crate::reset::Reset;
 
 #[raw_tracepoint(tracepoint = "tcp_receive_reset")]
 pub fn tcp_receive_reset(ctx: RawTracePointContext) -> u32 {

@@ -6,8 +6,9 @@ use aya_ebpf::macros::raw_tracepoint;
 use aya_ebpf::programs::RawTracePointContext;
 use tcprst_schema::wire::NO_REASON;
 
-use crate::emit::{Reset, emit};
+use crate::emit::emit;
 use crate::kernel::layout;
+use crate::reset::Reset;
 
 #[raw_tracepoint(tracepoint = "tcp_send_reset")]
 pub fn tcp_send_reset(ctx: RawTracePointContext) -> u32 {
