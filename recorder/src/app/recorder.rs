@@ -116,6 +116,8 @@ pub(crate) struct Recorder {
     owners: Owners,
     owner_hooks: OwnerHooks,
     pending: Vec<Pending>,
+    /// When the oldest of them came.
+    pending_since: Option<Instant>,
     recovered: Recovered,
     /// Held until the recorder is dropped.
     _lock: Lock,
@@ -194,6 +196,7 @@ impl Recorder {
             owners,
             owner_hooks,
             pending: Vec::new(),
+            pending_since: None,
             recovered,
             _lock: lock,
         })
@@ -255,9 +258,13 @@ impl Recorder {
     /// When the next flush is due: an interval after the last one if rows or counts wait (or the
     /// audit runs, which reports on its own), or when the open segment is old enough.
     fn flush_deadline(&self, flushed: Instant) -> Option<Instant> {
-        let is_waiting = !self.pending.is_empty() || self.is_storm || self.audit.is_some();
-        let rows = is_waiting.then(|| flushed.checked_add(self.options.flush_interval)).flatten();
-        rows.into_iter().chain(self.store.seal_deadline(self.options.policy)).min()
+        // Rows wait from the first one on, however long ago the last flush was: names of a container
+        // that has just begun come meanwhile.
+        let rows = self.pending_since.filter(|_| !self.pending.is_empty());
+        let others = (self.is_storm || self.audit.is_some()).then_some(flushed);
+        let since = rows.into_iter().chain(others).min();
+        let due = since.and_then(|since| since.checked_add(self.options.flush_interval));
+        due.into_iter().chain(self.store.seal_deadline(self.options.policy)).min()
     }
 
     fn is_flush_due(&self, flushed: Instant) -> bool {
@@ -282,6 +289,9 @@ impl Recorder {
     fn take(&mut self, events: &Events) -> Result<()> {
         let clock = Clock::now()?;
         let first = self.pending.len();
+        if first == 0 {
+            self.pending_since = Some(Instant::now());
+        }
         for event in events.iter() {
             let (profile, own) = self.enricher.take(&event, &clock);
             let before = Before { lost: event.header.lost, counted: event.header.counted };
@@ -352,6 +362,8 @@ impl Recorder {
             true => self.pending.clear(),
             false => self.pending.retain(|pending| pending.own.boot_ns > until),
         }
+        // What is left is looked at again after an interval.
+        self.pending_since = Some(Instant::now());
         Ok(())
     }
 
