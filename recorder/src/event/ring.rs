@@ -141,9 +141,10 @@ impl Reader {
     /// Reads all rings, up to [`SWEEP`] records of each. Fails if the channel has no receiver any
     /// more.
     fn sweep(&mut self) -> Result<Found, SendError<Events>> {
-        let mut chunk = Events::default();
         let mut found = Found::Nothing;
         for ring in self.rings.iter_mut() {
+            // A chunk is of one ring: its events are in the order of their time.
+            let mut chunk = Events::default();
             let mut taken = 0;
             while taken < SWEEP
                 && let Some(record) = ring.next()
@@ -158,15 +159,15 @@ impl Reader {
                     self.sender.send(std::mem::replace(&mut chunk, next))?;
                 }
             }
+            if chunk.len() > 0 {
+                self.sender.send(chunk)?;
+            }
             found = match taken {
                 0 => found,
                 SWEEP => Found::More,
                 _ if found == Found::Nothing => Found::Some,
                 _ => found,
             };
-        }
-        if chunk.len() > 0 {
-            self.sender.send(chunk)?;
         }
         Ok(found)
     }
