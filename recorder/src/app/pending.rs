@@ -9,7 +9,7 @@ use crate::store::Before;
 /// A row that is not in the store yet.
 #[derive(Debug)]
 pub(super) struct Pending {
-    /// What it has in common with others, with its owner as far as it is known.
+    /// What it has in common with others, without its owner.
     pub(super) profile: Arc<Row>,
     pub(super) own: Own,
     /// What was lost and counted on its CPU before it.
@@ -17,8 +17,9 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn row(&self) -> Row {
-        let mut row = Row::clone(&self.profile);
+    /// The whole row, with the owner of `profile`.
+    pub(super) fn row(&self, profile: &Row) -> Row {
+        let mut row = profile.clone();
         row.set_own(&self.own);
         row
     }

@@ -304,21 +304,19 @@ impl Recorder {
             );
             self.counters.imply(number.cast_unsigned(), None)?;
         }
-        let new = &mut self.pending[first..];
-        // The owners that are known by now: a container may be replaced before the rows are written,
-        // and a cgroup that is not known is looked for from now on. The events are of one CPU.
-        if let [Pending { own: first, .. }, ..] = new {
-            let from_ns = first.boot_ns;
-            let mut finder = self.owners.finder(from_ns, clock.boot_ns());
-            for Pending { profile, own, .. } in new.iter_mut() {
-                *profile = finder.find(profile, own);
-            }
-        }
+        let new = &self.pending[first..];
+        self.owners.notice(new.iter().map(|pending| &pending.profile));
+        let [Pending { own: oldest, .. }, ..] = new else { return Ok(()) };
         if self.printer.is_none() && self.audit.is_none() {
             return Ok(());
         }
-        let shown: Vec<Row> = new.iter().map(Pending::row).collect();
-        // With the names that are known by now: printing cannot wait for the rest.
+        // With the names that are known by now: printing cannot wait for the rest. The events are
+        // of one CPU.
+        self.owners.catch_up();
+        let mut finder = self.owners.finder(oldest.boot_ns, clock.boot_ns());
+        let shown: Vec<Row> =
+            new.iter().map(|one| one.row(&finder.find(&one.profile, &one.own))).collect();
+        drop(finder);
         if let Some(printer) = &mut self.printer {
             let rows = shown.iter().filter(|row| self.options.filter.is_of_container(row));
             rows.for_each(|row| printer.print(row));
@@ -348,6 +346,7 @@ impl Recorder {
         let (Some(first), Some(last)) = (order.first(), order.last()) else {
             return Ok(());
         };
+        self.owners.catch_up();
         let mut finder = self.owners.finder(first.0, last.0);
         for (_, place) in &order {
             let Pending { profile, own, before } = &self.pending[*place];

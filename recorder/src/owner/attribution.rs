@@ -84,7 +84,7 @@ fn inhabitant(table: &LifeTable, netns: NetnsId, boot_ns: u64) -> Option<Result<
         // Another container of the pod has exited and may have owned the port: only the pod is
         // certain.
         (Some(only), None)
-            if table.has_dead(netns, boot_ns)
+            if table.has_dead(netns, &only.container, boot_ns)
                 && only.container.details().is_some_and(|details| details.pod.is_some()) =>
         {
             Named::pod_of(Arc::clone(&only.container))

@@ -7,9 +7,9 @@ use std::sync::{Arc, MutexGuard};
 
 use tcprst_schema::row::{Named, Own, Owner, Row};
 
-use super::attribution::{self, Found, OwnerEvidence};
+use super::attribution::{self, Found, OwnerEvidence, ROOT};
 use super::netns::NetnsId;
-use super::table::LifeTable;
+use super::table::{LifeTable, Whose};
 use crate::hash::{Map, map};
 use crate::wake::Waker;
 
@@ -38,13 +38,38 @@ impl Place {
             }
             Found::Nothing | Found::NotYet => None,
             Found::UnknownCgroup => {
-                if !self.is_stale.swap(true, Ordering::Relaxed)
-                    && let Some(watch) = &self.watch
-                {
-                    watch.wake();
-                }
+                self.rescan();
                 None
             }
+        }
+    }
+
+    /// Looks for cgroups that the table does not know, so that it knows them when the rows are
+    /// written. Neighbours mostly share a profile.
+    pub(super) fn notice<'a>(
+        &self,
+        table: &LifeTable,
+        profiles: impl Iterator<Item = &'a Arc<Row>>,
+    ) {
+        let mut last: Option<&Arc<Row>> = None;
+        for profile in profiles {
+            if last.replace(profile).is_some_and(|last| Arc::ptr_eq(last, profile)) {
+                continue;
+            }
+            let cgroup = profile.socket.cgroup_id.filter(|_| profile.owner_from.is_some());
+            if cgroup.is_some_and(|cgroup| {
+                cgroup != ROOT && matches!(table.whose(cgroup), Whose::Unknown)
+            }) {
+                self.rescan();
+            }
+        }
+    }
+
+    fn rescan(&self) {
+        if !self.is_stale.swap(true, Ordering::Relaxed)
+            && let Some(watch) = &self.watch
+        {
+            watch.wake();
         }
     }
 
@@ -133,8 +158,7 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// The profile of a reset with its owner and peer, as far as they are known by now. Those that
-    /// it has already stay.
+    /// The profile of a reset with its owner and peer, as far as they are known by now.
     pub(crate) fn find(&mut self, profile: &Arc<Row>, own: &Own) -> Arc<Row> {
         while self.changes.pop_if(|change| *change <= own.boot_ns).is_some() {
             self.owners.clear();
@@ -142,18 +166,15 @@ impl<'a> Finder<'a> {
         }
         let Self { table, place, profiles, owners, .. } = self;
         let (owner, named) = owners.entry(Arc::as_ptr(profile).addr()).or_insert_with(|| {
-            if profile.owner.is_some() {
-                return (profile.owner.clone(), Arc::clone(profile));
-            }
             let owner = place.owner(table, profile, own.boot_ns);
             let named = match &owner {
-                Some(owner) => profiles.of(profile, Some(owner), profile.peer.clone()),
+                Some(owner) => profiles.of(profile, Some(owner), None),
                 None => Arc::clone(profile),
             };
             (owner, named)
         });
-        let address = own.dst.filter(|_| profile.peer.is_none()).map(|(address, _)| address);
         // Where no container has an address of its own, only loopback leads to one.
+        let address = own.dst.map(|(address, _)| address);
         let Some(address) = address.filter(|ip| self.has_addresses || ip.is_loopback()) else {
             return Arc::clone(named);
         };
@@ -239,8 +260,6 @@ mod tests {
                     // One by one it is the same.
                     let expected = place.owner(&finder.table, &named, boot_ns);
                     assert_eq!(expected.map(|owner| owner.attribution), owner);
-                    let again = finder.find(&named, &own);
-                    assert!(Arc::ptr_eq(&again, &named), "what is known stays");
                     found.push((round, Arc::as_ptr(&named)));
                 }
             }
@@ -266,6 +285,15 @@ mod tests {
         let mut finder = Finder::new(table.lock().expect("locked"), &place, &mut profiles, 0, 1);
         let named = finder.find(&profile, &profile.own());
         assert!(named.owner.is_none() && Arc::ptr_eq(&named, &profile));
-        assert!(is_stale.load(Ordering::Relaxed));
+        assert!(is_stale.swap(false, Ordering::Relaxed));
+        // Before it is written, too.
+        drop(finder);
+        let mut table = table.lock().expect("locked");
+        let profiles = [Arc::new(row()), Arc::clone(&profile), profile];
+        place.notice(&table, profiles.iter());
+        assert!(is_stale.swap(false, Ordering::Relaxed));
+        table.made(77, "/system.slice/sshd.service", 1);
+        place.notice(&table, profiles.iter());
+        assert!(!is_stale.load(Ordering::Relaxed), "it is known");
     }
 }

@@ -95,6 +95,16 @@ impl Owners {
         })
     }
 
+    /// Waits, for a moment at most, until every life that the kernel has told of is known.
+    pub(crate) fn catch_up(&self) {
+        self.watch.catch_up();
+    }
+
+    /// Looks for what these profiles need and nobody has told.
+    pub(crate) fn notice<'a>(&self, profiles: impl Iterator<Item = &'a Arc<Row>>) {
+        self.place.notice(&lock(&self.table), profiles);
+    }
+
     /// Names the owners of rows that have none yet, as far as they are known.
     pub(crate) fn attribute<'a>(&self, rows: impl Iterator<Item = &'a mut Row>) {
         let table = lock(&self.table);

@@ -104,7 +104,7 @@ impl LifeTable {
             let is_own = owner.is_own;
             // Stopped and started again: a new life, about which the runtime gives new details.
             if is_own && self.lives.get(owner.id.as_str()).is_some_and(|old| old.to_ns.is_some()) {
-                self.lives.remove(owner.id.as_str());
+                self.retire(&owner.id);
             }
             let id = self.life(owner, boot_ns);
             if let Some(life) = self.lives.get_mut(&id)
@@ -117,6 +117,16 @@ impl LifeTable {
             id
         });
         self.cgroups.insert(cgroup_id, Cgroup { container, gone_ns: None });
+    }
+
+    /// Keeps an ended life under another key, for its resets that are not written yet.
+    fn retire(&mut self, id: &str) {
+        let Some((id, life)) = self.lives.remove_entry(id) else { return };
+        let key: Arc<str> = format!("{id} from {}", life.from_ns).into();
+        let ids = self.namespaces.values_mut().chain(self.addresses.values_mut()).flatten();
+        let of_cgroups = self.cgroups.values_mut().filter_map(|cgroup| cgroup.container.as_mut());
+        ids.chain(of_cgroups).filter(|one| **one == id).for_each(|one| *one = Arc::clone(&key));
+        self.lives.insert(key, life);
     }
 
     fn removed(&mut self, cgroup_id: u64, boot_ns: u64) {
@@ -285,12 +295,14 @@ impl LifeTable {
         self.all_in(netns).filter(|life| life.is_alive_at(boot_ns) && !life.is_on_host()).collect()
     }
 
-    /// Whether a container of the namespace, other than a sandbox, has died by that time.
-    pub(crate) fn has_dead(&self, netns: NetnsId, boot_ns: u64) -> bool {
+    /// Whether a container of the namespace, other than a sandbox and `survivor` in an earlier life,
+    /// has died by that time.
+    pub(crate) fn has_dead(&self, netns: NetnsId, survivor: &Container, boot_ns: u64) -> bool {
         let is_sandbox =
             |life: &Life| life.container.details().is_some_and(|details| details.is_sandbox);
         self.all_in(netns)
-            .any(|life| !is_sandbox(life) && life.to_ns.is_some_and(|end| end < boot_ns))
+            .filter(|life| !is_sandbox(life) && life.container.id != survivor.id)
+            .any(|life| life.to_ns.is_some_and(|end| end < boot_ns))
     }
 
     /// Times after `from_ns`, up to `to_ns`, from which on others are alive than before.
@@ -438,6 +450,14 @@ pub(crate) mod tests {
         assert_eq!((life.from_ns, life.to_ns), (300, None));
         assert!(table.inhabitants(NETNS, 350).is_empty(), "the namespace it had before");
         assert_eq!(table.namespace_of(address, 350), None, "the address it had before");
+        // A reset before that may be written only now.
+        let Whose::Container(life) = table.whose(10) else { panic!("not known") };
+        assert_eq!((life.from_ns, life.to_ns), (100, Some(200)));
+        let earlier = table.inhabitants(NETNS, 150);
+        assert_eq!(earlier.iter().map(|life| life.from_ns).collect::<Vec<_>>(), [100]);
+        assert_eq!(table.namespace_of(address, 150), Some(NETNS));
+        assert!(!table.has_dead(NETNS, &Container::new(None, &id('a')), 350), "the same");
+        assert!(table.has_dead(NETNS, &Container::new(None, &id('b')), 350));
     }
 
     #[test]

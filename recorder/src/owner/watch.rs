@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -27,12 +27,45 @@ const MIN_SCAN_INTERVAL: Duration = Duration::from_secs(5);
 /// Interval at which the processes of containers without a cgroup v2 are checked.
 const RESCAN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Longest wait for a round of the owners thread, which may be walking a large host's cgroups.
+const MAX_CATCH_UP: Duration = Duration::from_millis(200);
+
 /// The running owners thread.
 #[derive(Debug)]
 pub(super) struct Watch {
     is_over: Arc<AtomicBool>,
+    rounds: Arc<Rounds>,
     waker: Waker,
     thread: JoinHandle<()>,
+}
+
+/// Rounds of the owners thread that were asked for and that are done.
+#[derive(Debug, Default)]
+struct Rounds {
+    /// Number of the last request, and of the last one that was met.
+    state: Mutex<(u64, u64)>,
+    done: Condvar,
+}
+
+impl Rounds {
+    fn asked(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn finish(&self, asked: u64) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = asked;
+        self.done.notify_all();
+    }
+
+    /// Asks for a round, and waits until it is done.
+    fn wait(&self, waker: &Waker) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 += 1;
+        let asked = state.0;
+        waker.wake();
+        // Too late, or a panic of the thread: the rows have fewer names.
+        let _ = self.done.wait_timeout_while(state, MAX_CATCH_UP, |(_, done)| *done < asked);
+    }
 }
 
 /// Sleeps until the ring has a life, a runtime answers, or something is due.
@@ -78,19 +111,26 @@ impl Watch {
         // Scan before the first reset is attributed.
         watcher.scan();
         let is_over = Arc::new(AtomicBool::new(false));
+        let rounds = Arc::new(Rounds::default());
         let thread = thread::Builder::new()
             .name("owners".to_owned())
             .spawn({
-                let is_over = Arc::clone(&is_over);
-                move || watcher.run(&is_over)
+                let (is_over, rounds) = (Arc::clone(&is_over), Arc::clone(&rounds));
+                move || watcher.run(&is_over, &rounds)
             })
             .map_err(|source| Error::System("start the owners thread", source))?;
-        Ok(Self { is_over, waker, thread })
+        Ok(Self { is_over, rounds, waker, thread })
     }
 
     /// Wakes the thread for a scan, which may have to wait for [`MIN_SCAN_INTERVAL`].
     pub(super) fn waker(&self) -> &Waker {
         &self.waker
+    }
+
+    /// Waits until the table has every life that the kernel has told of by now. A container's
+    /// start and its first reset come through two rings, and either may be read first.
+    pub(super) fn catch_up(&self) {
+        self.rounds.wait(&self.waker);
     }
 
     pub(super) fn stop(self) {
@@ -102,13 +142,15 @@ impl Watch {
 }
 
 impl Watcher {
-    fn run(mut self, is_over: &AtomicBool) {
+    fn run(mut self, is_over: &AtomicBool, rounds: &Rounds) {
         while !is_over.load(Ordering::Acquire) {
+            let asked = rounds.asked();
             self.take_lives();
             self.take_answers();
             self.scan_again();
             self.end_without_cgroup();
             self.ask();
+            rounds.finish(asked);
             self.sleep();
         }
     }
@@ -296,5 +338,40 @@ fn add_addresses(table: &mut LifeTable, id: &str, addresses: Vec<IpAddr>) {
     let on_host = |netns: netns::NetnsId| netns.inode == netns::host();
     if table.get(id).and_then(|life| life.netns).is_some_and(|netns| !on_host(netns)) {
         table.add_addresses(id, addresses);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_was_asked_for_is_waited_for() {
+        let (waker, alarm) = wake::pair().expect("two sockets");
+        let rounds = Arc::new(Rounds::default());
+        let is_over = Arc::new(AtomicBool::new(false));
+        let began = Arc::new(Mutex::new(0));
+        let thread = thread::spawn({
+            let (rounds, is_over) = (Arc::clone(&rounds), Arc::clone(&is_over));
+            let began = Arc::clone(&began);
+            move || {
+                while !is_over.load(Ordering::Acquire) {
+                    let asked = rounds.asked();
+                    *began.lock().expect("locked") = asked;
+                    rounds.finish(asked);
+                    alarm.sleep(Duration::from_secs(60));
+                    alarm.take();
+                }
+            }
+        });
+        for asked in 1..=100 {
+            rounds.wait(&waker);
+            assert_eq!(*began.lock().expect("locked"), asked, "a round began after the question");
+        }
+        is_over.store(true, Ordering::Release);
+        waker.wake();
+        thread.join().expect("it ends");
+        // A thread that is gone costs a moment, not the recording.
+        rounds.wait(&waker);
     }
 }
