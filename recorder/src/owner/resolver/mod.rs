@@ -217,14 +217,29 @@ async fn answer(query: Query, clients: &[Rc<Client>], answers: &AnswerSender) {
             said = ask_all(&asked, &id, early.as_ref()).await;
         }
     }
-    let answer = match (said, early) {
-        (Some(said), Some(early)) => Answer::Found { id, details: said.or(&early), is_final: true },
-        (Some(details), None) | (None, Some(details)) => {
-            Answer::Found { id, details, is_final: true }
-        }
-        (None, None) => Answer::Unknown { id },
+    if let Some(answer) = last_word(id, said, early, !asked.is_empty()) {
+        send(answers, answer).await;
+    }
+}
+
+/// The answer that stays, if there is one yet. `is_asked`: a runtime that may have the container
+/// runs.
+fn last_word(
+    id: String,
+    said: Option<Details>,
+    early: Option<Details>,
+    is_asked: bool,
+) -> Option<Answer> {
+    let details = match (said, early) {
+        (Some(said), Some(early)) => said.or(&early),
+        (Some(details), None) => details,
+        // Nothing knows better than the files of a runtime that does not run. One that runs and
+        // has no answer now, as Podman while it makes a pod, has one when it is listed again.
+        (None, Some(details)) if !is_asked => details,
+        (None, Some(_)) => return None,
+        (None, None) => return Some(Answer::Unknown { id }),
     };
-    send(answers, answer).await;
+    Some(Answer::Found { id, details, is_final: true })
 }
 
 async fn ask_all(clients: &[&Rc<Client>], id: &str, early: Option<&Details>) -> Option<Details> {
@@ -262,5 +277,28 @@ async fn send(answers: &AnswerSender, mut answer: Answer) {
             Err(TrySendError::Disconnected(_)) => return,
         }
         time::sleep(SEND_RETRY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_have_the_last_word_only_where_no_runtime_runs() {
+        let named = |name: &str| Details { name: Some(name.into()), ..Details::default() };
+        let name = |said: Option<&str>, early: Option<&str>, is_asked| {
+            let answer = last_word("a".into(), said.map(named), early.map(named), is_asked);
+            answer.map(|answer| match answer {
+                Answer::Found { details, is_final: true, .. } => details.name,
+                Answer::Found { .. } => panic!("not final"),
+                Answer::Unknown { .. } => None,
+            })
+        };
+        assert_eq!(name(Some("api"), Some("file"), true), Some(Some("api".into())));
+        assert_eq!(name(Some("api"), None, true), Some(Some("api".into())));
+        assert_eq!(name(None, Some("file"), false), Some(Some("file".into())));
+        assert_eq!(name(None, Some("file"), true), None, "the runtime may answer later");
+        assert_eq!(name(None, None, true), Some(None));
     }
 }
