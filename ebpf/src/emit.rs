@@ -2,20 +2,20 @@
 
 use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_ringbuf_output};
 use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
-    bpf_get_current_uid_gid, bpf_get_smp_processor_id, bpf_get_stack, bpf_ktime_get_boot_ns,
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+    bpf_get_smp_processor_id, bpf_get_stack, bpf_ktime_get_boot_ns,
 };
 use tcprst_schema::wire::{
     CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, IMPLIED, LOST_FRAMES,
     LostKey, MAX_FRAMES, SHORT_FRAMES, TASK_EXITING, WALKED,
 };
 
-use crate::kernel::{Probed, get, layout};
+use crate::kernel::{get, layout};
 use crate::maps::{BUFFERS, LOST, NESTING, RINGS, TOTALS, count};
 use crate::pace::{Pace, Walk};
 use crate::reset::Reset;
 use crate::sock::{Address16, Flow};
-use crate::sockets::mount_namespace;
+use crate::task::Task;
 use crate::{closing, filter, owner, sock, storm};
 
 /// Counts the reset, and puts it into the ring of this CPU or counts it as lost.
@@ -214,8 +214,6 @@ unsafe fn write_flow(flow: &Flow, event: *mut EventHeader) {
 /// `event` points to a whole, writable header.
 #[inline(always)]
 unsafe fn task(event: *mut EventHeader) -> u8 {
-    /// include/linux/sched.h.
-    const PF_EXITING: u32 = 0x0000_0004;
     let pid_tgid = bpf_get_current_pid_tgid();
     let uid_gid = bpf_get_current_uid_gid();
     // SAFETY: the caller's promise; the helpers take no argument.
@@ -228,10 +226,9 @@ unsafe fn task(event: *mut EventHeader) -> u8 {
         // Fills all of it, with zeros where it fails.
         bpf_get_current_comm(comm.cast(), 16);
         (*event).task_cgroup_id = bpf_get_current_cgroup_id();
-        let current = bpf_get_current_task();
-        (*event).mntns_inum = mount_namespace::<Probed>(current);
-        let flags: u32 = get(current, layout!(offsets.task_flags));
-        if flags & PF_EXITING == 0 { 0 } else { TASK_EXITING }
+        let current = Task::current();
+        (*event).mntns_inum = current.mntns_inum;
+        if current.is_exiting() { TASK_EXITING } else { 0 }
     }
 }
 

@@ -22,9 +22,12 @@ fn passes_netns(reset: &Reset) -> bool {
 
 #[inline(always)]
 fn passes_port(reset: &Reset) -> bool {
-    if load(&LAYOUT.only_ports[0]) == 0 {
-        return true;
-    }
+    load(&LAYOUT.only_ports[0]) == 0 || has_port(reset)
+}
+
+/// Apart, because the stacks of nested functions may have 512 bytes together.
+#[inline(never)]
+fn has_port(reset: &Reset) -> bool {
     let flow = reset.flow();
     is_in(&LAYOUT.only_ports, flow.src_port.into())
         || is_in(&LAYOUT.only_ports, flow.dst_port.into())

@@ -95,7 +95,7 @@ pub(crate) fn listen<M: Memory>(sk: Address, id: Address) {
     sockets::remember::<M>(sk, id, Act::Listen);
     let mut actor = NOBODY;
     // SAFETY: it is on the stack.
-    unsafe { sockets::fill::<M>(&raw mut actor, Act::Listen) };
+    unsafe { sockets::fill(&raw mut actor, Act::Listen) };
     let opened = next_generation();
     let (uid, cgroup_id) = sock::owner(id);
     let now = Listener { actor, cgroup_id, uid, opened, closed: 0, padding: 0 };

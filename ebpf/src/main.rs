@@ -13,7 +13,7 @@
 #![no_std]
 #![no_main]
 #![deny(unsafe_op_in_unsafe_fn)]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 #![allow(internal_features, reason = "an atomic addition, see maps.rs")]
 
 mod closing;
@@ -31,6 +31,7 @@ mod reset;
 mod sock;
 mod sockets;
 mod storm;
+mod task;
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

@@ -2,14 +2,13 @@
 //! whether it is a record at all or a count in a storm.
 
 use aya_ebpf::btf_maps::{Array, PerCpuArray};
-use aya_ebpf::helpers::bpf_get_current_task;
 use aya_ebpf::macros::btf_map;
 use tcprst_schema::implied::Shape;
 
-use crate::kernel::{Address, layout, read};
+use crate::kernel::layout;
 use crate::reset::Reset;
 use crate::sock;
-use crate::sockets::PF_KTHREAD;
+use crate::task::Task;
 
 /// What this CPU has sent in the current second.
 #[btf_map]
@@ -116,16 +115,11 @@ fn is_implied(reset: &Reset, state: u8, reason: u32) -> bool {
                 && state != sock::TCP_LISTEN
         }
         s if s == Shape::Active as u32 => {
-            !is_answer && reset.sk != 0 && !sock::is_mptcp(reset.sk) && !is_kernel_thread()
+            !is_answer
+                && reset.sk != 0
+                && !sock::is_mptcp(reset.sk)
+                && !Task::current().is_kernel_thread()
         }
         _ => false,
     }
-}
-
-/// Whether a thread of the kernel runs, which may send a reset in the name of a task.
-#[inline(always)]
-fn is_kernel_thread() -> bool {
-    // SAFETY: no arguments, always allowed.
-    let task: Address = unsafe { bpf_get_current_task() };
-    read::<u32>(task, layout!(offsets.task_flags)).is_none_or(|flags| flags & PF_KTHREAD != 0)
 }

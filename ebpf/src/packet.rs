@@ -57,10 +57,29 @@ pub(crate) fn read_segment(skb: Address, site: u8, to: &mut Segment) {
     let _ = segment(skb, site, to);
 }
 
+/// `head` and `network_header`, in one read where they are near each other.
+#[inline(always)]
+fn network_header(skb: Address) -> (Address, u16) {
+    let (head, network) = (layout!(offsets.skb_head), layout!(offsets.skb_network_header));
+    let from = head.min(network) & !7;
+    let (head_at, network_at) = ((head - from) as usize, (network - from) as usize);
+    let words: [u64; 4] = get(skb, from);
+    if head_at + 8 > size_of_val(&words) || network_at + 2 > size_of_val(&words) {
+        return (get(skb, head), get(skb, network));
+    }
+    let words = &raw const words;
+    // SAFETY: both lie in the words, all of which were written. Members are aligned.
+    unsafe {
+        (
+            words.byte_add(head_at).cast::<Address>().read_volatile(),
+            words.byte_add(network_at).cast::<u16>().read_volatile(),
+        )
+    }
+}
+
 #[inline(always)]
 fn segment(skb: Address, site: u8, to: &mut Segment) -> Option<()> {
-    let head: Address = get(skb, layout!(offsets.skb_head));
-    let network: u16 = get(skb, layout!(offsets.skb_network_header));
+    let (head, network) = network_header(skb);
     if skb == 0 || network == UNSET {
         return None;
     }

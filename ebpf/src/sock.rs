@@ -3,7 +3,7 @@
 
 use tcprst_schema::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
 
-use crate::kernel::{Address, Memory, get, layout, read};
+use crate::kernel::{Address, Memory, Plain, get, layout, read};
 
 pub(crate) const AF_INET: u32 = 2;
 pub(crate) const AF_INET6: u32 = 10;
@@ -67,12 +67,6 @@ impl Flow {
     }
 }
 
-/// `skc_state`.
-#[inline(always)]
-pub(crate) fn state(sk: Address) -> u8 {
-    get::<u8>(sk, layout!(offsets.skc_state))
-}
-
 /// Whether it is a whole `struct sock`.
 #[inline(always)]
 pub(crate) fn is_full(state: u8) -> bool {
@@ -95,23 +89,55 @@ pub(crate) fn namespace(net: Address) -> u64 {
     }
 }
 
+/// `skc_state`.
+#[inline(always)]
+pub(crate) fn state(sk: Address) -> u8 {
+    get::<u8>(sk, layout!(offsets.skc_state))
+}
+
+/// The first bytes of a `struct sock_common`, where addresses, ports and family are, in one read: a
+/// helper takes 35 ns whatever it reads.
+struct Head {
+    sk: Address,
+    words: [u64; 4],
+}
+
+impl Head {
+    #[inline(always)]
+    fn of(sk: Address) -> Self {
+        Self { sk, words: get(sk, 0) }
+    }
+
+    /// The member at that offset; read by itself where it is further behind.
+    #[inline(always)]
+    fn get<T: Plain>(&self, offset: u32) -> T {
+        let end = offset as usize + size_of::<T>();
+        if end > size_of_val(&self.words) {
+            return get(self.sk, offset);
+        }
+        // SAFETY: it lies in the words, all of which were written. Members are aligned.
+        unsafe { (&raw const self.words).byte_add(offset as usize).cast::<T>().read_volatile() }
+    }
+}
+
 /// The socket's own end is the source of the RST.
 #[inline(always)]
 pub(crate) fn flow(sk: Address, full: bool) -> Flow {
+    let head = Head::of(sk);
     let mut flow = Flow::NONE;
-    flow.family = get::<u16>(sk, layout!(offsets.skc_family)).into();
-    flow.dst_port = u16::from_be(get(sk, layout!(offsets.skc_dport)));
+    flow.family = head.get::<u16>(layout!(offsets.skc_family)).into();
+    flow.dst_port = u16::from_be(head.get(layout!(offsets.skc_dport)));
     // On a linger-0 close `skc_num` is already 0, while `inet_sport` still has the port.
     flow.src_port = match read::<u16>(sk, layout!(offsets.inet_sport)) {
         Some(port) if full => u16::from_be(port),
-        _ => get(sk, layout!(offsets.skc_num)),
+        _ => head.get(layout!(offsets.skc_num)),
     };
     if flow.family == AF_INET6 {
         flow.src_addr = get(sk, layout!(offsets.skc_v6_rcv_saddr));
         flow.dst_addr = get(sk, layout!(offsets.skc_v6_daddr));
     } else {
-        flow.src_addr = ipv4(get(sk, layout!(offsets.skc_rcv_saddr)));
-        flow.dst_addr = ipv4(get(sk, layout!(offsets.skc_daddr)));
+        flow.src_addr = ipv4(head.get(layout!(offsets.skc_rcv_saddr)));
+        flow.dst_addr = ipv4(head.get(layout!(offsets.skc_daddr)));
     }
     flow
 }

@@ -6,14 +6,15 @@
 //! a third out: then its owner is unknown, never another's, because a slot names its socket.
 
 use aya_ebpf::btf_maps::Array;
-use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_get_current_task_btf};
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_uid_gid};
+use aya_ebpf::helpers::generated::bpf_get_current_comm;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
 use aya_ebpf::macros::btf_map;
 use core::ptr;
 use tcprst_schema::wire::{Act, Actor};
 
-use crate::kernel::{Address, Memory, Probed, Typed, layout};
+use crate::kernel::{Address, Memory, Probed, layout};
 use crate::listeners::{self, Birth};
+use crate::task::Task;
 
 /// The processes that sockets belong to (`--socket-owner`): [`crate::sockets`].
 #[btf_map]
@@ -24,9 +25,6 @@ pub(crate) const NOBODY: Actor =
 
 /// `act` of a connection that nobody accepted yet, or whose accept() is not seen.
 const CHILD: u32 = 0x100;
-
-/// A thread of the kernel (include/linux/sched.h).
-pub(crate) const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// Two slots: the table loses a socket only where three have one bucket.
 const WAYS: usize = 2;
@@ -111,7 +109,7 @@ pub(crate) fn remember<M: Memory>(sk: Address, id: Address, act: Act) {
     // place, because copies of it are a good part of the time.
     unsafe {
         ptr::write_volatile(&raw mut (*slot).check, 0);
-        fill::<M>(&raw mut (*slot).actor, act);
+        fill(&raw mut (*slot).actor, act);
         (*slot).generation = 0;
         (*slot).port = port;
         let check = check(id, (*slot).actor.tgid, (*slot).actor.tid, 0, port);
@@ -189,17 +187,9 @@ pub(crate) unsafe fn owner(sk: Address, uid: u32, cgroup_id: u64, actor: *mut Ac
 /// # Safety
 /// `actor` points to one that may be written.
 #[inline(always)]
-pub(crate) unsafe fn fill<M: Memory>(actor: *mut Actor, act: Act) {
-    let (flags, mntns_inum) = if M::IS_TYPED && layout!(task_btf) != 0 {
-        // SAFETY: no arguments; the kernel has it (5.11).
-        let task = unsafe { bpf_get_current_task_btf() } as Address;
-        (Typed::get::<u32>(task, layout!(offsets.task_flags)), mount_namespace::<Typed>(task))
-    } else {
-        // SAFETY: no arguments, always allowed.
-        let task: Address = unsafe { bpf_get_current_task() };
-        (Probed::get(task, layout!(offsets.task_flags)), mount_namespace::<Probed>(task))
-    };
-    if flags & PF_KTHREAD != 0 {
+pub(crate) unsafe fn fill(actor: *mut Actor, act: Act) {
+    let task = Task::current();
+    if task.is_kernel_thread() {
         // SAFETY: the caller's promise.
         unsafe { *actor = NOBODY };
         return;
@@ -212,16 +202,8 @@ pub(crate) unsafe fn fill<M: Memory>(actor: *mut Actor, act: Act) {
         (*actor).tid = pid_tgid as u32;
         (*actor).uid = uid_gid as u32;
         (*actor).gid = (uid_gid >> 32) as u32;
-        (*actor).mntns_inum = mntns_inum;
+        (*actor).mntns_inum = task.mntns_inum;
         (*actor).act = act as u32;
         bpf_get_current_comm((&raw mut (*actor).comm).cast(), 16);
     }
-}
-
-/// Inode of a task's mount namespace; 0 unknown.
-#[inline(always)]
-pub(crate) fn mount_namespace<M: Memory>(task: Address) -> u32 {
-    let namespaces: Address = M::get(task, layout!(offsets.task_nsproxy));
-    let mounts: Address = M::get(namespaces, layout!(offsets.nsproxy_mnt_ns));
-    M::get(mounts, layout!(offsets.mnt_ns_inum))
 }

@@ -11,7 +11,7 @@ use tcprst_schema::wire::{Life, LifeEvent};
 
 use crate::kernel::{Address, Probed, get, layout, read};
 use crate::maps::{BEGUN, LIVES, LIVES_LOST};
-use crate::sockets::mount_namespace;
+use crate::task::mount_namespace;
 
 /// Room in the ring, all zero but for the time; else the loss is counted.
 #[inline(always)]

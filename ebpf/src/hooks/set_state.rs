@@ -3,11 +3,10 @@
 //! listens. Fires on changes of state, ten times for both ends of a connection, six of which end
 //! after one comparison. The socket is never null, so that its members can be loaded.
 
-use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::kernel::{Address, Typed, get, layout};
+use crate::kernel::{Address, Typed, layout, number};
 use crate::{closing, owner};
 
 const TCP_SYN_SENT: i32 = 2;
@@ -23,8 +22,7 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> u32 {
     }
     let old_state: i32 = ctx.arg(1);
     let sk: Address = ctx.arg(0);
-    // The verifier allows no arithmetic with a typed pointer; read as memory it is a number.
-    let id: Address = get(ctx.as_ptr() as Address, 0);
+    let id = number(sk);
     if layout!(socket_owner) != 0 {
         owner::follow::<Typed>(sk, id, old_state, new_state);
     }
