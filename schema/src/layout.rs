@@ -56,36 +56,43 @@ macro_rules! members {
 }
 
 members! {
-    skc_family required "sock_common" "skc_family";
+    // What a change of state reads, in one cache line with what stands before the offsets.
+    skc_flags optional "sock_common" "skc_flags";
+    sk_protocol optional "sock" "sk_protocol";
+    skc_dport required "sock_common" "skc_dport";
+    task_flags optional "task_struct" "flags";
+    task_nsproxy optional "task_struct" "nsproxy";
+    nsproxy_mnt_ns optional "nsproxy" "mnt_ns";
+    mnt_ns_inum optional "mnt_namespace" "ns.inum";
+    // What a reset reads.
     skc_state required "sock_common" "skc_state";
+    skc_family required "sock_common" "skc_family";
     skc_daddr required "sock_common" "skc_daddr";
     skc_rcv_saddr required "sock_common" "skc_rcv_saddr";
-    skc_dport required "sock_common" "skc_dport";
     skc_num required "sock_common" "skc_num";
     skc_net required "sock_common" "skc_net.net";
-    skc_v6_daddr optional "sock_common" "skc_v6_daddr";
-    skc_v6_rcv_saddr optional "sock_common" "skc_v6_rcv_saddr";
     inet_sport required "inet_sock" "inet_sport";
     sk_socket optional "sock" "sk_socket";
     linger2 optional "tcp_sock" "linger2";
     sk_uid optional "sock" "sk_uid.val";
-    skc_flags optional "sock_common" "skc_flags";
-    is_mptcp optional "tcp_sock" "is_mptcp";
-    sk_protocol optional "sock" "sk_protocol";
-    skc_reuseport optional "sock_common" "skc_reuseport";
-    skc_bound_dev_if optional "sock_common" "skc_bound_dev_if";
-    skc_listener optional "sock_common" "skc_listener";
     sk_cgroup optional "sock" "sk_cgrp_data.cgroup";
-    // Before 5.15 it shares its place with the marks of net_cls and net_prio.
-    sk_cgroup_val optional "sock" "sk_cgrp_data.val";
     cgroup_kn optional "cgroup" "kn";
     kernfs_id optional "kernfs_node" "id";
-    cgroup_root optional "cgroup" "root";
-    cgroup_root_hierarchy optional "cgroup_root" "hierarchy_id";
     net_inum optional "net" "ns.inum";
     net_cookie optional "net" "net_cookie";
     skb_head required "sk_buff" "head";
     skb_network_header required "sk_buff" "network_header";
+    skc_v6_daddr optional "sock_common" "skc_v6_daddr";
+    skc_v6_rcv_saddr optional "sock_common" "skc_v6_rcv_saddr";
+    is_mptcp optional "tcp_sock" "is_mptcp";
+    // Before 5.15 it shares its place with the marks of net_cls and net_prio.
+    sk_cgroup_val optional "sock" "sk_cgrp_data.val";
+    // The others.
+    skc_reuseport optional "sock_common" "skc_reuseport";
+    skc_bound_dev_if optional "sock_common" "skc_bound_dev_if";
+    skc_listener optional "sock_common" "skc_listener";
+    cgroup_root optional "cgroup" "root";
+    cgroup_root_hierarchy optional "cgroup_root" "hierarchy_id";
     skb_tail optional "sk_buff" "tail";
     skb_dev required "sk_buff" "dev";
     skb_sk optional "sk_buff" "sk";
@@ -94,13 +101,9 @@ members! {
     rt_type optional "rtable" "rt_type";
     rt6_flags optional "rt6_info" "rt6i_flags";
     dev_net required "net_device" "nd_net.net";
-    task_nsproxy optional "task_struct" "nsproxy";
-    nsproxy_mnt_ns optional "nsproxy" "mnt_ns";
     nsproxy_net optional "nsproxy" "net_ns";
-    task_flags optional "task_struct" "flags";
     task_pid optional "task_struct" "thread_pid";
     pid_level optional "pid" "level";
-    mnt_ns_inum optional "mnt_namespace" "ns.inum";
     // x86-64: where a function finds its first three arguments.
     regs_arg0 optional "pt_regs" "di";
     regs_arg1 optional "pt_regs" "si";
@@ -112,9 +115,16 @@ members! {
 }
 
 /// The global `LAYOUT` of the object.
+/// Its first 64 bytes are what is read with each connection.
 #[derive(Clone, Copy, Debug, Immutable, IntoBytes)]
 #[repr(C)]
 pub struct KernelLayout {
+    /// 1 where the owners of sockets are to be remembered.
+    pub socket_owner: u32,
+    /// How far a hash of 64 bits is shifted to give a bucket of the map `SOCKETS`.
+    pub socket_shift: u32,
+    /// 1 where the helper `bpf_get_current_task_btf` is there (5.11).
+    pub task_btf: u32,
     pub offsets: Offsets,
     /// 1 where the tracepoint `tcp_send_reset` has its third argument, the reason (6.10).
     pub tracepoint_reason: u32,
@@ -122,18 +132,13 @@ pub struct KernelLayout {
     pub active_reason_arg: u32,
     /// Position of `reason` in `tcp_v4_send_reset` and `tcp_v6_send_reset`; 0 where none.
     pub passive_reason_arg: u32,
-    /// 1 where the helper `bpf_get_current_task_btf` is there (5.11).
-    pub task_btf: u32,
     /// Bytes of stack to take for a [`crate::wire::Event`].
     pub stack_bytes: u32,
     /// Resets a second and CPU whose stacks are walked whole.
     pub full_stacks: u32,
     /// Resets without a socket a second and CPU that are written one by one; 0 for all.
     pub storm_rate: u32,
-    /// 1 where the owners of sockets are to be remembered.
-    pub socket_owner: u32,
-    /// How far a hash of 64 bits is shifted to give a bucket of the map `SOCKETS`, or of `FLOWS`.
-    pub socket_shift: u32,
+    /// The same for the map `FLOWS`.
     pub flow_shift: u32,
     /// A random number of which the hash of a flow depends.
     pub seed_high: u32,
