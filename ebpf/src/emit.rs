@@ -7,7 +7,7 @@ use aya_ebpf::helpers::{
 };
 use tcprst_schema::wire::{
     CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, IMPLIED, LOST_FRAMES,
-    LostKey, MAX_FRAMES, SHORT_FRAMES, TASK_EXITING, WALKED,
+    KERNEL_THREAD, LostKey, MAX_FRAMES, SHORT_FRAMES, TASK_EXITING, WALKED,
 };
 
 use crate::kernel::{get, layout};
@@ -228,7 +228,9 @@ unsafe fn task(event: *mut EventHeader) -> u8 {
         (*event).task_cgroup_id = bpf_get_current_cgroup_id();
         let current = Task::current();
         (*event).mntns_inum = current.mntns_inum;
-        if current.is_exiting() { TASK_EXITING } else { 0 }
+        let exiting = if current.is_exiting() { TASK_EXITING } else { 0 };
+        let kernel = if current.is_kernel_thread() { KERNEL_THREAD } else { 0 };
+        exiting | kernel
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use tcprst_schema::cause::UNKNOWN;
+use tcprst_schema::cause::{Blame, UNKNOWN};
 use tcprst_schema::hook::Direction;
 use tcprst_schema::row::{Named, Row, SocketOwner};
 
@@ -140,7 +140,7 @@ fn template(
         netns_id: Some(place.netns_id),
         netns_cookie: Some(place.netns_cookie),
         cause: cause.map_or(UNKNOWN, |cause| cause.name),
-        blame: cause.map(|cause| cause.blame.name()),
+        blame: cause.and_then(|cause| cause.blame).map(Blame::name),
         stack,
         reason: kind.reason.map(Arc::from),
         reason_code: kind.reason.and_then(|reason| {

@@ -56,7 +56,8 @@ pub struct Expect {
     /// `task`, `packet`, `timer` or `worker`; empty where only the wire shows it.
     pub context: &'static str,
     pub cause: &'static str,
-    pub blame: &'static str,
+    /// `None` where nobody's act is proven.
+    pub blame: Option<&'static str>,
     /// Whether the reset is a task's own act: then `pid` and `comm` are [`Caused`]'s.
     /// Where it is not, the recorder must leave them null.
     pub task: bool,

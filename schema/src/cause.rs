@@ -103,16 +103,70 @@ pub enum Answered {
 /// Names of which one must be there; a `*` at the end matches anything.
 pub type AnyOf = &'static [&'static str];
 
+/// Where the kernel begins with another piece of work: it takes up a packet, forwards one, or runs a
+/// timer. What lies below such a frame is whatever was interrupted, or what sent the packet (loopback,
+/// a bridge that hands it up), and proves nothing.
+pub const MARKS: AnyOf = &[
+    // Network layer: include/linux/netfilter.h runs the hooks of each.
+    "ip_rcv",
+    "ip_rcv_core*",
+    "ip_list_rcv",
+    "ip_sublist_rcv*",
+    "ip_local_deliver",
+    "ip_local_deliver_finish",
+    "ip_forward",
+    "ip_mr_forward*",
+    "ip_output",
+    "ip_mc_output",
+    "__ip_local_out",
+    "ip_local_out",
+    "__ip_queue_xmit",
+    "ipv6_rcv",
+    "ipv6_list_rcv",
+    "ip6_sublist_rcv*",
+    "ip6_rcv_core*",
+    "ip6_input",
+    "ip6_input_finish",
+    "ip6_protocol_deliver_rcu",
+    "ip_protocol_deliver_rcu",
+    "ip6_forward",
+    "ip6_output",
+    "ip6_xmit",
+    // Transport.
+    "tcp_v4_rcv",
+    "tcp_v6_rcv",
+    // Devices and interrupts.
+    "__netif_receive_skb*",
+    "netif_receive_skb*",
+    "process_backlog",
+    "net_rx_action",
+    "napi_poll",
+    "__napi_poll",
+    "call_timer_fn",
+    "__run_timers",
+    "run_timer_softirq",
+    "handle_softirqs",
+    "__do_softirq",
+    "__softirqentry_text_start",
+    "do_softirq*",
+    "__irq_exit_rcu",
+];
+
 /// One way to prove a cause: all of it must hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Proof {
     /// The callee, and after it the key frames in this order. Gaps are allowed, because
-    /// compilers inline; only the first entry is tied to its place.
+    /// compilers inline, but none that has one of [`MARKS`]; only the first entry is tied to its
+    /// place.
     pub frames: &'static [AnyOf],
     /// The second entry is the caller itself: where a longer way means something else.
     pub direct: bool,
+    /// Frames of which none may be there, up to the first of [`MARKS`].
+    pub without: AnyOf,
     /// Reasons that a kernel with reasons must give; empty: any.
     pub reason: AnyOf,
+    /// Only a kernel that gives a reason proves it.
+    pub needs_reason: bool,
     /// States before the reset; empty: any.
     pub sk_state: AnyOf,
     pub socket: Option<Socket>,
@@ -128,7 +182,8 @@ pub struct Proof {
 pub struct Cause {
     /// The stable name, as in the column `cause`.
     pub name: &'static str,
-    pub blame: Blame,
+    /// `None` where nobody's act is proven.
+    pub blame: Option<Blame>,
     /// What happened, one sentence.
     pub meaning: &'static str,
     /// What to check next.
@@ -154,13 +209,17 @@ const RECEIVE: AnyOf = &["tcp_v4_rcv", "tcp_v6_rcv"];
 const SOCKET_RECEIVE: AnyOf = &["tcp_v4_do_rcv", "tcp_v6_do_rcv"];
 const ANY_RECEIVE: AnyOf = &["tcp_v4_rcv", "tcp_v6_rcv", "tcp_v4_do_rcv", "tcp_v6_do_rcv"];
 const CLOSE: AnyOf = &["__tcp_close"];
+/// Multipath TCP closes its subflows in nobody's name, or in that of its own socket.
+const MPTCP: AnyOf = &["mptcp_*", "__mptcp_*", "subflow_*"];
 /// States after the application's close.
 const CLOSED_HALF: AnyOf = &["FIN_WAIT1", "FIN_WAIT2", "CLOSE_WAIT", "CLOSING", "LAST_ACK"];
 
 const ANY: Proof = Proof {
     frames: &[],
     direct: false,
+    without: &[],
     reason: &[],
+    needs_reason: false,
     sk_state: &[],
     socket: None,
     answered: Answered::Anything,
@@ -176,7 +235,7 @@ const BY_AUDIT: &[Proof] = &[];
 pub const CAUSES: &[Cause] = &[
     Cause {
         name: "op_sock_diag",
-        blame: Blame::Operator,
+        blame: Some(Blame::Operator),
         meaning: "Somebody destroyed the socket through sock_diag, as `ss -K` does.",
         check: "Who ran it: the task columns name the process.",
         proofs: &[
@@ -186,14 +245,14 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "op_bpf_destroy",
-        blame: Blame::Operator,
+        blame: Some(Blame::Operator),
         meaning: "A BPF program destroyed the socket.",
         check: "The program's name in the stack; socket load balancers do this.",
         proofs: &[Proof { frames: &[ACTIVE, &["tcp_abort"], &["bpf_prog_*"]], ..ANY }],
     },
     Cause {
         name: "app_listener_closed",
-        blame: Blame::App,
+        blame: Some(Blame::App),
         meaning: "A listener was closed while connections waited to be accepted.",
         check: "Restarts and rollouts: does the application drain its backlog?",
         proofs: &[
@@ -214,21 +273,28 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "mptcp_fastclose",
-        blame: Blame::App,
+        blame: Some(Blame::App),
         meaning: "The application ended a Multipath TCP connection at once: unread data, a linger time of 0, or connect(AF_UNSPEC).",
         check: "Does it read to the end; the socket options.",
-        proofs: &[Proof {
-            frames: &[
-                ACTIVE,
-                &["mptcp_do_fastclose"],
-                &["__mptcp_close", "mptcp_close", "mptcp_disconnect"],
-            ],
-            ..ANY
-        }],
+        proofs: &[
+            Proof {
+                frames: &[
+                    ACTIVE,
+                    &["mptcp_do_fastclose"],
+                    &["__mptcp_close", "mptcp_close", "mptcp_disconnect"],
+                ],
+                ..ANY
+            },
+            // Data that has come to a subflow and is not the connection's yet.
+            Proof {
+                frames: &[ACTIVE, CLOSE, &["__mptcp_close_ssk"], &["__mptcp_close", "mptcp_close"]],
+                ..ANY
+            },
+        ],
     },
     Cause {
         name: "mptcp_fastclose_received",
-        blame: Blame::Peer,
+        blame: Some(Blame::Peer),
         meaning: "The peer ended a Multipath TCP connection at once (MP_FASTCLOSE), and its subflows were reset.",
         check: "The application at the peer.",
         // Whatever else the worker resets goes through a function of its own.
@@ -239,30 +305,66 @@ pub const CAUSES: &[Cause] = &[
         }],
     },
     Cause {
+        name: "mptcp_close_timeout",
+        blame: Some(Blame::Peer),
+        meaning: "A closed Multipath TCP connection was not closed by the peer in time, and its subflows were reset.",
+        check: "net.mptcp.close_timeout, net.ipv4.tcp_fin_timeout; subflows that are gone; the application at the peer.",
+        // The peer's MP_FASTCLOSE goes past mptcp_do_fastclose.
+        proofs: &[Proof { frames: &[ACTIVE, &["mptcp_do_fastclose"], &["mptcp_worker"]], ..ANY }],
+    },
+    Cause {
+        name: "mptcp_join_failed",
+        blame: Some(Blame::Network),
+        meaning: "The handshake of an additional subflow lost its Multipath TCP options, or they were not valid.",
+        check: "Middleboxes on the second path that strip or change TCP options; the reason names the fault.",
+        proofs: &[
+            Proof { frames: &[PASSIVE, &["subflow_syn_recv_sock"]], direct: true, ..ANY },
+            Proof {
+                frames: &[ACTIVE, &["mptcp_subflow_reset"], &["subflow_finish_connect"]],
+                ..ANY
+            },
+        ],
+    },
+    Cause {
+        name: "mptcp_no_mapping",
+        blame: Some(Blame::Network),
+        meaning: "Data came on a subflow without a valid place in its Multipath TCP connection (DSS option, checksum).",
+        check: "Middleboxes that strip options, or change data; the reason names the fault.",
+        proofs: &[Proof {
+            frames: &[
+                ACTIVE,
+                &["subflow_check_data_avail", "mptcp_subflow_data_available", "subflow_data_ready"],
+            ],
+            ..ANY
+        }],
+    },
+    Cause {
         name: "app_linger0",
-        blame: Blame::App,
+        blame: Some(Blame::App),
         meaning: "The application closed a socket with SO_LINGER on and a time of 0.",
         check: "The socket options of the application or its client library.",
-        proofs: &[Proof { frames: &[ACTIVE, &["tcp_disconnect"], CLOSE], ..ANY }],
+        proofs: &[Proof { frames: &[ACTIVE, &["tcp_disconnect"], CLOSE], without: MPTCP, ..ANY }],
     },
     Cause {
         name: "app_disconnect",
-        blame: Blame::App,
+        blame: Some(Blame::App),
         meaning: "The application disconnected the socket with connect(AF_UNSPEC).",
         check: "The client library: some reuse sockets this way.",
         proofs: &[Proof {
             frames: &[ACTIVE, &["tcp_disconnect"], &["__inet_stream_connect"]],
+            without: MPTCP,
             ..ANY
         }],
     },
     Cause {
         name: "app_killed_unread",
-        blame: Blame::App,
+        blame: Some(Blame::App),
         meaning: "The process ended with data in the socket that it had not read.",
         check: "Why it ended: out of memory, SIGKILL, a crash.",
         // The two other resets of __tcp_close come after sock_orphan().
         proofs: &[Proof {
             frames: &[ACTIVE, CLOSE, &["do_exit"]],
+            without: MPTCP,
             reason: &["TCP_ABORT_ON_CLOSE"],
             orphan: Some(false),
             ..ANY
@@ -270,11 +372,12 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "app_close_unread",
-        blame: Blame::App,
+        blame: Some(Blame::App),
         meaning: "The application closed the socket with data in it that it had not read.",
         check: "Does it read to the end, and drain request bodies that it refuses?",
         proofs: &[Proof {
             frames: &[ACTIVE, CLOSE],
+            without: MPTCP,
             reason: &["TCP_ABORT_ON_CLOSE"],
             orphan: Some(false),
             ..ANY
@@ -282,12 +385,13 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "app_linger2",
-        blame: Blame::App,
+        blame: Some(Blame::App),
         meaning: "The application closed a socket with a negative TCP_LINGER2.",
         check: "The socket options of the application.",
         proofs: &[
             Proof {
                 frames: &[ACTIVE, CLOSE],
+                without: MPTCP,
                 reason: &["TCP_ABORT_ON_LINGER"],
                 sk_state: &["FIN_WAIT2"],
                 orphan: Some(true),
@@ -308,7 +412,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "res_orphan_mem",
-        blame: Blame::Resource,
+        blame: Some(Blame::Resource),
         meaning: "The host ran out of TCP memory or orphan sockets.",
         check: "net.ipv4.tcp_max_orphans, net.ipv4.tcp_mem, TCPAbortOnMemory in nstat.",
         proofs: &[
@@ -325,7 +429,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "orphan_fin2",
-        blame: Blame::Peer,
+        blame: Some(Blame::Peer),
         meaning: "The peer never closed its side, and the wait in FIN_WAIT2 ran out.",
         check: "net.ipv4.tcp_fin_timeout, and why the peer keeps the connection.",
         proofs: &[Proof {
@@ -338,7 +442,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "keepalive_dead",
-        blame: Blame::Peer,
+        blame: Some(Blame::Peer),
         meaning: "The peer stopped answering keepalive probes.",
         check: "The peer and the path: a NAT or load balancer that forgets idle flows.",
         proofs: &[
@@ -359,7 +463,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "mptcp_join_refused",
-        blame: Blame::Peer,
+        blame: Some(Blame::Peer),
         meaning: "A Multipath TCP connection refused an additional subflow.",
         check: "The limits (`ip mptcp limits`), and middleboxes that change options.",
         proofs: &[Proof {
@@ -369,7 +473,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "timewait",
-        blame: Blame::App,
+        blame: Some(Blame::App),
         meaning: "A segment came for a connection that had already been closed.",
         check: "Keep-alive races: who closes idle connections first?",
         proofs: &[Proof {
@@ -381,9 +485,10 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "closed_port",
-        blame: Blame::App,
-        meaning: "A connection was asked for on a port that nothing listens on.",
-        check: "Is the service ready, and the port right?",
+        // A scan asks for ports that nobody promised.
+        blame: None,
+        meaning: "A connection was asked for where no listener takes it.",
+        check: "Is the service ready; are port, address and device (VRF) the ones that it listens on? A BPF program at sk_lookup may refuse in front of a listener: `bpftool link`.",
         proofs: &[Proof {
             frames: &[PASSIVE, RECEIVE],
             reason: &["NO_SOCKET"],
@@ -394,7 +499,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "stale_flow",
-        blame: Blame::Peer,
+        blame: Some(Blame::Peer),
         meaning: "A segment came for a connection that this host does not know.",
         check: "Idle time-outs, load balancers and conntrack between the two.",
         proofs: &[Proof {
@@ -407,11 +512,12 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "accept_overflow",
-        blame: Blame::Resource,
+        blame: Some(Blame::Resource),
         meaning: "A handshake was refused because the accept queue was full (tcp_abort_on_overflow).",
         check: "ListenOverflows in nstat; the backlog of listen(), net.core.somaxconn, a stuck accept().",
         proofs: &[Proof {
             frames: &[PASSIVE, &["tcp_check_req"]],
+            direct: true,
             reason: &["INVALID_SYN"],
             answered: Answered::AckNoSyn,
             ..ANY
@@ -419,11 +525,12 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "embryonic_reset",
-        blame: Blame::Peer,
+        blame: Some(Blame::Peer),
         meaning: "A SYN that fits no handshake came for a connection request.",
         check: "The client's reuse of ports; middleboxes that rewrite sequence numbers.",
         proofs: &[Proof {
             frames: &[PASSIVE, &["tcp_check_req"]],
+            direct: true,
             reason: &["INVALID_SYN"],
             answered: Answered::HasSyn,
             ..ANY
@@ -431,7 +538,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "listener_bad_ack",
-        blame: Blame::Peer,
+        blame: Some(Blame::Peer),
         meaning: "A segment that completes no handshake came for a listener.",
         check: "A load balancer that moved a flow, SYN cookies that did not match, a wrong final ACK.",
         proofs: &[Proof {
@@ -444,9 +551,24 @@ pub const CAUSES: &[Cause] = &[
         }],
     },
     Cause {
+        name: "synsent_bad_timestamp",
+        blame: Some(Blame::Peer),
+        meaning: "The answer to this host's SYN echoed a timestamp that was never sent (PAWS, RFC 7323).",
+        check: "PAWSActive in nstat; a middlebox that rewrites timestamps, an answer to an earlier SYN.",
+        proofs: &[Proof {
+            frames: &[PASSIVE, SOCKET_RECEIVE],
+            reason: &["TCP_RFC7323_PAWS"],
+            needs_reason: true,
+            sk_state: &["SYN_SENT"],
+            socket: Some(Socket::Full),
+            answered: Answered::HasAck,
+            ..ANY
+        }],
+    },
+    Cause {
         name: "synsent_bad_synack",
-        blame: Blame::Peer,
-        meaning: "The answer to this host's SYN acknowledged something else.",
+        blame: Some(Blame::Peer),
+        meaning: "The answer to this host's SYN acknowledged something else; where the kernel gives no reason, its timestamp may be wrong instead.",
         check: "A NAT or firewall that reuses ports too soon; an old connection at the peer.",
         proofs: &[Proof {
             frames: &[PASSIVE, SOCKET_RECEIVE],
@@ -458,7 +580,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "synrecv_bad_ack",
-        blame: Blame::Peer,
+        blame: Some(Blame::Peer),
         meaning: "The last ACK of a handshake acknowledged something else.",
         check: "Middleboxes that rewrite sequence numbers; TCP Fast Open on the path.",
         proofs: &[Proof {
@@ -471,7 +593,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "app_recv_shutdown",
-        blame: Blame::App,
+        blame: Some(Blame::App),
         meaning: "The peer sent data after the application had closed the connection.",
         check: "The order of closing: does this side read until the peer is done?",
         proofs: &[
@@ -495,7 +617,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "fw_nft_l2",
-        blame: Blame::Firewall,
+        blame: Some(Blame::Firewall),
         meaning: "An nftables rule of the bridge or netdev family rejected the segment.",
         check: "nft list ruleset; nft monitor trace.",
         proofs: &[Proof {
@@ -505,35 +627,35 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "fw_br_netfilter",
-        blame: Blame::Firewall,
+        blame: Some(Blame::Firewall),
         meaning: "A rule of iptables rejected a segment that a bridge forwards.",
         check: "net.bridge.bridge-nf-call-iptables; iptables-save: rules with --reject-with tcp-reset.",
         proofs: &[Proof { frames: &[REJECT_L3, &["br_nf_*"]], ..ANY }],
     },
     Cause {
         name: "fw_iptables",
-        blame: Blame::Firewall,
+        blame: Some(Blame::Firewall),
         meaning: "An iptables rule rejected the segment.",
         check: "iptables-save: rules with --reject-with tcp-reset.",
         proofs: &[Proof { frames: &[&["nf_send_reset"], &["reject_tg"]], ..ANY }],
     },
     Cause {
         name: "fw_ip6tables",
-        blame: Blame::Firewall,
+        blame: Some(Blame::Firewall),
         meaning: "An ip6tables rule rejected the segment.",
         check: "ip6tables-save: rules with --reject-with tcp-reset.",
         proofs: &[Proof { frames: &[&["nf_send_reset6"], &["reject_tg6"]], ..ANY }],
     },
     Cause {
         name: "fw_nft",
-        blame: Blame::Firewall,
+        blame: Some(Blame::Firewall),
         meaning: "An nftables rule rejected the segment.",
         check: "nft list ruleset; nft monitor trace.",
         proofs: &[Proof { frames: &[REJECT_L3, &["nft_reject_*"]], ..ANY }],
     },
     Cause {
         name: "recv_reset",
-        blame: Blame::Peer,
+        blame: Some(Blame::Peer),
         meaning: "The other side reset the connection.",
         check: "The recording of that side, joined by addresses and ports; an unexpected TTL points to a middlebox.",
         proofs: &[
@@ -543,7 +665,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "refused_icmp_bpf",
-        blame: Blame::Operator,
+        blame: Some(Blame::Operator),
         meaning: "A BPF program refused the segment by ICMP.",
         check: "The program's name in the stack.",
         // Only BPF programs can call it, and what calls the callee comes first: below may lie
@@ -552,7 +674,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "refused_icmp_fw",
-        blame: Blame::Firewall,
+        blame: Some(Blame::Firewall),
         meaning: "A firewall rule refused the segment by ICMP, which a client takes for a reset.",
         check: "iptables-save and nft list ruleset: REJECT without tcp-reset.",
         proofs: &[Proof {
@@ -563,7 +685,7 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         name: "refused_icmp_route",
-        blame: Blame::Network,
+        blame: Some(Blame::Network),
         meaning: "This host has no route for the segment, or one that refuses, and said so by ICMP.",
         check: "`ip route get`; routes of the type unreachable or prohibit.",
         proofs: &[Proof {
@@ -575,15 +697,22 @@ pub const CAUSES: &[Cause] = &[
         }],
     },
     Cause {
+        name: "refused_icmp_neighbour",
+        blame: Some(Blame::Network),
+        meaning: "The next hop did not answer (ARP, neighbour discovery), or a tunnel found no way, and this host said so by ICMP.",
+        check: "`ip neigh`: FAILED or INCOMPLETE; a pod or host that is gone while its route stays.",
+        proofs: &[Proof { frames: &[ICMP, &["ipv4_link_failure*", "ip6_link_failure*"]], ..ANY }],
+    },
+    Cause {
         name: "crafted",
-        blame: Blame::Operator,
+        blame: Some(Blame::Operator),
         meaning: "A RST left this host that no function of its kernel built.",
         check: "Programs that write packets: raw sockets, tc and XDP programs, intrusion prevention.",
         proofs: BY_AUDIT,
     },
     Cause {
         name: "forwarded",
-        blame: Blame::Network,
+        blame: Some(Blame::Network),
         meaning: "A RST of another host passed through this one.",
         check: "The host that sent it: the source address, the device that it came in by.",
         proofs: BY_AUDIT,
@@ -597,7 +726,10 @@ mod tests {
     #[test]
     fn names_are_unique_and_every_cause_has_a_sentence_and_a_callee() {
         for (place, cause) in CAUSES.iter().enumerate() {
-            assert!(cause.proofs.iter().all(|proof| !proof.frames.is_empty()), "{}", cause.name);
+            for proof in cause.proofs {
+                assert!(!proof.frames.is_empty(), "{}", cause.name);
+                assert!(!proof.needs_reason || !proof.reason.is_empty(), "{}", cause.name);
+            }
             assert!(cause.meaning.ends_with('.') && cause.check.len() > 10, "{}", cause.name);
             assert!(CAUSES[place + 1..].iter().all(|other| other.name != cause.name));
             let by_audit = matches!(cause.name, "crafted" | "forwarded");

@@ -5,7 +5,7 @@
 //! do, a proof that names reasons wants one of them, and then evidence that could not be read does
 //! no harm; evidence against it still does. Where there is no reason, all evidence must be there.
 
-use crate::cause::{Answered, AnyOf, CAUSES, Cause, Proof, Socket};
+use crate::cause::{Answered, AnyOf, CAUSES, Cause, MARKS, Proof, Socket};
 use crate::wire::{SK_LINGER2, SK_ORPHAN};
 
 /// What is known of a reset. Frames and names are those of the kernel, without suffixes
@@ -57,6 +57,11 @@ fn name_matches(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// Whether the kernel begins with another piece of work there.
+pub fn is_mark(frame: &str) -> bool {
+    any_matches(MARKS, frame)
+}
+
 fn any_matches(patterns: AnyOf, name: &str) -> bool {
     patterns.iter().any(|pattern| name_matches(pattern, name))
 }
@@ -73,6 +78,9 @@ impl Proof {
             }
             _ => false,
         };
+        if self.needs_reason && !by_reason {
+            return false;
+        }
         // Unknown evidence is enough only together with a reason that fits.
         let shows = |evidence: Option<bool>| evidence.unwrap_or(by_reason);
         let flag = |wanted: Option<bool>, bit: u8| {
@@ -80,6 +88,7 @@ impl Proof {
         };
         let state = || facts.sk_state.map(|state| any_matches(self.sk_state, state));
         self.frames_match(facts.frames)
+            && !self.is_spoilt(facts.frames)
             && self.socket.is_none_or(|socket| socket == facts.socket)
             && self.answered.accepts(facts.answered_flags)
             && (self.sk_state.is_empty() || shows(state()))
@@ -87,17 +96,30 @@ impl Proof {
             && flag(self.linger2, SK_LINGER2)
     }
 
-    /// The first entry is the callee; the others follow in their order, with gaps.
+    /// The first entry is the callee; the others follow in their order, with gaps, but never beyond
+    /// a mark.
     fn frames_match<F: AsRef<str>>(&self, frames: &[F]) -> bool {
-        let mut frames = frames.iter();
+        let mut frames = up_to_mark(frames);
         self.frames.iter().enumerate().all(|(place, wanted)| {
             if place == 0 || (place == 1 && self.direct) {
-                frames.next().is_some_and(|frame| any_matches(wanted, frame.as_ref()))
+                frames.next().is_some_and(|frame| any_matches(wanted, frame))
             } else {
-                frames.any(|frame| any_matches(wanted, frame.as_ref()))
+                frames.any(|frame| any_matches(wanted, frame))
             }
         })
     }
+
+    /// Whether a frame is there that must not be.
+    fn is_spoilt<F: AsRef<str>>(&self, frames: &[F]) -> bool {
+        !self.without.is_empty() && up_to_mark(frames).any(|frame| any_matches(self.without, frame))
+    }
+}
+
+/// The frames that belong to one piece of work, with the mark at which it begins.
+fn up_to_mark<F: AsRef<str>>(frames: &[F]) -> impl Iterator<Item = &str> {
+    let end = frames.iter().position(|frame| is_mark(frame.as_ref()));
+    let own = end.map_or(frames.len(), |mark| mark + 1);
+    frames.iter().take(own).map(AsRef::as_ref)
 }
 
 impl Answered {
@@ -236,5 +258,85 @@ mod tests {
         assert_eq!(active(&worker, None, None, None), Some("mptcp_fastclose_received"));
         let other = ["tcp_send_active_reset", "mptcp_subflow_reset", "mptcp_worker"];
         assert_eq!(active(&other, None, None, None), None);
+    }
+
+    #[test]
+    fn a_frame_beyond_a_mark_proves_nothing() {
+        // Handed up by a bridge, with br_netfilter loaded, and rejected in INPUT.
+        let input = [
+            "nf_send_reset",
+            "reject_tg",
+            "ipt_do_table",
+            "nf_hook_slow",
+            "ip_local_deliver",
+            "br_nf_pre_routing_finish",
+            "br_nf_pre_routing",
+            "nf_hook_slow",
+        ];
+        assert_eq!(active(&input, None, None, None), Some("fw_iptables"));
+        let bridged = ["nf_send_reset", "reject_tg", "nf_hook_slow", "br_nf_forward_ip"];
+        assert_eq!(active(&bridged, None, None, None), Some("fw_br_netfilter"));
+        // A segment that came while a process was about to end.
+        let below = ["__icmp_send", "ip_error", "ip_rcv", "process_backlog", "reject_tg"];
+        assert_eq!(active(&below, None, None, None), Some("refused_icmp_route"));
+        let other = ["__icmp_send", "udp_err", "ip_rcv", "process_backlog", "reject_tg"];
+        assert_eq!(active(&other, None, None, None), None);
+    }
+
+    #[test]
+    fn multipath_tcp_closes_in_nobodys_name() {
+        let known = Some(SK_KNOWN);
+        let worker = [
+            "tcp_send_active_reset",
+            "tcp_disconnect",
+            "__tcp_close",
+            "__mptcp_close_ssk",
+            "mptcp_do_fastclose",
+            "mptcp_worker",
+            "process_one_work",
+        ];
+        let state = Some("ESTABLISHED");
+        assert_eq!(active(&worker, None, state, known), Some("mptcp_close_timeout"));
+        let removed = [
+            "tcp_send_active_reset",
+            "__tcp_close",
+            "__mptcp_close_ssk",
+            "mptcp_close_ssk",
+            "mptcp_pm_rm_addr_or_subflow",
+        ];
+        assert_eq!(active(&removed, None, state, known), None);
+        let closed = ["tcp_send_active_reset", "__tcp_close", "__mptcp_close_ssk", "__mptcp_close"];
+        assert_eq!(active(&closed, None, state, known), Some("mptcp_fastclose"));
+        let application = ["tcp_send_active_reset", "__tcp_close", "tcp_close", "inet_release"];
+        assert_eq!(active(&application, None, state, known), Some("app_close_unread"));
+        let join = ["tcp_v4_send_reset", "subflow_syn_recv_sock", "tcp_check_req", "tcp_v4_rcv"];
+        let facts = Facts {
+            frames: &join,
+            reason: None,
+            socket: Socket::Full,
+            sk_state: Some("LISTEN"),
+            sk_flags: known,
+            answered_flags: Some(ACK),
+        };
+        assert_eq!(classify(&facts).map(|cause| cause.name), Some("mptcp_join_failed"));
+    }
+
+    #[test]
+    fn a_wrong_timestamp_is_told_by_the_reason_alone() {
+        let synsent = |reason| {
+            let facts = Facts {
+                frames: &["tcp_v4_send_reset", "tcp_v4_do_rcv", "tcp_v4_rcv"],
+                reason,
+                socket: Socket::Full,
+                sk_state: Some("SYN_SENT"),
+                sk_flags: Some(SK_KNOWN),
+                answered_flags: Some(SYN | ACK),
+            };
+            classify(&facts).map(|cause| cause.name)
+        };
+        assert_eq!(synsent(Some("TCP_RFC7323_PAWS")), Some("synsent_bad_timestamp"));
+        for reason in [None, Some("TCP_INVALID_ACK_SEQUENCE")] {
+            assert_eq!(synsent(reason), Some("synsent_bad_synack"));
+        }
     }
 }

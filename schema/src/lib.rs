@@ -51,4 +51,4 @@ pub const SCHEMA_VERSION: u32 = 5;
 
 /// Version of the rules in [`cause::CAUSES`]. It rises with each change of a rule, so that the
 /// analyzer knows which files were classified by older ones.
-pub const TAXONOMY_VERSION: u32 = 2;
+pub const TAXONOMY_VERSION: u32 = 3;

@@ -26,6 +26,8 @@ pub const FROM_PACKET: u8 = 1 << 2;
 pub const FULL_SOCKET: u8 = 1 << 3;
 /// The task was about to end (`PF_EXITING`).
 pub const TASK_EXITING: u8 = 1 << 4;
+/// The task was a thread of the kernel (`PF_KTHREAD`), which acts for somebody else.
+pub const KERNEL_THREAD: u8 = 1 << 5;
 
 /// `walk`: the stack was walked.
 pub const WALKED: u8 = 0;

@@ -122,6 +122,9 @@ fn section(text: &mut String, cause: &Cause) {
     }
 }
 
-fn blame(blame: Blame) -> String {
-    format!("{} ({})", blame.name(), blame.meaning())
+fn blame(blame: Option<Blame>) -> String {
+    blame.map_or_else(
+        || "null (nobody's act is proven)".to_owned(),
+        |blame| format!("{} ({})", blame.name(), blame.meaning()),
+    )
 }

@@ -104,7 +104,7 @@ fn list(as_json: bool) -> Result<()> {
             expect.reason.unwrap_or("no reason"),
             expect.sk_state.unwrap_or("no socket"),
             expect.cause,
-            expect.blame,
+            expect.blame.unwrap_or("nobody"),
         ))?;
     }
     Ok(())

@@ -173,7 +173,7 @@ async fn explain_cause(cause: Option<&Cause>, context: &Context<'_>) -> Result<P
     let name = cause.map_or(UNKNOWN, |cause| cause.name);
     prose.add("What happened", vec![format!("{name}: {}", explanation::meaning(cause))]);
     prose.add("Evidence", explanation::evidence(cause));
-    prose.add("Who acted", vec![explanation::who(cause.map(|cause| cause.blame))]);
+    prose.add("Who acted", vec![explanation::who(cause.and_then(|cause| cause.blame))]);
     prose.add("Check next", vec![explanation::check(cause).to_owned()]);
 
     let counts = Event::from_batches(&context.session.collect(&often).await?)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::StringViewArray;
 use arrow::datatypes::DataType;
-use tcprst_schema::cause::CAUSES;
+use tcprst_schema::cause::{Blame, CAUSES};
 
 use super::function::{Function, a_text};
 use super::text;
@@ -22,13 +22,13 @@ pub(super) fn function() -> Function {
             })
         },
         "blame(cause)",
-        "The party that acts when a reset has this cause, as in the column `blame`; null for \
-         `unknown` and for a name that is not a cause.",
+        "The party that acts when a reset has this cause, as in the column `blame`; null where \
+         nobody's act is proven, and for a name that is not a cause.",
     )
 }
 
 fn blame(name: &str) -> Option<&'static str> {
-    CAUSES.iter().find(|cause| cause.name == name).map(|cause| cause.blame.name())
+    CAUSES.iter().find(|cause| cause.name == name)?.blame.map(Blame::name)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A cause as the taxonomy explains it.
 
 use serde::Serialize;
-use tcprst_schema::cause::{CAUSES, UNKNOWN};
+use tcprst_schema::cause::{Blame, CAUSES, UNKNOWN};
 
 use super::text::visible;
 
@@ -17,7 +17,7 @@ pub(super) struct CauseText {
 pub(super) fn explain(name: &str) -> CauseText {
     let known = CAUSES.iter().find(|cause| cause.name == name);
     let (blame, meaning, check) = match known {
-        Some(cause) => (Some(cause.blame.name()), cause.meaning, cause.check),
+        Some(cause) => (cause.blame.map(Blame::name), cause.meaning, cause.check),
         None if name == UNKNOWN => (
             None,
             "The evidence proves none of the known causes.",

@@ -181,7 +181,7 @@ impl Event {
         }
         evidence.extend(self.get("context").map(context));
         prose.add("Evidence", evidence);
-        prose.add("Who acted", self.who(cause.map(|cause| cause.blame)));
+        prose.add("Who acted", self.who(cause.and_then(|cause| cause.blame)));
         prose.add("Check next", vec![explanation::check(cause).to_owned()]);
         prose
     }

@@ -7,14 +7,14 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-use tcprst_schema::cause::{self, Cause, Socket};
-use tcprst_schema::classify::{Facts, classify};
+use tcprst_schema::cause::{self, Blame, Cause, Socket};
+use tcprst_schema::classify::{Facts, classify, is_mark};
 use tcprst_schema::hook::Direction;
 use tcprst_schema::implied::Implied;
 use tcprst_schema::row::{Own, Row, SocketOwner, SocketProcess, Stack, Task};
 use tcprst_schema::wire::{
     Act, EventHeader, FROM_PACKET, FROM_SOCKET, FROM_TIMEWAIT, HAS_SOCKET, HAS_TASK, IMPLIED,
-    NO_REASON, SK_KNOWN, TASK_EXITING,
+    KERNEL_THREAD, NO_REASON, SK_KNOWN, TASK_EXITING,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -186,7 +186,7 @@ impl Enricher {
             netns_id: known(header.netns_inum),
             netns_cookie: known(header.netns_cookie),
             cause: cause.map_or(cause::UNKNOWN, |cause| cause.name),
-            blame: cause.map(|cause| cause.blame.name()),
+            blame: cause.and_then(|cause| cause.blame).map(Blame::name),
             stack,
             reason,
             reason_code,
@@ -289,58 +289,49 @@ fn known<T: Default + PartialEq>(value: T) -> Option<T> {
     (value != T::default()).then_some(value)
 }
 
-/// What made the kernel act. The frame nearest to the callee decides: on loopback the stack of a
+/// What made the kernel act. The mark nearest to the callee decides: on loopback the stack of a
 /// received segment continues into the system call of its sender, and the stack of a timer into
-/// the code that it interrupted.
+/// the code that it interrupted. A thread of the kernel never acts for itself.
 fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
-    const PACKET: [&str; 8] = [
-        "tcp_v4_rcv",
-        "tcp_v6_rcv",
-        "tcp_v4_do_rcv",
-        "tcp_v6_do_rcv",
-        "nf_hook_slow",
-        "ip_rcv",
-        "ipv6_rcv",
-        "__netif_receive_skb",
-    ];
-    const TIMER: [&str; 3] = ["call_timer_fn", "__run_timers", "__run_hrtimer"];
+    const PACKET: [&str; 3] = ["tcp_v4_do_rcv", "tcp_v6_do_rcv", "nf_hook_slow"];
+    const TIMER: [&str; 4] =
+        ["call_timer_fn", "__run_timers", "run_timer_softirq", "__run_hrtimer"];
     // The start of a system call or of an exit.
     const TASK: [&str; 4] = ["do_syscall_64", "el0_svc", "do_exit", "task_work_run"];
     // Threads of the kernel itself, which work on behalf of others.
     const WORKER: [&str; 4] = ["process_one_work", "worker_thread", "kthread", "ret_from_fork"];
-    if header.flags & HAS_TASK == 0 {
-        return Some("packet");
-    }
-    stack.frames.iter().find_map(|frame| {
+    let is_kernel_thread = header.flags & KERNEL_THREAD != 0;
+    let of_task = if is_kernel_thread { "worker" } else { "task" };
+    let marked = stack.frames.iter().find_map(|frame| {
         let frame = &**frame;
-        if PACKET.contains(&frame) {
-            Some("packet")
-        } else if TIMER.contains(&frame) || is_tcp_timer(frame) {
+        if TIMER.contains(&frame) || is_tcp_timer(frame) {
             Some("timer")
-        } else if TASK.contains(&frame) || frame.starts_with("__x64_sys_") || is_task_only(frame) {
-            Some("task")
+        } else if PACKET.contains(&frame) || is_mark(frame) {
+            // Any other interrupt too: the task below it did not act.
+            Some("packet")
+        } else if TASK.contains(&frame) || frame.starts_with("__x64_sys_") {
+            Some(of_task)
         } else if WORKER.contains(&frame) {
             Some("worker")
-        } else if is_interrupt(frame) {
-            // Any other interrupt: the task below it did not act.
-            Some("packet")
         } else {
             None
         }
-    })
+    });
+    if header.flags & HAS_TASK == 0 {
+        return marked.filter(|mark| *mark == "timer").or(Some("packet"));
+    }
+    // Only a task calls some functions, if the stack is cut off below them.
+    let cut = || stack.frames.iter().any(|frame| is_task_only(frame));
+    marked.or_else(|| (is_kernel_thread || cut()).then_some(of_task))
 }
 
 fn is_tcp_timer(frame: &str) -> bool {
     matches!(frame, "tcp_keepalive_timer" | "tcp_write_timer" | "tcp_write_timer_handler")
 }
 
-/// Kernel functions that only a task calls, for stacks that are cut off below them.
+/// Kernel functions that a task or a thread of the kernel calls, and no interrupt.
 fn is_task_only(frame: &str) -> bool {
     matches!(frame, "tcp_close" | "inet_release" | "__sock_release" | "__inet_stream_connect")
-}
-
-fn is_interrupt(frame: &str) -> bool {
-    matches!(frame, "handle_softirqs" | "__do_softirq" | "do_softirq" | "__irq_exit_rcu")
 }
 
 fn task(header: &EventHeader) -> Task {
@@ -426,6 +417,15 @@ mod tests {
         assert_eq!(context(&with_task, &stack(&["tcp_send_active_reset"])), None);
         let worker = ["tcp_send_active_reset", "mptcp_worker", "process_one_work", "kthread"];
         assert_eq!(context(&with_task, &stack(&worker)), Some("worker"));
+        // Of a worker that closes somebody's socket, and in an interrupt of one.
+        let thread = header(HAS_TASK | KERNEL_THREAD);
+        let collector = ["tcp_send_active_reset", "__tcp_close", "tcp_close", "inet_release"];
+        assert_eq!(context(&thread, &stack(&collector)), Some("worker"));
+        assert_eq!(context(&with_task, &stack(&collector)), Some("task"));
+        let fput = [&collector[..], &["__fput", "delayed_fput", "process_one_work"]].concat();
+        assert_eq!(context(&with_task, &stack(&fput)), Some("worker"));
+        assert_eq!(context(&thread, &stack(&timer)), Some("timer"));
+        assert_eq!(context(&thread, &stack(&["tcp_send_active_reset"])), Some("worker"));
         assert_eq!(context(&header(0), &stack(&[])), Some("packet"));
     }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tcprst_schema::cause::{self, Socket};
+use tcprst_schema::cause::{self, Blame, Socket};
 use tcprst_schema::classify::{Facts, classify};
 use tcprst_schema::columns::{COLUMNS, DIMENSIONS, Value};
 use tcprst_schema::hook::{Direction, SITES, Site};
@@ -173,7 +173,7 @@ impl Storms {
             netns_cookie: (key.netns_cookie != 0).then_some(key.netns_cookie),
             stack: Arc::new(stack),
             cause: cause.map_or(cause::UNKNOWN, |cause| cause.name),
-            blame: cause.map(|cause| cause.blame.name()),
+            blame: cause.and_then(|cause| cause.blame).map(Blame::name),
             reason,
             reason_code,
             sk_state: None,

@@ -1,14 +1,15 @@
 //! Resets that this side decides to send: `tcp_send_active_reset`.
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IoSlice, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::libc;
-use nix::sys::socket::setsockopt;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg, setsockopt};
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::scene::{Caused, Scene};
@@ -58,6 +59,27 @@ fn closed_here(scene: &Scene, pair: Pair) -> Result<Caused> {
     drop(pair.server);
     await_reset(scene, &pair.client)?;
     Ok(scene.caused(pair.server_addr, pair.client_addr).with_actor(Actor::this_thread()?))
+}
+
+/// Nobody closes the server's end: its last descriptor, and those of two Unix sockets, wait in the
+/// queues of these two (SCM_RIGHTS), where only the kernel's collector finds them (net/unix/garbage.c).
+pub(crate) fn close_unread_collected(scene: &Scene) -> Result<Caused> {
+    let mut pair = Pair::open(scene, V4)?;
+    pair.send_unread(scene)?;
+    let (one, other) = UnixDatagram::pair().context("make a pair of Unix sockets")?;
+    let send = |by: &UnixDatagram, descriptors: &[RawFd]| {
+        let rights = [ControlMessage::ScmRights(descriptors)];
+        let bytes = [IoSlice::new(b"x")];
+        sendmsg::<()>(by.as_raw_fd(), &bytes, &rights, MsgFlags::empty(), None)
+            .context("send descriptors")
+    };
+    send(&one, &[one.as_raw_fd(), other.as_raw_fd(), pair.server.as_raw_fd()])?;
+    send(&other, &[one.as_raw_fd(), other.as_raw_fd()])?;
+    drop((pair.server, one, other));
+    // Any Unix socket that is closed asks for a collection.
+    drop(UnixDatagram::pair().context("make a pair of Unix sockets")?);
+    await_reset(scene, &pair.client)?;
+    Ok(scene.caused(pair.server_addr, pair.client_addr))
 }
 
 pub(crate) fn killed_unread(scene: &Scene) -> Result<Caused> {

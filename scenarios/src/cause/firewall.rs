@@ -49,6 +49,21 @@ fn iptables_routed(scene: &Scene, family: Family) -> Result<Caused> {
 }
 
 pub(crate) fn br_netfilter(scene: &Scene) -> Result<Caused> {
+    show_iptables_bridged_packets()?;
+    let _rule = IptablesRule::reject(Family::V4, "FORWARD", scene.port, IPTABLES_RESET)?;
+    Topology::bridged(scene)?.refused(scene, Family::V4)
+}
+
+/// Of a segment for this host that came in over a bridge, as on a host of containers.
+pub(crate) fn iptables_input_bridged(scene: &Scene) -> Result<Caused> {
+    show_iptables_bridged_packets()?;
+    let _rule = IptablesRule::reject(Family::V4, "INPUT", scene.port, IPTABLES_RESET)?;
+    let topology = Topology::bridged(scene)?;
+    let here = SocketAddr::new(BRIDGE_IP.into(), scene.port);
+    topology.as_client(Family::V4, |client| refused(scene, client, here))
+}
+
+fn show_iptables_bridged_packets() -> Result<()> {
     if !Path::new(BRIDGED_TO_IPTABLES).exists() {
         return Err(Impossible(
             "this kernel has no iptables on bridges (CONFIG_BRIDGE_NETFILTER)".to_owned(),
@@ -56,9 +71,7 @@ pub(crate) fn br_netfilter(scene: &Scene) -> Result<Caused> {
         .into());
     }
     // That is the default of a new namespace, but who knows the machine's.
-    fs::write(BRIDGED_TO_IPTABLES, "1").context("let iptables see bridged packets")?;
-    let _rule = IptablesRule::reject(Family::V4, "FORWARD", scene.port, IPTABLES_RESET)?;
-    Topology::bridged(scene)?.refused(scene, Family::V4)
+    fs::write(BRIDGED_TO_IPTABLES, "1").context("let iptables see bridged packets")
 }
 
 pub(crate) fn nft_inet(scene: &Scene) -> Result<Caused> {

@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use crate::scene::{Caused, Impossible, Scene};
 use crate::stage::ghost::{FIRST, Ghost};
 use crate::stage::options::{FastOpen, Md5Key};
-use crate::stage::packet::{TcpSegment, flags};
+use crate::stage::packet::{TcpSegment, flags, option};
 use crate::stage::pair::{await_backlog, close_silently, connect, listen, listen_with};
 use crate::stage::proc_net;
 use crate::stage::sysctl::Sysctl;
@@ -111,6 +111,34 @@ pub(crate) fn synsent_bad_synack(scene: &Scene) -> Result<Caused> {
     };
     ghost.provoke(scene, &wrong)?;
     Ok(scene.caused(here, ghost.addr()))
+}
+
+pub(crate) fn synsent_bad_timestamp(scene: &Scene) -> Result<Caused> {
+    let mut ghost = Ghost::new(V4)?;
+    let (client, here) = client_at(scene)?;
+    connect_in_vain(&client, ghost.addr())?;
+    let syn = ghost.hear(scene, here, flags::SYN).context("the SYN")?;
+    let sent = timestamp_in(&syn.options).context("the SYN has no timestamp")?;
+    // Some minutes before the SYN, in milliseconds or microseconds.
+    let echo = sent.wrapping_sub(1_000_000_000).to_be_bytes();
+    let options = [&[TIMESTAMP, 10, 0, 0, 0, 1], &echo[..], &[1, 1]].concat();
+    let answer = TcpSegment {
+        seq: FIRST,
+        ack: syn.seq.wrapping_add(1),
+        options: &options,
+        ..ghost.segment(here, flags::SYN | flags::ACK)
+    };
+    ghost.provoke(scene, &answer)?;
+    Ok(scene.caused(here, ghost.addr()))
+}
+
+/// The option of timestamps (RFC 7323).
+const TIMESTAMP: u8 = 8;
+
+/// TSval of a segment.
+fn timestamp_in(options: &[u8]) -> Option<u32> {
+    let value = option(options, TIMESTAMP)?.get(..4)?;
+    Some(u32::from_be_bytes(value.try_into().ok()?))
 }
 
 /// A socket on the scenario's port that will call, and its address.

@@ -3,23 +3,32 @@
 use std::io::Write;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::libc;
+use sha2::{Digest, Sha256};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::scene::{Caused, Impossible, Scene};
 use crate::stage::ghost::{FIRST, Ghost};
-use crate::stage::packet::{TcpSegment, flags};
+use crate::stage::packet::{TcpSegment, flags, option};
 use crate::stage::pair::{await_reset, connect_to_nowhere};
 use crate::stage::proc_net;
+use crate::stage::sysctl::Sysctl;
+use crate::stage::tool::ip;
 use crate::task::Actor;
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The option of all Multipath TCP messages (RFC 8684); the subtype is in the third byte.
 const KIND: u8 = 30;
+
+const GHOSTS_KEY: [u8; 8] = *b"tcprst-k";
+
+/// DSS with nothing but an acknowledgement of data.
+const DATA_ACK: [u8; 8] = [KIND, 8, 0x20, 0x01, 0, 0, 0, 0];
 
 fn socket() -> Result<Socket> {
     match Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)) {
@@ -100,23 +109,83 @@ pub(crate) fn disconnect(scene: &Scene) -> Result<Caused> {
 }
 
 pub(crate) fn fastclose_received(scene: &Scene) -> Result<Caused> {
-    const GHOSTS_KEY: [u8; 8] = *b"tcprst-k";
-    const DATA_ACK: [u8; 8] = [KIND, 8, 0x20, 0x01, 0, 0, 0, 0];
-    let (listener, at) = listener(scene)?;
-    let mut ghost = Ghost::new(V4)?;
-    let answer = ghost.knock_with(scene, at, &capable(&[]))?;
-    let key = key_in(&answer.options).context("the listener speaks no Multipath TCP")?;
-    let ack = TcpSegment {
+    let mut talk = GhostTalk::open(scene)?;
+    // Without an acknowledgement of data the first segment would make it plain TCP.
+    let fastclose = [&DATA_ACK[..], &[KIND, 12, 0x70, 0], &talk.key].concat();
+    talk.ghost.provoke(scene, &TcpSegment { options: &fastclose, ..talk.ack })?;
+    Ok(scene.caused(talk.at, talk.ghost.addr()))
+}
+
+/// A ghost's data comes without its place in the connection, as behind a middlebox that strips
+/// options.
+pub(crate) fn data_without_mapping(scene: &Scene) -> Result<Caused> {
+    let mut talk = GhostTalk::open(scene)?;
+    talk.ghost.send(&TcpSegment { options: &DATA_ACK, ..talk.ack })?;
+    talk.ghost.provoke(scene, &TcpSegment { data: b"x", ..talk.ack })?;
+    Ok(scene.caused(talk.at, talk.ghost.addr()))
+}
+
+/// Another subflow's last ACK comes without its options.
+pub(crate) fn join_stripped(scene: &Scene) -> Result<Caused> {
+    ip("mptcp limits set subflows 2 add_addr_accepted 2\n").context("allow subflows")?;
+    let talk = GhostTalk::open(scene)?;
+    talk.ghost.send(&TcpSegment { options: &DATA_ACK, ..talk.ack })?;
+    let mut second = Ghost::new(V4)?;
+    // MP_JOIN: address 1, the connection's token, a random number.
+    let token = &Sha256::digest(talk.key)[..4];
+    let join = [&[KIND, 12, 0x10, 1], token, &[1, 2, 3, 4]].concat();
+    let answer = second.knock_with(scene, talk.at, &join)?;
+    ensure!(option(&answer.options, KIND).is_some(), "the kernel took it for another connection");
+    let last = TcpSegment {
         seq: FIRST + 1,
         ack: answer.seq.wrapping_add(1),
-        ..ghost.segment(at, flags::ACK)
+        ..second.segment(talk.at, flags::ACK)
     };
-    ghost.send(&TcpSegment { options: &capable(&[GHOSTS_KEY, key]), ..ack })?;
-    let _server = accept(&listener)?;
-    // Without an acknowledgement of data the first segment would make it plain TCP.
-    let fastclose = [&DATA_ACK[..], &[KIND, 12, 0x70, 0], &key].concat();
-    ghost.provoke(scene, &TcpSegment { options: &fastclose, ..ack })?;
+    second.provoke(scene, &last)?;
+    Ok(scene.caused(talk.at, second.addr()))
+}
+
+/// A program closes, and the peer never does.
+pub(crate) fn close_timeout(scene: &Scene) -> Result<Caused> {
+    const LIMIT: &str = "mptcp/close_timeout";
+    if !Path::new("/proc/sys/net").join(LIMIT).exists() {
+        bail!(Impossible(format!("this kernel waits a minute (no net.{LIMIT})")));
+    }
+    let _limit = Sysctl::set(LIMIT, "1")?;
+    let GhostTalk { mut ghost, server, listener, at, ack, .. } = GhostTalk::open(scene)?;
+    ghost.send(&TcpSegment { options: &DATA_ACK, ..ack })?;
+    drop((server, listener));
+    ghost.hear(scene, at, flags::RST).context("the reset")?;
     Ok(scene.caused(at, ghost.addr()))
+}
+
+/// An accepted Multipath TCP connection of a ghost.
+struct GhostTalk {
+    ghost: Ghost,
+    /// What the ghost's next segment is.
+    ack: TcpSegment<'static>,
+    at: SocketAddr,
+    server: Socket,
+    listener: Socket,
+    /// The server's key.
+    key: [u8; 8],
+}
+
+impl GhostTalk {
+    fn open(scene: &Scene) -> Result<Self> {
+        let (listener, at) = listener(scene)?;
+        let mut ghost = Ghost::new(V4)?;
+        let answer = ghost.knock_with(scene, at, &capable(&[]))?;
+        let key = key_in(&answer.options).context("the listener speaks no Multipath TCP")?;
+        let ack = TcpSegment {
+            seq: FIRST + 1,
+            ack: answer.seq.wrapping_add(1),
+            ..ghost.segment(at, flags::ACK)
+        };
+        ghost.send(&TcpSegment { options: &capable(&[GHOSTS_KEY, key]), ..ack })?;
+        let server = accept(&listener)?;
+        Ok(Self { ghost, ack, at, server, listener, key })
+    }
 }
 
 /// MP_CAPABLE, version 1, with HMAC-SHA256.
@@ -128,14 +197,8 @@ fn capable(keys: &[[u8; 8]]) -> Vec<u8> {
 
 /// The key in the MP_CAPABLE of a SYN-ACK.
 fn key_in(options: &[u8]) -> Option<[u8; 8]> {
-    const END: u8 = 0;
-    const NOTHING: u8 = 1;
-    match *options {
-        [NOTHING, ..] => key_in(&options[1..]),
-        [KIND, 12, subtype, _, ..] if subtype >> 4 == 0 => options.get(4..12)?.try_into().ok(),
-        [kind, length, ..] if kind != END && length >= 2 => {
-            key_in(options.get(usize::from(length)..)?)
-        }
+    match *option(options, KIND)? {
+        [subtype, _, ref key @ ..] if subtype >> 4 == 0 => key.try_into().ok(),
         _ => None,
     }
 }

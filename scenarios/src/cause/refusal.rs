@@ -35,6 +35,26 @@ pub(crate) fn icmp_unreachable_route_v6(scene: &Scene) -> Result<Caused> {
     no_route(scene, Family::V6, libc::ENETUNREACH)
 }
 
+pub(crate) fn icmp_dead_neighbour(scene: &Scene) -> Result<Caused> {
+    nobody_there(scene, Family::V4)
+}
+
+pub(crate) fn icmp_dead_neighbour_v6(scene: &Scene) -> Result<Caused> {
+    nobody_there(scene, Family::V6)
+}
+
+/// The router has a route, and nobody answers at its end: a pod that is gone.
+fn nobody_there(scene: &Scene, family: Family) -> Result<Caused> {
+    let topology = Topology::routed(scene)?;
+    let nobody = match topology.server_ip(family) {
+        IpAddr::V4(server) => IpAddr::from((server.to_bits() + 1).to_be_bytes()),
+        IpAddr::V6(server) => IpAddr::from((server.to_bits() + 1).to_be_bytes()),
+    };
+    topology.as_client(family, |here| {
+        refused_by_icmp(scene, here, SocketAddr::new(nobody, scene.port), libc::EHOSTUNREACH)
+    })
+}
+
 /// The router between client and server has a route that leads nowhere.
 fn no_route(scene: &Scene, family: Family, errno: i32) -> Result<Caused> {
     let topology = Topology::routed(scene)?;

@@ -103,6 +103,21 @@ pub(crate) struct Heard {
     pub(crate) options: Vec<u8>,
 }
 
+/// What an option of a TCP header says, behind its kind and its length (RFC 9293, 3.1).
+pub(crate) fn option(options: &[u8], wanted: u8) -> Option<&[u8]> {
+    const END: u8 = 0;
+    const NOTHING: u8 = 1;
+    match *options {
+        [NOTHING, ..] => option(&options[1..], wanted),
+        [kind, length, ..] if kind != END && length >= 2 => {
+            let length = usize::from(length);
+            let said = options.get(2..length)?;
+            if kind == wanted { Some(said) } else { option(&options[length..], wanted) }
+        }
+        _ => None,
+    }
+}
+
 impl Heard {
     fn parse(tcp: &[u8]) -> Option<Self> {
         let short = |at: usize| Some(u16::from_be_bytes(tcp.get(at..at + 2)?.try_into().ok()?));

@@ -39,6 +39,8 @@ pub(crate) struct Topology {
 }
 
 // The blocks for documentation (RFC 5737, RFC 3849): no real machine has these addresses.
+/// The scene's own, as a bridge.
+pub(crate) const BRIDGE_IP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2);
 
@@ -88,7 +90,7 @@ impl Topology {
         topology
             .middle(&format!(
                 "link add {BRIDGE} type bridge stp_state 0 mcast_snooping 0\n\
-                 address add 192.0.2.1/24 dev {BRIDGE}\n\
+                 address add {BRIDGE_IP}/24 dev {BRIDGE}\n\
                  link set {BRIDGE} up\n\
                  link set {TO_CLIENT} master {BRIDGE}\n\
                  link set {TO_SERVER} master {BRIDGE}\n"

@@ -3,7 +3,7 @@
 use super::tcp::{LISTENER_BAD_ACK, PASSIVE};
 use crate::cause::handshake::{
     abort_on_overflow, bad_handshake_ack, embryonic_syn, md5_mismatch, syn_cookie_bad,
-    synrecv_bad_ack, synsent_bad_synack,
+    synrecv_bad_ack, synsent_bad_synack, synsent_bad_timestamp,
 };
 use crate::scene::{Expect, Scenario, Seen};
 
@@ -13,7 +13,7 @@ const REFUSED_REQUEST: Expect = Expect {
     reason: Some("INVALID_SYN"),
     sk_state: Some("LISTEN"),
     cause: "embryonic_reset",
-    blame: "peer",
+    blame: Some("peer"),
     ..PASSIVE
 };
 
@@ -22,7 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "abort_on_overflow",
         about: "The last ACK of a handshake finds the accept queue full, and tcp_abort_on_overflow is on.",
         port: 21031,
-        expect: Expect { cause: "accept_overflow", blame: "res", ..REFUSED_REQUEST },
+        expect: Expect { cause: "accept_overflow", blame: Some("res"), ..REFUSED_REQUEST },
         run: abort_on_overflow,
     },
     Scenario {
@@ -55,10 +55,24 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             reason: Some("TCP_INVALID_ACK_SEQUENCE"),
             sk_state: Some("SYN_SENT"),
             cause: "synsent_bad_synack",
-            blame: "peer",
+            blame: Some("peer"),
             ..PASSIVE
         },
         run: synsent_bad_synack,
+    },
+    Scenario {
+        name: "synsent_bad_timestamp",
+        about: "A SYN-ACK echoes a timestamp that was never sent.",
+        port: 21087,
+        expect: Expect {
+            caller: &["tcp_v4_do_rcv"],
+            reason: Some("TCP_RFC7323_PAWS"),
+            sk_state: Some("SYN_SENT"),
+            cause: "synsent_bad_timestamp",
+            blame: Some("peer"),
+            ..PASSIVE
+        },
+        run: synsent_bad_timestamp,
     },
     Scenario {
         name: "synrecv_bad_ack",
@@ -69,7 +83,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             reason: Some("TCP_ACK_UNSENT_DATA"),
             sk_state: Some("SYN_RECV"),
             cause: "synrecv_bad_ack",
-            blame: "peer",
+            blame: Some("peer"),
             ..PASSIVE
         },
         run: synrecv_bad_ack,
@@ -86,7 +100,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             sk_state: None,
             context: "",
             cause: "",
-            blame: "",
+            blame: None,
             ..PASSIVE
         },
         run: md5_mismatch,

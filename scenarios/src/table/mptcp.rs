@@ -1,7 +1,10 @@
 //! Resets of Multipath TCP.
 
 use super::tcp::{ACTIVE, PASSIVE};
-use crate::cause::mptcp::{disconnect, fastclose, fastclose_received, join_refused, linger0};
+use crate::cause::mptcp::{
+    close_timeout, data_without_mapping, disconnect, fastclose, fastclose_received, join_refused,
+    join_stripped, linger0,
+};
 use crate::scene::{Expect, Scenario};
 
 /// A program ends a connection at once, whatever is still on its way.
@@ -43,7 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             reason: Some("MPTCP_RST_EUNSPEC"),
             context: "worker",
             cause: "mptcp_fastclose_received",
-            blame: "peer",
+            blame: Some("peer"),
             task: false,
             ..ACTIVE
         },
@@ -58,9 +61,51 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             reason: Some("MPTCP_RST_EMPTCP"),
             sk_state: Some("LISTEN"),
             cause: "mptcp_join_refused",
-            blame: "peer",
+            blame: Some("peer"),
             ..PASSIVE
         },
         run: join_refused,
+    },
+    Scenario {
+        name: "mptcp_join_stripped",
+        about: "The last ACK of another subflow comes without its options, as behind a middlebox.",
+        port: 21088,
+        expect: Expect {
+            caller: &["subflow_syn_recv_sock"],
+            reason: Some("MPTCP_RST_EMPTCP"),
+            sk_state: Some("LISTEN"),
+            cause: "mptcp_join_failed",
+            blame: Some("net"),
+            ..PASSIVE
+        },
+        run: join_stripped,
+    },
+    Scenario {
+        name: "mptcp_data_without_mapping",
+        about: "Data comes without its place in a Multipath TCP connection.",
+        port: 21089,
+        expect: Expect {
+            caller: &["subflow_check_data_avail", "mptcp_subflow_data_available"],
+            reason: Some("MPTCP_RST_EMPTCP"),
+            context: "packet",
+            cause: "mptcp_no_mapping",
+            blame: Some("net"),
+            task: false,
+            ..ACTIVE
+        },
+        run: data_without_mapping,
+    },
+    Scenario {
+        name: "mptcp_close_timeout",
+        about: "A program closes a Multipath TCP connection, and the peer never closes its side.",
+        port: 21090,
+        expect: Expect {
+            context: "worker",
+            cause: "mptcp_close_timeout",
+            blame: Some("peer"),
+            task: false,
+            ..FASTCLOSE
+        },
+        run: close_timeout,
     },
 ];

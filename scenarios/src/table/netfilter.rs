@@ -2,8 +2,8 @@
 
 use crate::cause::firewall::{
     br_netfilter, ip6tables_forward, ip6tables_input, iptables_forward, iptables_input,
-    iptables_output, nft_bridge, nft_bridge_v6, nft_inet, nft_inet_forward, nft_inet_output,
-    nft_inet_v6, nft_ip, nft_ip6, nft_netdev,
+    iptables_input_bridged, iptables_output, nft_bridge, nft_bridge_v6, nft_inet, nft_inet_forward,
+    nft_inet_output, nft_inet_v6, nft_ip, nft_ip6, nft_netdev,
 };
 use crate::scene::{Expect, Scenario, Seen};
 
@@ -17,7 +17,7 @@ const IPTABLES: Expect = Expect {
     family: "ipv4",
     context: "packet",
     cause: "fw_iptables",
-    blame: "fw",
+    blame: Some("fw"),
     task: false,
 };
 
@@ -145,5 +145,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         port: 21064,
         expect: Expect { cause: "fw_br_netfilter", ..IPTABLES },
         run: br_netfilter,
+    },
+    Scenario {
+        name: "iptables_input_bridged",
+        about: "A rule of iptables rejects what came for this host over a bridge.",
+        port: 21093,
+        expect: IPTABLES,
+        run: iptables_input_bridged,
     },
 ];

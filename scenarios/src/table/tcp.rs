@@ -1,9 +1,9 @@
 //! Resets that TCP itself sends.
 
 use crate::cause::active::{
-    close_unread_v4, close_unread_v6, disconnect, disconnect_with_data, keepalive_timeout_v4,
-    keepalive_timeout_v6, killed_unread, linger0_close_v4, linger0_close_v6, linger2,
-    listener_closed, listener_shutdown, ss_kill, ss_kill_listener, user_timeout,
+    close_unread_collected, close_unread_v4, close_unread_v6, disconnect, disconnect_with_data,
+    keepalive_timeout_v4, keepalive_timeout_v6, killed_unread, linger0_close_v4, linger0_close_v6,
+    linger2, listener_closed, listener_shutdown, ss_kill, ss_kill_listener, user_timeout,
 };
 use crate::cause::bpf::destroy::bpf_destroy;
 use crate::cause::orphan::{linger2_fin_acked, orphan_fin2, orphan_limit, orphan_limit_timer};
@@ -24,7 +24,7 @@ pub(super) const ACTIVE: Expect = Expect {
     family: "ipv4",
     context: "task",
     cause: "app_close_unread",
-    blame: "app",
+    blame: Some("app"),
     task: true,
 };
 
@@ -38,7 +38,7 @@ pub(super) const PASSIVE: Expect = Expect {
     family: "ipv4",
     context: "packet",
     cause: "closed_port",
-    blame: "app",
+    blame: None,
     task: false,
 };
 
@@ -52,7 +52,7 @@ const DEAD_PEER: Expect = Expect {
     reason: Some("TCP_KEEPALIVE_TIMEOUT"),
     context: "timer",
     cause: "keepalive_dead",
-    blame: "peer",
+    blame: Some("peer"),
     task: false,
     ..ACTIVE
 };
@@ -63,6 +63,7 @@ const DATA_TO_CLOSED: Expect = Expect {
     reason: Some("TCP_ABORT_ON_DATA"),
     sk_state: Some("FIN_WAIT2"),
     cause: "app_recv_shutdown",
+    blame: Some("app"),
     ..PASSIVE
 };
 
@@ -77,7 +78,7 @@ const ORPHAN_LIMIT: Expect = Expect {
     reason: Some("TCP_ABORT_ON_MEMORY"),
     sk_state: Some("FIN_WAIT1"),
     cause: "res_orphan_mem",
-    blame: "res",
+    blame: Some("res"),
     ..ACTIVE
 };
 
@@ -85,6 +86,7 @@ const TIMEWAIT: Expect = Expect {
     reason: Some("TCP_TIMEWAIT_SOCKET"),
     sk_state: Some("TIME_WAIT"),
     cause: "timewait",
+    blame: Some("app"),
     ..PASSIVE
 };
 
@@ -94,7 +96,7 @@ pub(super) const LISTENER_BAD_ACK: Expect = Expect {
     reason: Some("TCP_FLAGS"),
     sk_state: Some("LISTEN"),
     cause: "listener_bad_ack",
-    blame: "peer",
+    blame: Some("peer"),
     ..PASSIVE
 };
 
@@ -187,7 +189,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             caller: &["tcp_abort"],
             reason: Some("TCP_STATE"),
             cause: "op_sock_diag",
-            blame: "op",
+            blame: Some("op"),
             ..ACTIVE
         },
         run: ss_kill,
@@ -231,14 +233,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "stale_flow",
         about: "A segment with data comes for a connection that this host does not know.",
         port: 21016,
-        expect: Expect { cause: "stale_flow", blame: "peer", ..PASSIVE },
+        expect: Expect { cause: "stale_flow", blame: Some("peer"), ..PASSIVE },
         run: stale_flow_v4,
     },
     Scenario {
         name: "stale_flow_v6",
         about: "The same over IPv6.",
         port: 21017,
-        expect: Expect { cause: "stale_flow", blame: "peer", ..PASSIVE_V6 },
+        expect: Expect { cause: "stale_flow", blame: Some("peer"), ..PASSIVE_V6 },
         run: stale_flow_v6,
     },
     Scenario {
@@ -254,6 +256,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         port: 21019,
         expect: Expect { cause: "app_linger2", ..DATA_TO_CLOSED },
         run: linger2_fin_acked,
+    },
+    Scenario {
+        name: "close_unread_collected",
+        about: "The last descriptor of a connection with unread data lies in a cycle of Unix sockets, and a worker of the kernel collects it.",
+        port: 21086,
+        expect: Expect { context: "worker", task: false, ..ACTIVE },
+        run: close_unread_collected,
     },
     Scenario {
         name: "orphan_fin2",
@@ -304,7 +313,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "ss_kill_listener",
         about: "An operator destroys a listener by `ss -K`, and with it the connection that waits there.",
         port: 21025,
-        expect: Expect { cause: "op_sock_diag", blame: "op", ..LISTENER_CLOSED },
+        expect: Expect { cause: "op_sock_diag", blame: Some("op"), ..LISTENER_CLOSED },
         run: ss_kill_listener,
     },
     Scenario {
@@ -371,7 +380,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             caller: &["tcp_abort"],
             reason: Some("TCP_STATE"),
             cause: "op_bpf_destroy",
-            blame: "op",
+            blame: Some("op"),
             ..ACTIVE
         },
         run: bpf_destroy,

@@ -3,7 +3,8 @@
 
 use crate::cause::bpf::icmp::icmp_bpf;
 use crate::cause::refusal::{
-    icmp_reject_iptables, icmp_reject_nft_v6, icmp_unreachable_route, icmp_unreachable_route_v6,
+    icmp_dead_neighbour, icmp_dead_neighbour_v6, icmp_reject_iptables, icmp_reject_nft_v6,
+    icmp_unreachable_route, icmp_unreachable_route_v6,
 };
 use crate::cause::wire::{
     crafted_raw_rst, crafted_spoofed, forwarded_rst, received_close_wait, received_linger0,
@@ -22,12 +23,21 @@ const ICMP: Expect = Expect {
     family: "ipv4",
     context: "packet",
     cause: "refused_icmp_fw",
-    blame: "fw",
+    blame: Some("fw"),
     task: false,
 };
 
 const ICMP_ROUTE: Expect =
-    Expect { caller: &["ip_error"], cause: "refused_icmp_route", blame: "net", ..ICMP };
+    Expect { caller: &["ip_error"], cause: "refused_icmp_route", blame: Some("net"), ..ICMP };
+
+/// By the timer that gives the neighbour up.
+const ICMP_NEIGHBOUR: Expect = Expect {
+    caller: &["ipv4_send_dest_unreach", "ipv4_link_failure"],
+    context: "timer",
+    cause: "refused_icmp_neighbour",
+    blame: Some("net"),
+    ..ICMP
+};
 
 /// No function of the kernel builds it, so only the wire shows it.
 const CRAFTED: Expect = Expect {
@@ -36,7 +46,7 @@ const CRAFTED: Expect = Expect {
     caller: &[],
     context: "",
     cause: "crafted",
-    blame: "op",
+    blame: Some("op"),
     ..ICMP
 };
 
@@ -46,7 +56,7 @@ const RECEIVED: Expect = Expect {
     caller: &["tcp_validate_incoming"],
     sk_state: Some("ESTABLISHED"),
     cause: "recv_reset",
-    blame: "peer",
+    blame: Some("peer"),
     ..ICMP
 };
 
@@ -90,13 +100,32 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: icmp_unreachable_route_v6,
     },
     Scenario {
+        name: "icmp_dead_neighbour",
+        about: "A router's next hop does not answer ARP.",
+        port: 21091,
+        expect: ICMP_NEIGHBOUR,
+        run: icmp_dead_neighbour,
+    },
+    Scenario {
+        name: "icmp_dead_neighbour_v6",
+        about: "A router's next hop does not answer neighbour discovery.",
+        port: 21092,
+        expect: Expect {
+            callee: "icmp6_send",
+            caller: &["ip6_link_failure"],
+            family: "ipv6",
+            ..ICMP_NEIGHBOUR
+        },
+        run: icmp_dead_neighbour_v6,
+    },
+    Scenario {
         name: "icmp_bpf",
         about: "A BPF program refuses what comes in by bpf_icmp_send.",
         port: 21074,
         expect: Expect {
             caller: &["bpf_icmp_send"],
             cause: "refused_icmp_bpf",
-            blame: "op",
+            blame: Some("op"),
             ..ICMP
         },
         run: icmp_bpf,
@@ -119,7 +148,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "forwarded_rst",
         about: "A router passes on a reset of the server behind it.",
         port: 21082,
-        expect: Expect { seen: Seen::Forwarded, cause: "forwarded", blame: "net", ..CRAFTED },
+        expect: Expect { seen: Seen::Forwarded, cause: "forwarded", blame: Some("net"), ..CRAFTED },
         run: forwarded_rst,
     },
     Scenario {
