@@ -6,17 +6,18 @@ use aya_ebpf::helpers::{
     bpf_get_smp_processor_id, bpf_get_stack, bpf_ktime_get_boot_ns,
 };
 use tcprst_schema::wire::{
-    CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK, IMPLIED, LOST_FRAMES,
-    KERNEL_THREAD, LostKey, MAX_FRAMES, SHORT_FRAMES, TASK_EXITING, WALKED,
+    ACCEPT_QUEUE_FULL, CpuTotals, EventHeader, FROM_PACKET, FULL_SOCKET, HAS_SOCKET, HAS_TASK,
+    IMPLIED, IS_LISTENER, KERNEL_THREAD, LOST_FRAMES, LostKey, MAX_FRAMES, Past, SHORT_FRAMES,
+    TASK_EXITING, WALKED,
 };
 
-use crate::kernel::{get, layout};
+use crate::kernel::{Address, get, layout};
 use crate::maps::{BUFFERS, LOST, NESTING, RINGS, TOTALS, count};
 use crate::pace::{Pace, Walk};
 use crate::reset::Reset;
-use crate::sock::{Address16, Flow};
+use crate::sock::{Address16, Flow, Numbers};
 use crate::task::Task;
-use crate::{closing, filter, owner, sock, storm};
+use crate::{closing, filter, flows, listeners, owner, sock, storm};
 
 /// Counts the reset, and puts it into the ring of this CPU or counts it as lost.
 #[inline(always)]
@@ -144,6 +145,12 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
         (*event).answered_flags = 0;
         (*event).sk_flags = 0;
         owner::nobody(event);
+        (*event).past = 0;
+        (*event).past_ns = 0;
+        (*event).past_seq = 0;
+        (*event).past_cpu = 0;
+        (*event).accept_queue = 0;
+        (*event).accept_limit = 0;
         if reset.segment.is_read != 0 {
             (*event).answered_flags = reset.segment.flags as u8;
             write_flow(&reset.segment.flow, event);
@@ -157,8 +164,17 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
                 flags |= FULL_SOCKET;
                 owner::of_socket(reset.sk, event);
                 (*event).sk_flags = sock::flags(reset.sk);
+                if state == sock::TCP_LISTEN {
+                    flags |= listener(reset, net, event);
+                } else if reset.is_from_tcp() && layout!(socket_owner) != 0 {
+                    flows::reset(net, &Numbers::of_socket(reset.sk), event);
+                }
             } else if state == sock::TCP_TIME_WAIT {
-                owner::of_timewait(net, event);
+                owner::of_timewait(net, &reset.segment, event);
+                (*event).sk_state = sock::state_of_timewait(reset.sk);
+                if reset.is_from_tcp() && layout!(socket_owner) != 0 {
+                    flows::reset(net, &Numbers::of_timewait(reset.sk), event);
+                }
             } else {
                 let listener = sock::listener(reset.sk);
                 if listener != 0 {
@@ -168,6 +184,8 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
             if state == sock::TCP_CLOSE {
                 (*event).closed_from = closing::left(reset.sk);
             }
+        } else {
+            recall(reset, net, event);
         }
         (*event).netns_inum = get(net, layout!(offsets.net_inum));
         (*event).netns_cookie = get(net, layout!(offsets.net_cookie));
@@ -178,6 +196,52 @@ unsafe fn fill(reset: &Reset, event: *mut EventHeader) {
         }
         (*event).flags = flags;
     }
+}
+
+/// What is remembered of the connection that a segment came for: this host has no socket for it.
+///
+/// # Safety
+/// `event` points to a whole, writable header.
+#[inline(always)]
+unsafe fn recall(reset: &Reset, net: Address, event: *mut EventHeader) {
+    let segment = &reset.segment;
+    if layout!(socket_owner) == 0
+        || !reset.is_from_tcp()
+        || segment.is_read == 0
+        || segment.is_first_syn()
+    {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut numbers = flows::recall(net, segment, event);
+        if (*event).past == 0 && segment.has_ack() {
+            listeners::recall(net, event);
+            numbers = Numbers::expected_by(segment).word();
+        }
+        if (*event).past != 0 && (*event).past != Past::Reset as u8 {
+            // What comes for it from now on follows from this reset.
+            flows::reset(net, &Numbers::of_word(numbers), event);
+        }
+    }
+}
+
+/// What a listener says beside its owner.
+///
+/// # Safety
+/// `event` points to a whole, writable header.
+#[inline(always)]
+unsafe fn listener(reset: &Reset, net: Address, event: *mut EventHeader) -> u8 {
+    let (queue, limit) = sock::accept_queue(reset.sk);
+    // SAFETY: the caller's promise.
+    unsafe {
+        (*event).accept_queue = queue;
+        (*event).accept_limit = limit;
+        // The port may have a new listener already.
+        recall(reset, net, event);
+    }
+    let full = if queue > limit { ACCEPT_QUEUE_FULL } else { 0 };
+    IS_LISTENER | full
 }
 
 /// Apart, because the stacks of nested functions may have 512 bytes together.

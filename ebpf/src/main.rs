@@ -16,22 +16,21 @@
 #![feature(asm_experimental_arch, core_intrinsics)]
 #![allow(internal_features, reason = "an atomic addition, see maps.rs")]
 
-mod closing;
 mod emit;
 mod filter;
-mod flows;
 mod hooks;
 mod kernel;
-mod listeners;
 mod maps;
+mod memory;
 mod owner;
 mod pace;
 mod packet;
 mod reset;
 mod sock;
-mod sockets;
 mod storm;
 mod task;
+
+use memory::{closing, flows, listeners, sockets};
 
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]

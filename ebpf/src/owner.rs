@@ -1,9 +1,12 @@
 //! Who owns a socket, at the reset; and what is remembered for that while sockets change state.
 
-use tcprst_schema::wire::{Act, EventHeader, FROM_NOTHING, FROM_SOCKET, FROM_TIMEWAIT};
+use tcprst_schema::wire::{
+    Act, EventHeader, FROM_FLOW, FROM_NOTHING, FROM_SOCKET, FROM_TIMEWAIT, Past,
+};
 
 use crate::kernel::{Address, Memory, layout};
-use crate::sock::{self, Address16, Flow};
+use crate::packet::Segment;
+use crate::sock;
 use crate::sockets::{self, NOBODY};
 use crate::{flows, listeners};
 
@@ -44,34 +47,18 @@ pub(crate) unsafe fn of_socket(sk: Address, event: *mut EventHeader) {
 ///
 /// # Safety
 /// As of [`nobody`].
-#[inline(never)]
-pub(crate) unsafe fn of_timewait(net: Address, event: *mut EventHeader) {
-    if layout!(socket_owner) != 0
-        // SAFETY: the caller's promise.
-        && let Some(left) = flows::left(net, &unsafe { flow_of(event) })
-    {
-        // SAFETY: the caller's promise.
-        unsafe {
-            (*event).owner_from = FROM_TIMEWAIT;
-            (*event).socket_uid = left.uid;
-            (*event).socket_cgroup_id = left.cgroup_id;
-            (*event).socket = left.actor;
-        }
-    }
-}
-
-/// # Safety
-/// As of [`nobody`].
 #[inline(always)]
-unsafe fn flow_of(event: *mut EventHeader) -> Flow {
+pub(crate) unsafe fn of_timewait(net: Address, segment: &Segment, event: *mut EventHeader) {
+    if layout!(socket_owner) == 0 {
+        return;
+    }
     // SAFETY: the caller's promise.
     unsafe {
-        Flow {
-            family: (*event).family.into(),
-            src_addr: (&raw const (*event).src_addr).cast::<Address16>().read(),
-            dst_addr: (&raw const (*event).dst_addr).cast::<Address16>().read(),
-            src_port: (*event).src_port,
-            dst_port: (*event).dst_port,
+        flows::recall(net, segment, event);
+        // The connection is not over yet.
+        (*event).past = 0;
+        if (*event).owner_from == FROM_FLOW {
+            (*event).owner_from = FROM_TIMEWAIT;
         }
     }
 }
@@ -97,7 +84,35 @@ pub(crate) fn follow<M: Memory>(sk: Address, id: Address, from: i32, to: i32) {
         LISTEN if is_tcp() => listeners::listen::<M>(sk, id),
         SYN_RECV if from == LISTEN => sockets::be_born(id),
         CLOSE if from == LISTEN && is_tcp() => listeners::close(id),
-        CLOSE if from == FIN_WAIT2 && !is_done() && is_tcp() => flows::leave(id),
+        CLOSE if from == FIN_WAIT2 && !is_done() && is_tcp() => {
+            flows::leave(id, Past::FinWait as u32);
+        }
+        CLOSE => {
+            let past = end(from, M::get(sk, layout!(offsets.sk_err)));
+            if past != 0 && is_tcp() {
+                flows::leave(id, past);
+            }
+        }
         _ => {}
+    }
+}
+
+/// How a connection ends that leaves `from` with that error, if its peer may not know; else 0.
+#[inline(always)]
+fn end(from: i32, error: i32) -> u32 {
+    const SYN_SENT: i32 = 2;
+    /// include/uapi/asm-generic/errno.h.
+    const EPIPE: i32 = 32;
+    const ECONNABORTED: i32 = 103;
+    const ECONNRESET: i32 = 104;
+    const ECONNREFUSED: i32 = 111;
+    match error {
+        // Refused by the peer; ended by an operator, with a reset that is seen.
+        ECONNREFUSED | ECONNABORTED => 0,
+        _ if from == SYN_SENT => Past::Abandoned as u32,
+        0 => 0,
+        ECONNRESET | EPIPE => Past::PeerReset as u32,
+        // ETIMEDOUT, or what ICMP said meanwhile (tcp_write_err).
+        _ => Past::GaveUp as u32,
     }
 }

@@ -6,7 +6,9 @@ use crate::kernel::{Address, Probed, get, layout, read};
 use crate::sock::{AF_INET, AF_INET6, Flow};
 
 const TCP: u8 = 6;
+const SYN: u32 = 0x02;
 const RST: u32 = 0x04;
+const ACK: u32 = 0x10;
 
 /// Length of a TCP header without options (RFC 9293, 3.1).
 const TCP_LENGTH: u64 = 20;
@@ -25,15 +27,29 @@ pub(crate) struct Segment {
     pub(crate) flags: u32,
     /// 1 where the headers could be read.
     pub(crate) is_read: u32,
+    /// Sequence and acknowledgement number.
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
 }
 
 impl Segment {
-    pub(crate) const NONE: Self = Self { flow: Flow::NONE, flags: 0, is_read: 0 };
+    pub(crate) const NONE: Self = Self { flow: Flow::NONE, flags: 0, is_read: 0, seq: 0, ack: 0 };
 
     /// Whether it is a reset itself, which nobody answers (RFC 9293, 3.10.7.1).
     #[inline(always)]
     pub(crate) fn is_reset(&self) -> bool {
         self.flags & RST != 0
+    }
+
+    /// Whether it asks for a connection.
+    #[inline(always)]
+    pub(crate) fn is_first_syn(&self) -> bool {
+        self.flags & (SYN | RST | ACK) == SYN
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_ack(&self) -> bool {
+        self.flags & ACK != 0
     }
 }
 
@@ -130,6 +146,8 @@ fn segment(skb: Address, site: u8, to: &mut Segment) -> Option<()> {
     flow.src_port = u16::from_be((tcp[0] >> 16) as u16);
     flow.dst_port = u16::from_be(tcp[0] as u16);
     to.flags = u32::from((tcp[1] >> 40) as u8);
+    to.seq = u32::from_be((tcp[0] >> 32) as u32);
+    to.ack = u32::from_be(tcp[1] as u32);
     to.is_read = 1;
     Some(())
 }

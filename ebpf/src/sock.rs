@@ -1,9 +1,10 @@
 //! What a `struct sock` says. TIME_WAIT and request sockets share only `struct sock_common`
 //! with it, and `skc_state` tells which one it is.
 
-use tcprst_schema::wire::{SK_KNOWN, SK_LINGER2, SK_ORPHAN};
+use tcprst_schema::wire::{EventHeader, SK_KNOWN, SK_LINGER2, SK_ORPHAN};
 
 use crate::kernel::{Address, Memory, Plain, get, layout, read};
+use crate::packet::Segment;
 
 pub(crate) const AF_INET: u32 = 2;
 pub(crate) const AF_INET6: u32 = 10;
@@ -64,6 +65,97 @@ impl Flow {
             flow.dst_addr = [flow.dst_addr[1] >> 32, 0];
         }
         flow
+    }
+}
+
+/// The flow of an event.
+///
+/// # Safety
+/// `event` points to a header with its flow.
+#[inline(always)]
+pub(crate) unsafe fn flow_of(event: *mut EventHeader) -> Flow {
+    // SAFETY: the caller's promise.
+    unsafe {
+        Flow {
+            family: (*event).family.into(),
+            src_addr: (&raw const (*event).src_addr).cast::<Address16>().read(),
+            dst_addr: (&raw const (*event).dst_addr).cast::<Address16>().read(),
+            src_port: (*event).src_port,
+            dst_port: (*event).dst_port,
+        }
+    }
+}
+
+/// The sequence numbers that the two ends of a connection use next.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Numbers {
+    snd_nxt: u32,
+    rcv_nxt: u32,
+}
+
+impl Numbers {
+    #[inline(always)]
+    pub(crate) fn of_socket(sk: Address) -> Self {
+        Self {
+            snd_nxt: get(sk, layout!(offsets.snd_nxt)),
+            rcv_nxt: get(sk, layout!(offsets.rcv_nxt)),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn of_timewait(sk: Address) -> Self {
+        Self {
+            snd_nxt: get(sk, layout!(offsets.tw_snd_nxt)),
+            rcv_nxt: get(sk, layout!(offsets.tw_rcv_nxt)),
+        }
+    }
+
+    /// Those of the connection that a segment was sent for.
+    #[inline(always)]
+    pub(crate) fn expected_by(segment: &Segment) -> Self {
+        Self { snd_nxt: segment.ack, rcv_nxt: segment.seq }
+    }
+
+    #[inline(always)]
+    pub(crate) fn of_word(word: u64) -> Self {
+        Self { snd_nxt: (word >> 32) as u32, rcv_nxt: word as u32 }
+    }
+
+    /// Both in one word; 0 is none.
+    #[inline(always)]
+    pub(crate) fn word(self) -> u64 {
+        u64::from(self.snd_nxt) << 32 | u64::from(self.rcv_nxt)
+    }
+
+    /// Whether a segment may be one of this connection: what it acknowledges and where it stands
+    /// are near. Of other connections one in 128 has such an acknowledgement. What is still in
+    /// flight is less than the largest window, 1 GiB (RFC 7323, 2.3), and in practice far less.
+    #[inline(always)]
+    pub(crate) fn is_near(self, segment: &Segment) -> bool {
+        const NEAR: i32 = 1 << 24;
+        const AHEAD: i32 = 1 << 28;
+        let acked = segment.ack.wrapping_sub(self.snd_nxt) as i32;
+        let stands = segment.seq.wrapping_sub(self.rcv_nxt) as i32;
+        let is_acked = !segment.has_ack() || (-NEAR <= acked && acked <= NEAR);
+        // A SYN-ACK is the first that is heard of its sender's numbers.
+        is_acked && (self.rcv_nxt == 0 || (-AHEAD <= stands && stands <= AHEAD))
+    }
+}
+
+/// Number of connections that wait in a listener to be accepted, and how many may; and how many
+/// handshakes are under way.
+#[inline(always)]
+pub(crate) fn accept_queue(sk: Address) -> (u32, u32) {
+    (get(sk, layout!(offsets.sk_ack_backlog)), get(sk, layout!(offsets.sk_max_ack_backlog)))
+}
+
+/// State of what a TIME_WAIT socket stands for: FIN_WAIT2, as long as the peer has not closed.
+#[inline(always)]
+pub(crate) fn state_of_timewait(sk: Address) -> u8 {
+    match get(sk, layout!(offsets.tw_substate)) {
+        0 => TCP_TIME_WAIT,
+        state => state,
     }
 }
 

@@ -5,9 +5,9 @@ use aya_ebpf::macros::btf_map;
 use tcprst_schema::wire::{CpuTotals, StormKey};
 
 use crate::kernel::{get, layout};
-use crate::maps;
 use crate::packet::Segment;
 use crate::reset::Reset;
+use crate::{flows, maps};
 
 /// Resets that were counted in place of a record for each.
 #[btf_map]
@@ -35,8 +35,12 @@ pub(crate) fn count(reset: &Reset, totals: *mut CpuTotals) -> bool {
         family: flow.family as u8,
         answered_flags: flags,
         site: reset.site,
-        padding: [0; 3],
+        past: 0,
+        padding: [0; 2],
     };
+    if layout!(socket_owner) != 0 && !reset.segment.is_first_syn() {
+        key.past = flows::past(net, &reset.segment);
+    }
     let is_counted = add(&COUNTED, &key) || {
         // A scan of all ports fills the table.
         key.src_port = 0;

@@ -205,7 +205,7 @@ fn a_container_is_known_by_its_cgroup_and_its_namespace() {
         let [closed] = by("netns")[..] else { panic!("{rows:#?}") };
         assert_eq!(closed["cause"], "closed_port");
         let [timewait] = by("timewait")[..] else { panic!("{rows:#?}") };
-        assert_eq!(timewait["cause"], "timewait");
+        assert_eq!(timewait["cause"], "app_recv_shutdown");
         assert_eq!(timewait["socket_cgroup_id"], json!(cgroup_id));
         assert_eq!(timewait["socket_comm"], json!("python3"));
         for row in &ours {

@@ -360,10 +360,12 @@ impl ResetKind {
         classify(&Facts {
             frames: &stack.frames,
             reason: self.reason,
-            socket: Socket::of_row(self.has_socket, self.sk_state),
+            socket: Socket::of_row(self.has_socket, self.sk_state, self.sk_flags.is_some()),
             sk_state: self.sk_state,
             sk_flags: self.sk_flags,
             answered_flags: self.answered,
+            past: None,
+            queue_full: None,
         })
     }
 }

@@ -150,6 +150,10 @@ fn template(
         context: Some(kind.context()),
         answered_flags: kind.answered,
         sk_flags: kind.sk_flags,
+        past: None,
+        past_us: None,
+        first: None,
+        accept_queue: None,
         icmp: None,
         src: None,
         dst: None,
@@ -208,6 +212,8 @@ impl Urn {
 
 #[cfg(test)]
 mod tests {
+    use tcprst_schema::cause::CAUSES;
+
     use std::collections::HashSet;
 
     use super::*;
@@ -224,7 +230,8 @@ mod tests {
             assert_eq!(seen, wanted);
             for Template { row, kind, .. } in &templates {
                 assert_eq!(row.cause, kind.name);
-                assert_eq!(row.blame.is_none(), row.cause == UNKNOWN);
+                let cause = CAUSES.iter().find(|cause| cause.name == row.cause);
+                assert_eq!(row.blame, cause.and_then(|cause| cause.blame).map(Blame::name));
                 assert_eq!(row.task.is_some(), row.context == Some("task"));
                 assert_eq!(row.socket.netns_id.is_some(), row.sk_state.is_some());
             }

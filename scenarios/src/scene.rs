@@ -58,6 +58,8 @@ pub struct Expect {
     pub cause: &'static str,
     /// `None` where nobody's act is proven.
     pub blame: Option<&'static str>,
+    /// Resets that follow from it: answers to segments that came for the connection later.
+    pub followed: usize,
     /// Whether the reset is a task's own act: then `pid` and `comm` are [`Caused`]'s.
     /// Where it is not, the recorder must leave them null.
     pub task: bool,

@@ -66,7 +66,7 @@ pub enum Socket {
     None,
     /// A whole `struct sock`.
     Full,
-    /// What is left of a connection in TIME_WAIT.
+    /// What is left of a connection in TIME_WAIT, or in FIN_WAIT2 after the application's close.
     TimeWait,
     /// A connection request (`struct request_sock`).
     Request,
@@ -74,10 +74,13 @@ pub enum Socket {
 
 impl Socket {
     /// That of a recorded row: whether there was a socket, and its state.
-    pub fn of_row(has_socket: bool, sk_state: Option<&str>) -> Self {
+    ///
+    /// Only a whole socket has flags: one in FIN_WAIT2 without them is what stands for it.
+    pub fn of_row(has_socket: bool, sk_state: Option<&str>, has_flags: bool) -> Self {
         match sk_state {
             _ if !has_socket => Socket::None,
             Some("TIME_WAIT") => Socket::TimeWait,
+            Some("FIN_WAIT2") if !has_flags => Socket::TimeWait,
             Some("NEW_SYN_RECV") => Socket::Request,
             _ => Socket::Full,
         }
@@ -98,6 +101,16 @@ pub enum Answered {
     AckNoSyn,
     /// ACK, whatever else.
     HasAck,
+}
+
+/// What a proof wants to know of a listener's accept queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptQueue {
+    Anything,
+    /// It is known to be full.
+    Full,
+    /// It is not known to have room.
+    NoRoomKnown,
 }
 
 /// Names of which one must be there; a `*` at the end matches anything.
@@ -165,12 +178,14 @@ pub struct Proof {
     pub without: AnyOf,
     /// Reasons that a kernel with reasons must give; empty: any.
     pub reason: AnyOf,
-    /// Only a kernel that gives a reason proves it.
-    pub needs_reason: bool,
     /// States before the reset; empty: any.
     pub sk_state: AnyOf,
     pub socket: Option<Socket>,
     pub answered: Answered,
+    pub queue: AcceptQueue,
+    /// What this host remembers of the connection ([`crate::wire::Past`]): one of these; the empty
+    /// name is nothing.
+    pub past: Option<AnyOf>,
     /// Whether no process held the socket any more.
     pub orphan: Option<bool>,
     /// Whether the application has set a negative TCP_LINGER2.
@@ -211,6 +226,8 @@ const ANY_RECEIVE: AnyOf = &["tcp_v4_rcv", "tcp_v6_rcv", "tcp_v4_do_rcv", "tcp_v
 const CLOSE: AnyOf = &["__tcp_close"];
 /// Multipath TCP closes its subflows in nobody's name, or in that of its own socket.
 const MPTCP: AnyOf = &["mptcp_*", "__mptcp_*", "subflow_*"];
+/// Nothing is remembered of the connection, or that the peer itself reset it.
+const NO_PAST: AnyOf = &["", "peer_reset"];
 /// States after the application's close.
 const CLOSED_HALF: AnyOf = &["FIN_WAIT1", "FIN_WAIT2", "CLOSE_WAIT", "CLOSING", "LAST_ACK"];
 
@@ -219,12 +236,21 @@ const ANY: Proof = Proof {
     direct: false,
     without: &[],
     reason: &[],
-    needs_reason: false,
     sk_state: &[],
     socket: None,
     answered: Answered::Anything,
+    queue: AcceptQueue::Anything,
+    past: None,
     orphan: None,
     linger2: None,
+};
+
+/// A segment for a connection that has no socket, or only a listener has its port.
+const STRAY: Proof = Proof {
+    frames: &[PASSIVE, ANY_RECEIVE],
+    reason: &["NO_SOCKET", "TCP_FLAGS"],
+    answered: Answered::NotFirstSyn,
+    ..ANY
 };
 
 /// No function of this kernel proves it: the audit names it, by the packet alone.
@@ -253,7 +279,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         name: "app_listener_closed",
         blame: Some(Blame::App),
-        meaning: "A listener was closed while connections waited to be accepted.",
+        meaning: "A listener was closed while connections waited to be accepted, or were being made.",
         check: "Restarts and rollouts: does the application drain its backlog?",
         proofs: &[
             Proof {
@@ -269,6 +295,8 @@ pub const CAUSES: &[Cause] = &[
                 frames: &[ACTIVE, &["mptcp_do_fastclose"], &["mptcp_check_listen_stop"]],
                 ..ANY
             },
+            // The last ACK of a handshake finds no listener, or the one that took its place.
+            Proof { past: Some(&["listener_closed"]), ..STRAY },
         ],
     },
     Cause {
@@ -305,14 +333,6 @@ pub const CAUSES: &[Cause] = &[
         }],
     },
     Cause {
-        name: "mptcp_close_timeout",
-        blame: Some(Blame::Peer),
-        meaning: "A closed Multipath TCP connection was not closed by the peer in time, and its subflows were reset.",
-        check: "net.mptcp.close_timeout, net.ipv4.tcp_fin_timeout; subflows that are gone; the application at the peer.",
-        // The peer's MP_FASTCLOSE goes past mptcp_do_fastclose.
-        proofs: &[Proof { frames: &[ACTIVE, &["mptcp_do_fastclose"], &["mptcp_worker"]], ..ANY }],
-    },
-    Cause {
         name: "mptcp_join_failed",
         blame: Some(Blame::Network),
         meaning: "The handshake of an additional subflow lost its Multipath TCP options, or they were not valid.",
@@ -324,19 +344,6 @@ pub const CAUSES: &[Cause] = &[
                 ..ANY
             },
         ],
-    },
-    Cause {
-        name: "mptcp_no_mapping",
-        blame: Some(Blame::Network),
-        meaning: "Data came on a subflow without a valid place in its Multipath TCP connection (DSS option, checksum).",
-        check: "Middleboxes that strip options, or change data; the reason names the fault.",
-        proofs: &[Proof {
-            frames: &[
-                ACTIVE,
-                &["subflow_check_data_avail", "mptcp_subflow_data_available", "subflow_data_ready"],
-            ],
-            ..ANY
-        }],
     },
     Cause {
         name: "app_linger0",
@@ -472,10 +479,64 @@ pub const CAUSES: &[Cause] = &[
         }],
     },
     Cause {
+        name: "gave_up",
+        blame: Some(Blame::Network),
+        meaning: "This host had given the connection up because the peer acknowledged nothing any more, and did not tell it; the peer spoke later.",
+        check: "The path: a firewall or load balancer that drops one direction. TCP_USER_TIMEOUT, net.ipv4.tcp_retries2, net.ipv4.tcp_orphan_retries.",
+        proofs: &[Proof { past: Some(&["gave_up"]), ..STRAY }],
+    },
+    Cause {
+        name: "connect_abandoned",
+        blame: Some(Blame::App),
+        meaning: "The answer to a connect() came after this host had given it up.",
+        check: "Time-outs of connect() that are too short; a client that tries two addresses at once and closes the slower one (happy eyeballs).",
+        proofs: &[Proof { past: Some(&["abandoned"]), ..STRAY }],
+    },
+    Cause {
+        name: "fin_wait2_over",
+        blame: Some(Blame::App),
+        meaning: "The application had closed the connection, the wait for the peer's FIN ran out, and the peer spoke later.",
+        check: "net.ipv4.tcp_fin_timeout; a peer that closes late, such as a proxy with idle connections.",
+        proofs: &[Proof { past: Some(&["fin_wait2"]), ..STRAY }],
+    },
+    Cause {
+        name: "app_recv_shutdown",
+        blame: Some(Blame::App),
+        meaning: "The peer sent data after the application had closed the connection.",
+        check: "The order of closing: does this side read until the peer is done?",
+        proofs: &[
+            Proof {
+                frames: &[PASSIVE, SOCKET_RECEIVE],
+                reason: &["TCP_ABORT_ON_DATA"],
+                sk_state: CLOSED_HALF,
+                socket: Some(Socket::Full),
+                answered: Answered::AckNoSyn,
+                ..ANY
+            },
+            // The kernel has put a smaller socket in its place meanwhile.
+            Proof {
+                frames: &[PASSIVE, RECEIVE],
+                reason: &["TCP_TIMEWAIT_SOCKET"],
+                sk_state: &["FIN_WAIT2"],
+                socket: Some(Socket::TimeWait),
+                answered: Answered::AckNoSyn,
+                ..ANY
+            },
+            // On its way the kernel resets its own side too, as if a RST had come in.
+            // A RST that really came in goes through tcp_validate_incoming before.
+            Proof {
+                frames: &[RECEIVED, &["tcp_rcv_state_process"]],
+                direct: true,
+                sk_state: CLOSED_HALF,
+                ..ANY
+            },
+        ],
+    },
+    Cause {
         name: "timewait",
         blame: Some(Blame::App),
-        meaning: "A segment came for a connection that had already been closed.",
-        check: "Keep-alive races: who closes idle connections first?",
+        meaning: "A SYN came between the same ends while the connection before waited for the peer's FIN, or a segment for a connection in TIME_WAIT.",
+        check: "Who closes first, and a peer that reuses its ports at once.",
         proofs: &[Proof {
             frames: &[PASSIVE, RECEIVE],
             reason: &["TCP_TIMEWAIT_SOCKET"],
@@ -507,21 +568,35 @@ pub const CAUSES: &[Cause] = &[
             reason: &["NO_SOCKET"],
             socket: Some(Socket::None),
             answered: Answered::NotFirstSyn,
+            past: Some(NO_PAST),
             ..ANY
         }],
     },
     Cause {
         name: "accept_overflow",
         blame: Some(Blame::Resource),
-        meaning: "A handshake was refused because the accept queue was full (tcp_abort_on_overflow).",
+        meaning: "The accept queue was full: a handshake was refused (tcp_abort_on_overflow), or its last ACK was dropped in silence, and the client spoke later.",
         check: "ListenOverflows in nstat; the backlog of listen(), net.core.somaxconn, a stuck accept().",
-        proofs: &[Proof {
-            frames: &[PASSIVE, &["tcp_check_req"]],
-            direct: true,
-            reason: &["INVALID_SYN"],
-            answered: Answered::AckNoSyn,
-            ..ANY
-        }],
+        proofs: &[
+            Proof {
+                frames: &[PASSIVE, &["tcp_check_req"]],
+                direct: true,
+                reason: &["INVALID_SYN"],
+                answered: Answered::AckNoSyn,
+                queue: AcceptQueue::NoRoomKnown,
+                ..ANY
+            },
+            Proof {
+                frames: &[PASSIVE, SOCKET_RECEIVE],
+                reason: &["TCP_FLAGS"],
+                sk_state: &["LISTEN"],
+                socket: Some(Socket::Full),
+                answered: Answered::AckNoSyn,
+                queue: AcceptQueue::Full,
+                past: Some(NO_PAST),
+                ..ANY
+            },
+        ],
     },
     Cause {
         name: "embryonic_reset",
@@ -547,28 +622,14 @@ pub const CAUSES: &[Cause] = &[
             sk_state: &["LISTEN"],
             socket: Some(Socket::Full),
             answered: Answered::HasAck,
-            ..ANY
-        }],
-    },
-    Cause {
-        name: "synsent_bad_timestamp",
-        blame: Some(Blame::Peer),
-        meaning: "The answer to this host's SYN echoed a timestamp that was never sent (PAWS, RFC 7323).",
-        check: "PAWSActive in nstat; a middlebox that rewrites timestamps, an answer to an earlier SYN.",
-        proofs: &[Proof {
-            frames: &[PASSIVE, SOCKET_RECEIVE],
-            reason: &["TCP_RFC7323_PAWS"],
-            needs_reason: true,
-            sk_state: &["SYN_SENT"],
-            socket: Some(Socket::Full),
-            answered: Answered::HasAck,
+            past: Some(NO_PAST),
             ..ANY
         }],
     },
     Cause {
         name: "synsent_bad_synack",
         blame: Some(Blame::Peer),
-        meaning: "The answer to this host's SYN acknowledged something else; where the kernel gives no reason, its timestamp may be wrong instead.",
+        meaning: "The answer to this host's SYN acknowledged something else, or echoed a timestamp that was never sent (PAWS, RFC 7323): the kernel's reason says which.",
         check: "A NAT or firewall that reuses ports too soon; an old connection at the peer.",
         proofs: &[Proof {
             frames: &[PASSIVE, SOCKET_RECEIVE],
@@ -590,30 +651,6 @@ pub const CAUSES: &[Cause] = &[
             answered: Answered::HasAck,
             ..ANY
         }],
-    },
-    Cause {
-        name: "app_recv_shutdown",
-        blame: Some(Blame::App),
-        meaning: "The peer sent data after the application had closed the connection.",
-        check: "The order of closing: does this side read until the peer is done?",
-        proofs: &[
-            Proof {
-                frames: &[PASSIVE, SOCKET_RECEIVE],
-                reason: &["TCP_ABORT_ON_DATA"],
-                sk_state: CLOSED_HALF,
-                socket: Some(Socket::Full),
-                answered: Answered::AckNoSyn,
-                ..ANY
-            },
-            // On its way the kernel resets its own side too, as if a RST had come in.
-            // A RST that really came in goes through tcp_validate_incoming before.
-            Proof {
-                frames: &[RECEIVED, &["tcp_rcv_state_process"]],
-                direct: true,
-                sk_state: CLOSED_HALF,
-                ..ANY
-            },
-        ],
     },
     Cause {
         name: "fw_nft_l2",
@@ -728,7 +765,6 @@ mod tests {
         for (place, cause) in CAUSES.iter().enumerate() {
             for proof in cause.proofs {
                 assert!(!proof.frames.is_empty(), "{}", cause.name);
-                assert!(!proof.needs_reason || !proof.reason.is_empty(), "{}", cause.name);
             }
             assert!(cause.meaning.ends_with('.') && cause.check.len() > 10, "{}", cause.name);
             assert!(CAUSES[place + 1..].iter().all(|other| other.name != cause.name));

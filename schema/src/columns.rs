@@ -216,6 +216,18 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
         "TCP flags of the segment that the RST answers, such as `SYN` or `PSH|ACK`; null if it answers none.";
     "sk_flags" Text null Dictionary(FEW) |r| owned(r.sk_flags.map(sk_flags_text)),
         "Flags of a full socket: `ORPHAN` (no process holds it: `sk->sk_socket` is null), `LINGER2` (TCP_LINGER2 is negative), both joined by `|`, or empty; null if it is not known.";
+    "past" Text null Dictionary(FEW) |r| text(r.past),
+        "How the connection had ended on this host before the answered segment came, where that is remembered (`--socket-owner`): `reset` (by a RST of this host, `first_cpu` and `first_seq`: cause and blame are those of that reset), `gave_up` (in silence: nothing was acknowledged any more), `abandoned` (a connect() without an answer), `fin_wait2` (closed, and the peer's FIN did not come), `peer_reset`, `listener_closed` (with handshakes under way).";
+    "past_time" Timestamp null Dictionary(REPEATS) |r| Value::int(r.past_us),
+        "When that was, microseconds, UTC.";
+    "first_cpu" Int32 null Dictionary(FEW) |r| Value::int(r.first.map(|(cpu, _)| cpu)),
+        "`cpu` of the reset that this one follows from, of the same recorder; null unless `past` is `reset`.";
+    "first_seq" Int64 null Dictionary(REPEATS) |r| Value::id(r.first.map(|(_, seq)| seq)),
+        "`seq` of that reset.";
+    "accept_queue" Int64 null Dictionary(FEW) |r| Value::int(r.accept_queue.map(|(queue, _)| queue)),
+        "Connections that wait in the listener to be accepted (`sk_ack_backlog`); null without a listener.";
+    "accept_queue_limit" Int64 null Dictionary(FEW) |r| Value::int(r.accept_queue.map(|(_, limit)| limit)),
+        "How many may wait (`sk_max_ack_backlog`; the kernel takes one more).";
     "icmp_type" Int32 null Dictionary(FEW) |r| Value::int(r.icmp.map(|(kind, _)| kind)),
         "Type of the ICMP error (RFC 792, RFC 4443); null for a RST.";
     "icmp_code" Int32 null Dictionary(FEW) |r| Value::int(r.icmp.map(|(_, code)| code)),
@@ -279,7 +291,7 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
     "container_image_digest" Text null Dictionary(REPEATS) |r| text(named(r).and_then(Named::image_digest)),
         "Digest of the image's manifest; null for images that were built on the host.";
     "attribution" Text null Dictionary(FEW) |r| text(owner(r).map(|o| o.attribution)),
-        "How the container or pod was found: `socket` (the socket's cgroup), `timewait` (the cgroup of the socket before TIME_WAIT), `netns` (no socket: the only container in the network namespace); null if it was not found.";
+        "How the container or pod was found: `socket` (the socket's cgroup), `timewait` (the cgroup of the socket before TIME_WAIT), `flow` (that of the socket that the connection once had, or of the listener), `netns` (no socket: the only container in the network namespace); null if it was not found.";
     // Kubernetes.
     "k8s_node" Text null Dictionary(FEW) |r| text(owner(r).and_then(Owner::node)),
         "Name of the node (`--node-name`, `$NODE_NAME`, or the host's); null without a pod of Kubernetes.";
@@ -303,11 +315,16 @@ pub const COLUMNS: &[Column<Row>] = columns! { Row:
 /// The columns of `resets` that differ from reset to reset ([`crate::row::Own`]). All others follow
 /// from what resets have in common, their profile: the recorder evaluates them once for each
 /// profile. A new column is one of the profile's unless it is named here; a test finds out.
-pub const OWN_COLUMNS: &[&str; 13] = &[
+pub const OWN_COLUMNS: &[&str; 18] = &[
     "time",
     "boot_ns",
     "cpu",
     "seq",
+    "past_time",
+    "first_cpu",
+    "first_seq",
+    "accept_queue",
+    "accept_queue_limit",
     "src_addr",
     "src_port",
     "dst_addr",
@@ -326,7 +343,7 @@ pub fn columns_of(is_own: bool) -> impl Iterator<Item = &'static Column<Row>> {
 
 /// What `resets_per_minute` counts by: columns of `resets` of few values, or of values that come
 /// with others that are here anyway (a container's image). Peer addresses are not a dimension: their number is unbounded.
-pub const DIMENSIONS: &[&str; 20] = &[
+pub const DIMENSIONS: &[&str; 21] = &[
     "host",
     "direction",
     "callee",
@@ -347,6 +364,7 @@ pub const DIMENSIONS: &[&str; 20] = &[
     "k8s_namespace",
     "k8s_pod",
     "k8s_container",
+    "past",
 ];
 
 macro_rules! dimension {
@@ -384,6 +402,7 @@ pub const ROLLUP_COLUMNS: &[Column<RollupRow>] = &[
     dimension!(Text, 8), dimension!(Text, 9), dimension!(Int32, 10), dimension!(Text, 11),
     dimension!(Text, 12), dimension!(Text, 13), dimension!(Text, 14), dimension!(Text, 15),
     dimension!(Text, 16), dimension!(Text, 17), dimension!(Text, 18), dimension!(Text, 19),
+    dimension!(Text, 20),
     required("count", Kind::Int64, Encoding::Dictionary, FEW,
         "How many they were.", |r| Value::Int(r.count)),
     Column {

@@ -139,6 +139,8 @@ mod tests {
                 sk_state,
                 sk_flags: Some(SK_KNOWN),
                 answered_flags,
+                past: None,
+                queue_full: None,
             };
             classify(&facts).map(|cause| cause.name)
         });

@@ -64,6 +64,7 @@ members! {
     task_nsproxy optional "task_struct" "nsproxy";
     nsproxy_mnt_ns optional "nsproxy" "mnt_ns";
     mnt_ns_inum optional "mnt_namespace" "ns.inum";
+    sk_err optional "sock" "sk_err";
     // What a reset reads.
     skc_state required "sock_common" "skc_state";
     skc_family required "sock_common" "skc_family";
@@ -87,7 +88,15 @@ members! {
     is_mptcp optional "tcp_sock" "is_mptcp";
     // Before 5.15 it shares its place with the marks of net_cls and net_prio.
     sk_cgroup_val optional "sock" "sk_cgrp_data.val";
+    snd_nxt optional "tcp_sock" "snd_nxt";
+    rcv_nxt optional "tcp_sock" "rcv_nxt";
     // The others.
+    sk_ack_backlog optional "sock" "sk_ack_backlog";
+    sk_max_ack_backlog optional "sock" "sk_max_ack_backlog";
+    request_queue_len optional "inet_connection_sock" "icsk_accept_queue.qlen.counter";
+    tw_substate optional "inet_timewait_sock" "tw_substate";
+    tw_snd_nxt optional "tcp_timewait_sock" "tw_snd_nxt";
+    tw_rcv_nxt optional "tcp_timewait_sock" "tw_rcv_nxt";
     skc_reuseport optional "sock_common" "skc_reuseport";
     skc_bound_dev_if optional "sock_common" "skc_bound_dev_if";
     skc_listener optional "sock_common" "skc_listener";

@@ -47,7 +47,7 @@ pub use files::{arrow, footer, paths, profile, resets, rollup, spool, writer};
 /// Version of the columns. It rises when a column is added, renamed or changes its meaning; readers
 /// take missing columns as null. A column never changes its type: readers convert text only
 /// ([`arrow::by_name`]), so another type needs another name.
-pub const SCHEMA_VERSION: u32 = 5;
+pub const SCHEMA_VERSION: u32 = 6;
 
 /// Version of the rules in [`cause::CAUSES`]. It rises with each change of a rule, so that the
 /// analyzer knows which files were classified by older ones.

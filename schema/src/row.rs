@@ -154,7 +154,7 @@ impl Named {
 #[derive(Clone, Debug)]
 pub struct Owner {
     pub named: Named,
-    /// `socket`, `timewait` or `netns`.
+    /// `socket`, `timewait`, `flow` or `netns`.
     pub attribution: &'static str,
     /// Name of this Kubernetes node.
     pub node: Arc<str>,
@@ -197,13 +197,21 @@ pub struct Row {
     pub answered_flags: Option<u8>,
     /// [`crate::wire::SK_ORPHAN`] and similar flags; `None` where they are not known.
     pub sk_flags: Option<u8>,
+    /// How the connection had ended on this host before: [`crate::wire::Past`].
+    pub past: Option<&'static str>,
+    /// When that was, microseconds since the epoch, UTC.
+    pub past_us: Option<i64>,
+    /// CPU and number of the reset that this one follows from.
+    pub first: Option<(u32, u64)>,
+    /// Connections that wait in the listener to be accepted, and how many may.
+    pub accept_queue: Option<(u32, u32)>,
     /// Type and code of an ICMP error.
     pub icmp: Option<(u8, u8)>,
     pub src: Option<(IpAddr, u16)>,
     pub dst: Option<(IpAddr, u16)>,
     pub task: Option<Task>,
     pub socket: SocketOwner,
-    /// Where the socket's cgroup is from: `socket` or `timewait`.
+    /// Where the socket's cgroup is from: `socket`, `timewait` or `flow`.
     pub owner_from: Option<&'static str>,
     pub owner: Option<Owner>,
     /// The other side of the flow, where it is on this host.
@@ -220,6 +228,9 @@ pub struct Own {
     pub cpu: u32,
     pub src: Option<(IpAddr, u16)>,
     pub dst: Option<(IpAddr, u16)>,
+    pub past_us: Option<i64>,
+    pub first: Option<(u32, u64)>,
+    pub accept_queue: Option<(u32, u32)>,
     /// Of the task that acted; not used without one.
     pub pid: u32,
     pub tid: u32,
@@ -240,6 +251,9 @@ impl Row {
             cpu: self.cpu,
             src: self.src,
             dst: self.dst,
+            past_us: self.past_us,
+            first: self.first,
+            accept_queue: self.accept_queue,
             pid: task.map_or(0, |task| task.pid),
             tid: task.map_or(0, |task| task.tid),
             socket_pid: process.map_or(0, |process| process.pid),
@@ -255,6 +269,9 @@ impl Row {
         self.cpu = own.cpu;
         self.src = own.src;
         self.dst = own.dst;
+        self.past_us = own.past_us;
+        self.first = own.first;
+        self.accept_queue = own.accept_queue;
         if let Some(task) = &mut self.task {
             (task.pid, task.tid) = (own.pid, own.tid);
         }
@@ -442,6 +459,10 @@ mod tests {
             context: None,
             answered_flags: None,
             sk_flags: None,
+            past: None,
+            past_us: None,
+            first: None,
+            accept_queue: None,
             icmp: None,
             src: Some((address, local)),
             dst: Some((address, remote)),
@@ -505,6 +526,9 @@ mod tests {
             cpu: 9,
             src: Some((IpAddr::from([10, 9, 9, 1]), 90)),
             dst: Some((IpAddr::from([10, 9, 9, 2]), 50_000)),
+            past_us: Some(9),
+            first: Some((9, 9)),
+            accept_queue: Some((9, 9)),
             pid: 9,
             tid: 9,
             socket_pid: 9,

@@ -28,6 +28,10 @@ pub const FULL_SOCKET: u8 = 1 << 3;
 pub const TASK_EXITING: u8 = 1 << 4;
 /// The task was a thread of the kernel (`PF_KTHREAD`), which acts for somebody else.
 pub const KERNEL_THREAD: u8 = 1 << 5;
+/// The listener's accept queue was full (`sk_acceptq_is_full`).
+pub const ACCEPT_QUEUE_FULL: u8 = 1 << 6;
+/// `accept_queue` and `accept_limit` were read.
+pub const IS_LISTENER: u8 = 1 << 7;
 
 /// `walk`: the stack was walked.
 pub const WALKED: u8 = 0;
@@ -60,6 +64,41 @@ pub const FROM_NOTHING: u8 = 0;
 pub const FROM_SOCKET: u8 = 1;
 /// What was remembered of the socket that a TIME_WAIT socket stands for.
 pub const FROM_TIMEWAIT: u8 = 2;
+/// What was remembered of the flow, whose socket is gone; or of the listener.
+pub const FROM_FLOW: u8 = 3;
+
+/// How a connection ended on this host, that a segment came for later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Past {
+    /// This host reset it.
+    Reset = 1,
+    /// This host gave it up in silence, because the peer did not acknowledge any more.
+    GaveUp = 2,
+    /// A connect() that was given up before it had an answer.
+    Abandoned = 3,
+    /// The application closed it, and the wait for the peer's FIN ran out.
+    FinWait = 4,
+    /// The peer reset it.
+    PeerReset = 5,
+    /// The listener was closed while handshakes were under way.
+    ListenerClosed = 6,
+}
+
+impl Past {
+    /// The name in the column `past`; `None` for a number that is none.
+    pub fn name_of(past: u8) -> Option<&'static str> {
+        match past {
+            1 => Some("reset"),
+            2 => Some("gave_up"),
+            3 => Some("abandoned"),
+            4 => Some("fin_wait2"),
+            5 => Some("peer_reset"),
+            6 => Some("listener_closed"),
+            _ => None,
+        }
+    }
+}
 
 /// What a process did to a socket by which it is known as its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +210,18 @@ pub struct EventHeader {
     pub owner_from: u8,
     /// [`WALKED`] or [`IMPLIED`].
     pub walk: u8,
-    pub padding: u8,
+    /// [`Past`] of the flow, or 0.
+    pub past: u8,
+    /// When that was, nanoseconds since boot.
+    pub past_ns: u64,
+    /// The reset itself, of [`Past::Reset`].
+    pub past_seq: u64,
+    pub past_cpu: u32,
+    /// Connections that wait to be accepted, and how many may, of a listener (`sk_ack_backlog`,
+    /// `sk_max_ack_backlog`).
+    pub accept_queue: u32,
+    pub accept_limit: u32,
+    pub padding: u32,
 }
 
 /// An event with room for the deepest stack; a record ends with its last frame.
@@ -207,7 +257,9 @@ pub struct StormKey {
     /// Flags byte of the TCP header that the resets answer.
     pub answered_flags: u8,
     pub site: u8,
-    pub padding: [u8; 3],
+    /// [`Past`] of the flows, or 0.
+    pub past: u8,
+    pub padding: [u8; 2],
 }
 
 /// Key under which lost events are counted: enough to say what was lost.
@@ -266,7 +318,7 @@ pub struct LifeEvent {
 // The kernel half and the recorder are built apart (the object is committed): a layout that
 // differed would decode to nonsense instead of failing.
 const _: () = {
-    assert!(size_of::<EventHeader>() == 200);
+    assert!(size_of::<EventHeader>() == 232);
     assert!(core::mem::offset_of!(EventHeader, netns_inum) == 56);
     assert!(core::mem::offset_of!(EventHeader, reason) == 88);
     assert!(core::mem::offset_of!(EventHeader, src_addr) == 96);
@@ -275,7 +327,8 @@ const _: () = {
     assert!(core::mem::offset_of!(EventHeader, sk_flags) == 194);
     assert!(size_of::<Actor>() == 40);
     assert!(size_of::<LifeEvent>() == 48 + PATH_BYTES);
-    assert!(size_of::<Event>() == 200 + 8 * MAX_FRAMES);
+    assert!(core::mem::offset_of!(EventHeader, past_ns) == 200);
+    assert!(size_of::<Event>() == 232 + 8 * MAX_FRAMES);
     assert!(size_of::<CpuTotals>() == 24);
     assert!(size_of::<LostKey>() == 72);
     assert!(size_of::<StormKey>() == 24);

@@ -1,6 +1,6 @@
 //! The taxonomy in words: what `tcprst-analyze explain`, the HTML page and `docs/causes.md` say.
 
-use crate::cause::{Answered, AnyOf, Proof, Socket};
+use crate::cause::{AcceptQueue, Answered, AnyOf, Proof, Socket};
 
 /// One proof as a sentence, with each name between two `quote`s (a backtick for Markdown).
 pub fn proof_sentence(proof: &Proof, quote: &str) -> String {
@@ -18,6 +18,9 @@ pub fn proof_sentence(proof: &Proof, quote: &str) -> String {
         }
         clauses.push(text);
     }
+    if !proof.without.is_empty() {
+        clauses.push(format!("not from {}", any_of(proof.without)));
+    }
     if !proof.reason.is_empty() {
         clauses
             .push(format!("the kernel's reason, where it gives one, is {}", any_of(proof.reason)));
@@ -27,6 +30,8 @@ pub fn proof_sentence(proof: &Proof, quote: &str) -> String {
         clauses.push(format!("the socket was in {}", any_of(proof.sk_state)));
     }
     clauses.extend(answered_clause(proof.answered).map(str::to_owned));
+    clauses.extend(queue_clause(proof.queue).map(str::to_owned));
+    clauses.extend(proof.past.map(past_clause));
     clauses.extend(proof.orphan.map(|orphan| {
         let holder =
             if orphan { "no process held the socket" } else { "a process held the socket" };
@@ -57,6 +62,30 @@ fn socket_clause(socket: Socket) -> &'static str {
         Socket::Full => "there was a full socket",
         Socket::TimeWait => "the connection was in TIME_WAIT",
         Socket::Request => "the connection was still being set up",
+    }
+}
+
+/// What this host knew of the connection before.
+fn past_clause(past: AnyOf) -> String {
+    let clause = |name: &&'static str| match *name {
+        "" => "knew nothing of it",
+        "reset" => "had reset it",
+        "gave_up" => "had given it up in silence",
+        "abandoned" => "had given its connect() up",
+        "fin_wait2" => "had closed it and waited for the peer's FIN",
+        "peer_reset" => "had been told so by the peer's own reset",
+        "listener_closed" => "had closed the listener with handshakes under way",
+        other => other,
+    };
+    let clauses: Vec<&str> = past.iter().map(clause).collect();
+    format!("this host {}", clauses.join(" or "))
+}
+
+fn queue_clause(queue: AcceptQueue) -> Option<&'static str> {
+    match queue {
+        AcceptQueue::Anything => None,
+        AcceptQueue::Full => Some("the listener's accept queue was full"),
+        AcceptQueue::NoRoomKnown => Some("the listener's accept queue is not known to have room"),
     }
 }
 

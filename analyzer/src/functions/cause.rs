@@ -1,17 +1,18 @@
-//! `cause(stack, reason, sk_state, sk_flags, answered_flags)`: current rules on recorded facts.
+//! `cause(stack, reason, sk_state, sk_flags, answered_flags[, past, accept_queue,
+//! accept_queue_limit])`: current rules on recorded facts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::StringViewArray;
-use arrow::datatypes::DataType;
+use arrow::array::{Array, AsArray, StringViewArray};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use tcprst_schema::cause::{Cause, Proof, Socket, UNKNOWN};
 use tcprst_schema::classify::{Facts, prove};
 use tcprst_schema::wire::{SK_FLAG_NAMES, SK_KNOWN, TCP_FLAG_NAMES, bits_of_text};
 
-use super::function::{Function, a_text};
+use super::function::{Function, a_text, an_int};
 use super::text;
 
 pub(super) fn function() -> Function {
@@ -20,11 +21,17 @@ pub(super) fn function() -> Function {
         vec![a_text(), a_text(), a_text(), a_text(), a_text()],
         DataType::Utf8View,
         run,
-        "cause(stack, reason, sk_state, sk_flags, answered_flags)",
+        "cause(stack, reason, sk_state, sk_flags, answered_flags[, past, accept_queue, \
+         accept_queue_limit])",
         "The cause that the recorded facts prove by the rules of this program, or `unknown`; the \
-         column `cause` has the verdict of the recorder's rules.",
+         column `cause` has the verdict of the recorder's rules. A reset that follows from another \
+         one (`past` is `reset`) has the cause of that one, which its own facts do not prove.",
     )
+    .with_optional(vec![a_text(), an_int(), an_int()])
 }
+
+/// Arguments that are texts; the others are numbers.
+const TEXTS: usize = 6;
 
 /// The columns that prove a cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,6 +41,9 @@ pub(crate) struct EvidenceColumns<'a> {
     pub(crate) sk_state: Option<&'a str>,
     pub(crate) sk_flags: Option<&'a str>,
     pub(crate) answered_flags: Option<&'a str>,
+    pub(crate) past: Option<&'a str>,
+    /// Length of the accept queue, and its limit.
+    pub(crate) accept_queue: Option<(i64, i64)>,
 }
 
 impl EvidenceColumns<'_> {
@@ -47,10 +57,13 @@ impl EvidenceColumns<'_> {
         prove(&Facts {
             frames: &frames,
             reason: self.reason,
-            socket: Socket::of_row(has_socket, self.sk_state),
+            socket: Socket::of_row(has_socket, self.sk_state, self.sk_flags.is_some()),
             sk_state: self.sk_state,
             sk_flags: bits(self.sk_flags, SK_FLAG_NAMES).map(|bits| bits | SK_KNOWN),
             answered_flags: bits(self.answered_flags, TCP_FLAG_NAMES),
+            past: self.past,
+            // As sk_acceptq_is_full (include/net/sock.h).
+            queue_full: self.accept_queue.map(|(queue, limit)| queue > limit),
         })
     }
 
@@ -61,15 +74,20 @@ impl EvidenceColumns<'_> {
 
 fn run(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-    let columns = arrays.iter().map(text::views).collect::<Result<Vec<_>>>()?;
+    let (texts, numbers) = arrays.split_at(arrays.len().min(TEXTS));
+    let columns = texts.iter().map(text::views).collect::<Result<Vec<_>>>()?;
     let value = |column: usize, row: usize| {
-        let column: &StringViewArray = &columns[column];
+        let column: &StringViewArray = columns.get(column)?;
         arrow::array::Array::is_valid(column, row).then(|| column.value(row))
+    };
+    let number = |column: usize, row: usize| {
+        let column = numbers.get(column)?.as_primitive_opt::<Int64Type>()?;
+        column.is_valid(row).then(|| column.value(row))
     };
     // The same facts recur, often in consecutive rows.
     let mut known: HashMap<EvidenceColumns<'_>, &'static str> = HashMap::new();
     let mut last: Option<(EvidenceColumns<'_>, &'static str)> = None;
-    let rows = columns.first().map_or(0, arrow::array::Array::len);
+    let rows = arrays.first().map_or(0, |array| array.len());
     let causes: StringViewArray = (0..rows)
         .map(|row| {
             let facts = EvidenceColumns {
@@ -78,6 +96,8 @@ fn run(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
                 sk_state: value(2, row),
                 sk_flags: value(3, row),
                 answered_flags: value(4, row),
+                past: value(5, row),
+                accept_queue: number(0, row).zip(number(1, row)),
             };
             if let Some((before, cause)) = last
                 && before == facts
@@ -118,6 +138,19 @@ mod tests {
         for (flags, expected) in [("'SYN'", "closed_port"), ("'ACK'", "stale_flow")] {
             let expression = format!("cause(t, 'NO_SOCKET', null, null, {flags})");
             assert_eq!(over(&stray, &expression).await.unwrap(), expected);
+        }
+        for (past, queue, expected) in [
+            ("'gave_up'", "null, null", "gave_up"),
+            ("null", "null, null", "stale_flow"),
+            ("'listener_closed'", "null, null", "app_listener_closed"),
+        ] {
+            let call = format!("cause(t, 'NO_SOCKET', null, null, 'ACK', {past}, {queue})");
+            assert_eq!(over(&stray, &call).await.unwrap(), expected);
+        }
+        let listener = [Some("tcp_v4_rcv;tcp_v4_do_rcv;tcp_v4_send_reset")];
+        for (queue, expected) in [("3, 2", "accept_overflow"), ("2, 2", "listener_bad_ack")] {
+            let call = format!("cause(t, 'TCP_FLAGS', 'LISTEN', '', 'ACK', null, {queue})");
+            assert_eq!(over(&listener, &call).await.unwrap(), expected);
         }
         let constant = "cause('tcp_v4_rcv;tcp_v4_send_reset', null, null, null, 'SYN')";
         assert_eq!(over(&stray, constant).await.unwrap(), "closed_port");

@@ -7,7 +7,7 @@ use datafusion::common::Result;
 use datafusion::common::types::{NativeType, logical_int64, logical_string};
 use datafusion::logical_expr::{
     Coercion, ColumnarValue, DocSection, Documentation, EncodingPreservation, ScalarFunctionArgs,
-    ScalarUDFImpl, Signature, TypeSignatureClass, Volatility,
+    ScalarUDFImpl, Signature, TypeSignature, TypeSignatureClass, Volatility,
 };
 
 /// A function with a result that depends only on its arguments.
@@ -38,6 +38,18 @@ impl Function {
             documentation: Documentation::builder(SECTION, description, syntax).build(),
             run,
         }
+    }
+}
+
+impl Function {
+    /// The same, and it may be called with these arguments in addition: all or none.
+    pub(super) fn with_optional(mut self, arguments: Vec<Coercion>) -> Self {
+        if let TypeSignature::Coercible(required) = self.signature.type_signature {
+            let whole = required.iter().cloned().chain(arguments).collect();
+            let ways = vec![TypeSignature::Coercible(required), TypeSignature::Coercible(whole)];
+            self.signature = Signature::one_of(ways, Volatility::Immutable);
+        }
+        self
     }
 }
 

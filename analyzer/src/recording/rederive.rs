@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use datafusion::catalog::Session;
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, ScalarValue};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::error::Result;
-use datafusion::logical_expr::ScalarUDF;
-use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::logical_expr::{Operator, ScalarUDF};
+use datafusion::physical_expr::expressions::{CaseExpr, CastExpr, Column, binary, lit};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::projection::ProjectionExec;
@@ -23,7 +23,19 @@ use crate::recording::sealed::Sealed;
 use crate::recording::types::text_type;
 
 /// The arguments of `cause(...)`.
-const EVIDENCE: [&str; 5] = ["stack", "reason", "sk_state", "sk_flags", "answered_flags"];
+const EVIDENCE: [&str; 8] = [
+    "stack",
+    "reason",
+    "sk_state",
+    "sk_flags",
+    "answered_flags",
+    "past",
+    "accept_queue",
+    "accept_queue_limit",
+];
+/// Those that every file has whose causes can be derived again; where others are missing they are
+/// null, and prove nothing.
+const REQUIRED: usize = 5;
 
 /// Whether the causes of a segment come from older rules.
 pub(crate) fn is_older(footer: &Footer) -> bool {
@@ -33,7 +45,8 @@ pub(crate) fn is_older(footer: &Footer) -> bool {
 /// Whether the causes can be derived again. A file without all of the evidence keeps the verdict of
 /// its recorder, which saw more.
 pub(crate) fn is_due(segment: &Sealed) -> bool {
-    is_older(&segment.footer) && EVIDENCE.iter().all(|column| segment.has_column(column))
+    is_older(&segment.footer)
+        && EVIDENCE[..REQUIRED].iter().all(|column| segment.has_column(column))
 }
 
 /// Scans files of older rules as if written under current ones; `schema` is that of `resets`.
@@ -62,7 +75,7 @@ pub(crate) fn derived(
         return scan(projection);
     }
     let mut wider = asked.clone();
-    for name in EVIDENCE {
+    for name in EVIDENCE.into_iter().chain(["cause", "blame"]) {
         let at = schema.index_of(name)?;
         if !wider.contains(&at) {
             wider.push(at);
@@ -78,6 +91,9 @@ pub(crate) fn derived(
     let column = |name: &str| -> Result<Arc<dyn PhysicalExpr>> {
         Ok(Arc::new(Column::new_with_schema(name, &read)?))
     };
+    let cast_lit = |text: &str| -> Result<Arc<dyn PhysicalExpr>> {
+        Ok(lit(ScalarValue::from(text).cast_to(&text_type())?))
+    };
     let evidence = || EVIDENCE.iter().map(|name| column(name)).collect::<Result<Vec<_>>>();
     let outputs = asked
         .iter()
@@ -89,6 +105,10 @@ pub(crate) fn derived(
                 _ => return Ok((column(name)?, name.clone())),
             };
             let value: Arc<dyn PhysicalExpr> = Arc::new(CastExpr::new(value, text_type(), None));
+            // What follows from another reset has the verdict of that one.
+            let follows = binary(column("past")?, Operator::Eq, cast_lit("reset")?, &read)?;
+            let value = CaseExpr::try_new(None, vec![(follows, column(name)?)], Some(value))?;
+            let value: Arc<dyn PhysicalExpr> = Arc::new(value);
             Ok((value, name.clone()))
         })
         .collect::<Result<Vec<_>>>()?;

@@ -21,7 +21,8 @@ pub(crate) const COLUMNS: &[&str] = &[
     "stack", "reason", "sk_state", "sk_flags", "answered_flags", "context", "src_addr", "src_port",
     "dst_addr", "dst_port", "pid", "comm", "uid", "socket_pid", "socket_comm", "socket_act",
     "socket_uid", "container_name", "container_id", "container_image", "k8s_namespace", "k8s_pod",
-    "attribution", "dst_container_name", "netns_id",
+    "attribution", "dst_container_name", "netns_id", "past", "past_time", "first_cpu", "first_seq",
+    "accept_queue", "accept_queue_limit",
 ];
 
 /// Conditions for a key: `HOST:CPU:SEQ`, `CPU:SEQ`, nanoseconds since boot, or the time to the
@@ -153,7 +154,7 @@ impl Event {
         );
         let mut happened = vec![format!("{name}: {}", explanation::meaning(cause)), self.flow()];
         let today = proven.map_or(UNKNOWN, |(cause, _)| cause.name);
-        if today != name {
+        if today != name && self.get("past") != Some("reset") {
             happened.push(format!("By the rules of this program it would be {today}."));
         }
         prose.add("What happened", happened);
@@ -179,6 +180,15 @@ impl Event {
                 evidence.push(format!("{title}: {value}."));
             }
         }
+        if let Some((queue, limit)) =
+            self.number("accept_queue").zip(self.number("accept_queue_limit"))
+        {
+            evidence.push(format!(
+                "The listener's accept queue: {queue} waiting, {} may.",
+                limit.saturating_add(1)
+            ));
+        }
+        evidence.extend(self.past());
         evidence.extend(self.get("context").map(context));
         prose.add("Evidence", evidence);
         prose.add("Who acted", self.who(cause.and_then(|cause| cause.blame)));
@@ -193,7 +203,34 @@ impl Event {
             sk_state: self.get("sk_state"),
             sk_flags: self.get("sk_flags"),
             answered_flags: self.get("answered_flags"),
+            past: self.get("past"),
+            accept_queue: self.number("accept_queue").zip(self.number("accept_queue_limit")),
         }
+    }
+
+    fn number(&self, column: &str) -> Option<i64> {
+        self.get(column)?.parse().ok()
+    }
+
+    /// What this host remembered of the connection.
+    fn past(&self) -> Option<String> {
+        let when = self.get("past_time").map_or(String::new(), |time| format!(", {time}"));
+        Some(match self.get("past")? {
+            "reset" => format!(
+                "This host had reset the connection before (event {}:{}{when}): this RST answers a \
+                 segment that came after that, and has the cause of that event.",
+                self.or("first_cpu", "-"),
+                self.or("first_seq", "-"),
+            ),
+            "gave_up" => format!("This host had given the connection up in silence{when}."),
+            "abandoned" => format!("This host had given its connect() up{when}."),
+            "fin_wait2" => format!("This host had closed its side of the connection{when}."),
+            "peer_reset" => format!("The peer itself had reset the connection{when}."),
+            "listener_closed" => {
+                format!("The listener was closed with handshakes under way{when}.")
+            }
+            other => format!("The connection's past: {other}{when}."),
+        })
     }
 
     fn flow(&self) -> String {

@@ -17,6 +17,7 @@ use crate::app::print::Printer;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::error::Result;
+use crate::event::aftermath::Aftermath;
 use crate::event::decode::Events;
 use crate::event::enrich::Enricher;
 use crate::event::losses::Losses;
@@ -106,6 +107,7 @@ pub(crate) struct Recorder {
     drain: Option<Drain>,
     events: Receiver<Events>,
     enricher: Enricher,
+    aftermath: Aftermath,
     losses: Losses,
     storms: Storms,
     /// Whether something was counted before the last flush: more may follow, and nobody tells.
@@ -187,6 +189,7 @@ impl Recorder {
             drain: Some(drain),
             events,
             enricher,
+            aftermath: Aftermath::new(),
             losses,
             storms,
             is_storm: false,
@@ -294,6 +297,7 @@ impl Recorder {
         }
         for event in events.iter() {
             let (profile, own) = self.enricher.take(&event, &clock);
+            self.aftermath.remember(&profile, &own);
             let before = Before { lost: event.header.lost, counted: event.header.counted };
             self.pending.push(Pending { profile, own, before });
         }
@@ -314,8 +318,13 @@ impl Recorder {
         // of one CPU.
         self.owners.catch_up();
         let mut finder = self.owners.finder(oldest.boot_ns, clock.boot_ns());
-        let shown: Vec<Row> =
-            new.iter().map(|one| one.row(&finder.find(&one.profile, &one.own))).collect();
+        let shown: Vec<Row> = new
+            .iter()
+            .map(|one| {
+                let profile = self.aftermath.follow(&one.profile, &one.own);
+                one.row(&finder.find(&profile, &one.own))
+            })
+            .collect();
         drop(finder);
         if let Some(printer) = &mut self.printer {
             let rows = shown.iter().filter(|row| self.options.filter.is_of_container(row));
@@ -350,7 +359,9 @@ impl Recorder {
         let mut finder = self.owners.finder(first.0, last.0);
         for (_, place) in &order {
             let Pending { profile, own, before } = &self.pending[*place];
-            let profile = finder.find(profile, own);
+            // The first reset may have come through another ring, after this one.
+            let profile = self.aftermath.follow(profile, own);
+            let profile = finder.find(&profile, own);
             if self.options.filter.is_of_container(&profile) {
                 self.store.append_own(&profile, own, *before, clock)?;
             } else {

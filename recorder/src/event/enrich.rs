@@ -13,8 +13,9 @@ use tcprst_schema::hook::Direction;
 use tcprst_schema::implied::Implied;
 use tcprst_schema::row::{Own, Row, SocketOwner, SocketProcess, Stack, Task};
 use tcprst_schema::wire::{
-    Act, EventHeader, FROM_PACKET, FROM_SOCKET, FROM_TIMEWAIT, HAS_SOCKET, HAS_TASK, IMPLIED,
-    KERNEL_THREAD, NO_REASON, SK_KNOWN, TASK_EXITING,
+    ACCEPT_QUEUE_FULL, Act, EventHeader, FROM_FLOW, FROM_PACKET, FROM_SOCKET, FROM_TIMEWAIT,
+    HAS_SOCKET, HAS_TASK, IMPLIED, IS_LISTENER, KERNEL_THREAD, NO_REASON, Past, SK_KNOWN,
+    TASK_EXITING,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -59,6 +60,8 @@ struct CauseEvidence {
     sk_state: Option<Arc<str>>,
     sk_flags: Option<u8>,
     answered_flags: Option<u8>,
+    past: Option<&'static str>,
+    queue_full: Option<bool>,
 }
 
 impl CauseEvidence {
@@ -70,6 +73,8 @@ impl CauseEvidence {
             sk_state: self.sk_state.as_deref(),
             sk_flags: self.sk_flags,
             answered_flags: self.answered_flags,
+            past: self.past,
+            queue_full: self.queue_full,
         })
     }
 }
@@ -161,14 +166,18 @@ impl Enricher {
         let sk_state = self.state_before(header);
         let answered_flags = (header.flags & FROM_PACKET != 0).then_some(header.answered_flags);
         let has_socket = header.flags & HAS_SOCKET != 0;
+        let past = Past::name_of(header.past);
+        let is_listener = header.flags & IS_LISTENER != 0;
         let sk_flags = (header.sk_flags & SK_KNOWN != 0).then_some(header.sk_flags);
         let evidence = CauseEvidence {
             stack: Arc::clone(&stack),
             reason: reason.clone(),
-            socket: Socket::of_row(has_socket, sk_state.as_deref()),
+            socket: Socket::of_row(has_socket, sk_state.as_deref(), sk_flags.is_some()),
             sk_state: sk_state.clone(),
             sk_flags,
             answered_flags,
+            past,
+            queue_full: is_listener.then_some(header.flags & ACCEPT_QUEUE_FULL != 0),
         };
         let cause = evidence.cause();
         let context = context(header, &stack);
@@ -194,6 +203,10 @@ impl Enricher {
             context,
             answered_flags,
             sk_flags,
+            past,
+            past_us: past_us(header, clock),
+            first: first(header),
+            accept_queue: accept_queue(header),
             icmp,
             src,
             dst,
@@ -202,6 +215,7 @@ impl Enricher {
             owner_from: match header.owner_from {
                 FROM_SOCKET => Some("socket"),
                 FROM_TIMEWAIT => Some("timewait"),
+                FROM_FLOW => Some("flow"),
                 _ => None,
             },
             owner: None,
@@ -262,6 +276,9 @@ fn own(header: &EventHeader, clock: &Clock) -> Own {
         cpu: header.cpu,
         src,
         dst,
+        past_us: past_us(header, clock),
+        first: first(header),
+        accept_queue: accept_queue(header),
         pid: header.tgid,
         tid: header.tid,
         socket_pid: header.socket.tgid,
@@ -281,7 +298,24 @@ fn without_own(header: &EventHeader) -> EventHeader {
     (same.socket.tgid, same.socket.tid) = (0, 0);
     (same.src_addr, same.dst_addr) = ([is_v4(src); 16], [is_v4(dst); 16]);
     (same.src_port, same.dst_port) = (0, 0);
+    (same.past_ns, same.past_seq, same.past_cpu) = (0, 0, 0);
+    (same.accept_queue, same.accept_limit) = (0, 0);
     same
+}
+
+/// When the connection ended before.
+fn past_us(header: &EventHeader, clock: &Clock) -> Option<i64> {
+    (header.past != 0).then(|| clock.wall_us(header.past_ns))
+}
+
+/// The reset that this one follows from.
+fn first(header: &EventHeader) -> Option<(u32, u64)> {
+    (u32::from(header.past) == Past::Reset as u32).then_some((header.past_cpu, header.past_seq))
+}
+
+/// Length and limit of a listener's queue.
+fn accept_queue(header: &EventHeader) -> Option<(u32, u32)> {
+    (header.flags & IS_LISTENER != 0).then_some((header.accept_queue, header.accept_limit))
 }
 
 /// The kernel half writes zero for an unknown value.
@@ -299,7 +333,9 @@ fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
     // The start of a system call or of an exit.
     const TASK: [&str; 4] = ["do_syscall_64", "el0_svc", "do_exit", "task_work_run"];
     // Threads of the kernel itself, which work on behalf of others.
-    const WORKER: [&str; 4] = ["process_one_work", "worker_thread", "kthread", "ret_from_fork"];
+    // Before 6.9 whoever closed any Unix socket collected those of others on the way (unix_gc).
+    const WORKER: [&str; 6] =
+        ["process_one_work", "worker_thread", "kthread", "ret_from_fork", "unix_gc", "__unix_gc"];
     let is_kernel_thread = header.flags & KERNEL_THREAD != 0;
     let of_task = if is_kernel_thread { "worker" } else { "task" };
     let marked = stack.frames.iter().find_map(|frame| {

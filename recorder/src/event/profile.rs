@@ -43,7 +43,7 @@ impl Profiles {
 /// so that no other text gets the address.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Key {
-    texts: [(usize, usize); 11],
+    texts: [(usize, usize); 12],
     numbers: [Option<u64>; 18],
     comms: [Option<Arc<str>>; 2],
     owner: Option<((usize, bool), usize)>,
@@ -71,6 +71,7 @@ impl Key {
                 of(row.sk_state.as_deref()),
                 of(row.context),
                 of(row.owner_from),
+                of(row.past),
                 of(process.map(|process| process.act)),
                 of(owner.map(|owner| &*owner.node)),
             ],

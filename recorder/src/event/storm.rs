@@ -13,7 +13,7 @@ use tcprst_schema::hook::{Direction, SITES, Site};
 use tcprst_schema::row::{
     LossRow, RollupRow, Row, STAGE_COUNTED, SocketOwner, Stack, service_port_of_local,
 };
-use tcprst_schema::wire::{NO_REASON, StormKey};
+use tcprst_schema::wire::{NO_REASON, Past, StormKey};
 
 use crate::clock::Clock;
 use crate::error::Result;
@@ -149,6 +149,7 @@ impl Storms {
         let reason = reason_code.and_then(|code| self.reasons.get(&code).cloned());
         // A key without a family is one of which nothing is known.
         let answered_flags = (key.family != 0).then_some(key.answered_flags);
+        let past = Past::name_of(key.past);
         let cause = classify(&Facts {
             frames: &stack.frames,
             reason: reason.as_deref(),
@@ -156,6 +157,8 @@ impl Storms {
             sk_state: None,
             sk_flags: None,
             answered_flags,
+            past,
+            queue_full: None,
         });
         let address: Option<IpAddr> = match key.family {
             AF_INET => Some(Ipv4Addr::UNSPECIFIED.into()),
@@ -181,6 +184,10 @@ impl Storms {
             context: Some("packet"),
             answered_flags,
             sk_flags: None,
+            past,
+            past_us: None,
+            first: None,
+            accept_queue: None,
             icmp: None,
             src: address.map(|address| (address, key.src_port)),
             dst: None,
@@ -196,8 +203,8 @@ impl Storms {
     /// Remembers written counts for the next report.
     pub(crate) fn written(&mut self, counted: &[Counted]) {
         for Counted { key, count, .. } in counted {
-            // `losses` does not tell the flags apart.
-            let key = StormKey { answered_flags: 0, ..*key };
+            // `losses` tells neither the flags nor the past apart.
+            let key = StormKey { answered_flags: 0, past: 0, ..*key };
             *self.unreported.entry(key).or_default() += count;
         }
     }

@@ -22,7 +22,8 @@ pub(super) const NO_KEY: StormKey = StormKey {
     family: 0,
     answered_flags: 0,
     site: 0,
-    padding: [0; 3],
+    past: 0,
+    padding: [0; 2],
 };
 
 /// The kernel half's table as far as it was read.

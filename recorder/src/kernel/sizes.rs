@@ -1,6 +1,6 @@
 //! Sizes of the kernel half's tables.
 
-/// Bytes of a bucket of `SOCKETS` and of `FLOWS`: two cache lines (ebpf/src/sockets.rs).
+/// Bytes of a bucket of `SOCKETS`: two cache lines (ebpf/src/memory/sockets.rs). One of `FLOWS` has four.
 const BUCKET: u32 = 128;
 
 /// Two tables of a power of two of buckets, which the kernel half finds by a hash of 64 bits.
@@ -16,8 +16,8 @@ impl TableSizes {
     pub(crate) fn new(socket_memory: Option<u32>) -> Self {
         let buckets = socket_memory.unwrap_or(0) / BUCKET;
         let socket_bits = buckets.max(2).ilog2();
-        // Few connections are remembered after their sockets: those that wait in FIN_WAIT2.
-        Self { socket_bits, flow_bits: socket_bits.saturating_sub(2).max(1) }
+        // Few connections are remembered after their sockets: those that did not close in order.
+        Self { socket_bits, flow_bits: socket_bits.saturating_sub(3).max(1) }
     }
 
     /// How far a hash is shifted to the right.
@@ -56,7 +56,7 @@ mod tests {
             assert!(buckets(sizes.flow_shift()) <= sockets);
         }
         assert_eq!(buckets(TableSizes::new(Some(8 << 20)).socket_shift()), 65_536);
-        assert_eq!(buckets(TableSizes::new(Some(8 << 20)).flow_shift()), 16_384);
+        assert_eq!(buckets(TableSizes::new(Some(8 << 20)).flow_shift()), 8_192);
         assert_eq!((lru_entries(2), lru_entries(512)), (8192, 131_072));
     }
 }

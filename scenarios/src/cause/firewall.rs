@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::scene::{Caused, Impossible, Scene};
 use crate::stage::pair::refused;
 use crate::stage::rules::{IptablesRule, NftChain, NftRule};
-use crate::stage::topology::{Family, Topology};
+use crate::stage::topology::{BRIDGE_IP, Family, Topology};
 
 const NFT_RESET: &str = "reject with tcp reset";
 const IPTABLES_RESET: &str = "--reject-with tcp-reset";

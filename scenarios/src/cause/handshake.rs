@@ -142,7 +142,7 @@ fn timestamp_in(options: &[u8]) -> Option<u32> {
 }
 
 /// A socket on the scenario's port that will call, and its address.
-fn client_at(scene: &Scene) -> Result<(Socket, SocketAddr)> {
+pub(crate) fn client_at(scene: &Scene) -> Result<(Socket, SocketAddr)> {
     let here = SocketAddr::new(V4, scene.port);
     let client = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     client.set_reuse_address(true)?;
@@ -152,7 +152,7 @@ fn client_at(scene: &Scene) -> Result<(Socket, SocketAddr)> {
 }
 
 /// Sends a SYN that gets no proper answer.
-fn connect_in_vain(client: &Socket, to: SocketAddr) -> Result<()> {
+pub(crate) fn connect_in_vain(client: &Socket, to: SocketAddr) -> Result<()> {
     match client.connect(&to.into()) {
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(()),
         Err(error) => Err(error).context("connect"),

@@ -7,5 +7,6 @@ pub(crate) mod handshake;
 pub(crate) mod mptcp;
 pub(crate) mod orphan;
 pub(crate) mod passive;
+pub(crate) mod past;
 pub(crate) mod refusal;
 pub(crate) mod wire;

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +15,6 @@ use crate::stage::ghost::{FIRST, Ghost};
 use crate::stage::packet::{TcpSegment, flags, option};
 use crate::stage::pair::{await_reset, connect_to_nowhere};
 use crate::stage::proc_net;
-use crate::stage::sysctl::Sysctl;
 use crate::stage::tool::ip;
 use crate::task::Actor;
 
@@ -116,19 +114,10 @@ pub(crate) fn fastclose_received(scene: &Scene) -> Result<Caused> {
     Ok(scene.caused(talk.at, talk.ghost.addr()))
 }
 
-/// A ghost's data comes without its place in the connection, as behind a middlebox that strips
-/// options.
-pub(crate) fn data_without_mapping(scene: &Scene) -> Result<Caused> {
-    let mut talk = GhostTalk::open(scene)?;
-    talk.ghost.send(&TcpSegment { options: &DATA_ACK, ..talk.ack })?;
-    talk.ghost.provoke(scene, &TcpSegment { data: b"x", ..talk.ack })?;
-    Ok(scene.caused(talk.at, talk.ghost.addr()))
-}
-
 /// Another subflow's last ACK comes without its options.
 pub(crate) fn join_stripped(scene: &Scene) -> Result<Caused> {
-    ip("mptcp limits set subflows 2 add_addr_accepted 2\n").context("allow subflows")?;
     let talk = GhostTalk::open(scene)?;
+    ip("mptcp limits set subflows 2 add_addr_accepted 2\n").context("allow subflows")?;
     talk.ghost.send(&TcpSegment { options: &DATA_ACK, ..talk.ack })?;
     let mut second = Ghost::new(V4)?;
     // MP_JOIN: address 1, the connection's token, a random number.
@@ -145,28 +134,14 @@ pub(crate) fn join_stripped(scene: &Scene) -> Result<Caused> {
     Ok(scene.caused(talk.at, second.addr()))
 }
 
-/// A program closes, and the peer never does.
-pub(crate) fn close_timeout(scene: &Scene) -> Result<Caused> {
-    const LIMIT: &str = "mptcp/close_timeout";
-    if !Path::new("/proc/sys/net").join(LIMIT).exists() {
-        bail!(Impossible(format!("this kernel waits a minute (no net.{LIMIT})")));
-    }
-    let _limit = Sysctl::set(LIMIT, "1")?;
-    let GhostTalk { mut ghost, server, listener, at, ack, .. } = GhostTalk::open(scene)?;
-    ghost.send(&TcpSegment { options: &DATA_ACK, ..ack })?;
-    drop((server, listener));
-    ghost.hear(scene, at, flags::RST).context("the reset")?;
-    Ok(scene.caused(at, ghost.addr()))
-}
-
 /// An accepted Multipath TCP connection of a ghost.
 struct GhostTalk {
     ghost: Ghost,
     /// What the ghost's next segment is.
     ack: TcpSegment<'static>,
     at: SocketAddr,
-    server: Socket,
-    listener: Socket,
+    /// Open as long as the ghost talks.
+    _ends: (Socket, Socket),
     /// The server's key.
     key: [u8; 8],
 }
@@ -184,7 +159,7 @@ impl GhostTalk {
         };
         ghost.send(&TcpSegment { options: &capable(&[GHOSTS_KEY, key]), ..ack })?;
         let server = accept(&listener)?;
-        Ok(Self { ghost, ack, at, server, listener, key })
+        Ok(Self { ghost, ack, at, _ends: (server, listener), key })
     }
 }
 

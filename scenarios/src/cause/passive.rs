@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use anyhow::{Context, Result};
 use nix::sys::socket::setsockopt;
 
+use crate::cause::past::GhostPair;
 use crate::scene::{Caused, Scene};
+use crate::stage::ghost::FIRST;
 use crate::stage::options::Linger2;
 use crate::stage::packet::{TcpSegment, flags, send_and_await_reset};
 use crate::stage::pair::{Pair, await_reset, listen, refused};
@@ -67,18 +69,29 @@ pub(crate) fn data_after_close_v6(scene: &Scene) -> Result<Caused> {
 
 fn data_after_close(scene: &Scene, ip: IpAddr) -> Result<Caused> {
     let pair = Pair::open(scene, ip)?;
-    // More than the 60 seconds of TIME_WAIT, or the kernel would replace the orphan by a
-    // TIME_WAIT socket (that is scenario `timewait`).
+    // More than the 60 seconds of TIME_WAIT, or the kernel would replace the orphan by a smaller
+    // socket (that is scenario `data_after_close_small`).
     setsockopt(&pair.server, Linger2, &120).context("set TCP_LINGER2")?;
     data_to_closed(scene, pair)
 }
 
-pub(crate) fn timewait_v4(scene: &Scene) -> Result<Caused> {
+pub(crate) fn data_after_close_small_v4(scene: &Scene) -> Result<Caused> {
     data_to_closed(scene, Pair::open(scene, V4)?)
 }
 
-pub(crate) fn timewait_v6(scene: &Scene) -> Result<Caused> {
+pub(crate) fn data_after_close_small_v6(scene: &Scene) -> Result<Caused> {
     data_to_closed(scene, Pair::open(scene, V6)?)
+}
+
+/// A peer that has not closed asks for another connection between the same ends.
+pub(crate) fn timewait_syn(scene: &Scene) -> Result<Caused> {
+    let mut ghost = GhostPair::open(scene)?;
+    ghost.close(scene)?;
+    let at = ghost.at;
+    // Behind all that was sent, and in the window: as a new connection may begin.
+    let syn = TcpSegment { seq: FIRST + 1000, ..ghost.ghost.segment(at, flags::SYN) };
+    ghost.ghost.provoke(scene, &syn)?;
+    Ok(scene.caused(at, ghost.ghost.addr()))
 }
 
 /// The server closes, the client has acknowledged that and sends data all the same.

@@ -8,8 +8,9 @@ use socket2::{Domain, Socket, Type};
 
 use crate::scene::{Caused, Scene};
 use crate::stage::rules::{IptablesRule, NftChain, NftRule};
+use crate::stage::sysctl::Sysctl;
 use crate::stage::tool::ip;
-use crate::stage::topology::{Family, Topology};
+use crate::stage::topology::{Family, TO_SERVER, Topology};
 
 pub(crate) fn icmp_reject_iptables(scene: &Scene) -> Result<Caused> {
     let _rule = IptablesRule::reject(Family::V4, "INPUT", scene.port, "")?;
@@ -46,6 +47,12 @@ pub(crate) fn icmp_dead_neighbour_v6(scene: &Scene) -> Result<Caused> {
 /// The router has a route, and nobody answers at its end: a pod that is gone.
 fn nobody_there(scene: &Scene, family: Family) -> Result<Caused> {
     let topology = Topology::routed(scene)?;
+    // Three times; before the client asks again after a second.
+    let name = match family {
+        Family::V4 => format!("ipv4/neigh/{TO_SERVER}/retrans_time_ms"),
+        Family::V6 => format!("ipv6/neigh/{TO_SERVER}/retrans_time_ms"),
+    };
+    let _soon = Sysctl::set(&name, "100")?;
     let nobody = match topology.server_ip(family) {
         IpAddr::V4(server) => IpAddr::from((server.to_bits() + 1).to_be_bytes()),
         IpAddr::V6(server) => IpAddr::from((server.to_bits() + 1).to_be_bytes()),

@@ -213,7 +213,7 @@ fn timewait(stage: &ContainerStage<'_>) -> Result<Vec<Expected>> {
         // The write may have met it already.
         peer.write_all(b"x").err().map(drop).ok_or(error)
     })?;
-    Ok(vec![stage.expected(port, "timewait", &container, "timewait")])
+    Ok(vec![stage.expected(port, "app_recv_shutdown", &container, "timewait")])
 }
 
 /// A rule in the container's namespace rejects.

@@ -54,16 +54,30 @@ pub(crate) fn judge(
 
 /// The cause that the same facts prove on a kernel that gives no reasons.
 fn cause_without_reason(row: &Row) -> Option<String> {
+    let past = text(row, "past");
+    // It has the cause of another row.
+    if past == Some("reset") {
+        return text(row, "cause").map(str::to_owned);
+    }
+    let number = |column| value(row, column).as_i64();
     let frames: Vec<&str> = text(row, "stack")?.rsplit(';').collect();
     let sk_state = text(row, "sk_state");
     let bits = |column, names| text(row, column).map(|text| bits_of_text(text, names));
     let facts = Facts {
         frames: &frames,
         reason: None,
-        socket: Socket::of_row(!value(row, "socket_netns_id").is_null(), sk_state),
+        socket: Socket::of_row(
+            !value(row, "socket_netns_id").is_null(),
+            sk_state,
+            text(row, "sk_flags").is_some(),
+        ),
         sk_state,
         sk_flags: bits("sk_flags", SK_FLAG_NAMES),
         answered_flags: bits("answered_flags", TCP_FLAG_NAMES),
+        past,
+        queue_full: number("accept_queue")
+            .zip(number("accept_queue_limit"))
+            .map(|(queue, limit)| queue > limit),
     };
     Some(classify(&facts).map_or(UNKNOWN, |cause| cause.name).to_owned())
 }
@@ -113,11 +127,27 @@ impl<'a> Evidence<'a> {
         if let Some(flag) = lacks {
             return (Verdict::Wrong(vec![format!("the recorder has no {flag}")]), None);
         }
-        let rows = self.rows_of(caused, Some(direction));
+        let follows = |row: &&Row| text(row, "past") == Some("reset");
+        let (followers, rows): (Vec<_>, Vec<_>) =
+            self.rows_of(caused, Some(direction)).into_iter().partition(follows);
         let [row] = rows[..] else {
             return (Verdict::Wrong(vec![self.wrong_count(rows.len(), caused)]), None);
         };
         let mut differences = vec![];
+        if followers.len() != expect.followed {
+            differences.push(format!(
+                "{} resets follow from it, expected {}",
+                followers.len(),
+                expect.followed
+            ));
+        }
+        for follower in followers {
+            for (column, of_first) in
+                [("cause", "cause"), ("blame", "blame"), ("first_cpu", "cpu"), ("first_seq", "seq")]
+            {
+                check(follower, column, value(row, of_first), &mut differences);
+            }
+        }
         self.check_facts(row, expect, &mut differences);
         self.check_place(row, expect, &mut differences);
         self.check_task(row, expect, caused, &mut differences);

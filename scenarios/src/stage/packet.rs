@@ -15,6 +15,7 @@ const HEADER: usize = 20;
 
 /// TCP flags as in the header's 14th byte.
 pub(crate) mod flags {
+    pub(crate) const FIN: u8 = 0x01;
     pub(crate) const SYN: u8 = 0x02;
     pub(crate) const RST: u8 = 0x04;
     pub(crate) const PSH: u8 = 0x08;

@@ -15,7 +15,7 @@ use crate::stage::tool::{ip, try_tool};
 
 /// The scene's interfaces. The other end is called `eth0` in both other namespaces.
 const TO_CLIENT: &str = "to-client";
-const TO_SERVER: &str = "to-server";
+pub(crate) const TO_SERVER: &str = "to-server";
 const BRIDGE: &str = "between";
 
 /// The switches of forwarding, in the calling thread's namespace.

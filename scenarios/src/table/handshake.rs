@@ -68,7 +68,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             caller: &["tcp_v4_do_rcv"],
             reason: Some("TCP_RFC7323_PAWS"),
             sk_state: Some("SYN_SENT"),
-            cause: "synsent_bad_timestamp",
+            cause: "synsent_bad_synack",
             blame: Some("peer"),
             ..PASSIVE
         },

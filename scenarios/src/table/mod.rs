@@ -3,6 +3,7 @@
 mod handshake;
 mod mptcp;
 mod netfilter;
+mod past;
 mod tcp;
 mod wire;
 
@@ -12,9 +13,16 @@ use crate::scene::Scenario;
 
 /// All scenarios.
 pub fn scenarios() -> impl Iterator<Item = &'static Scenario> + Clone {
-    [tcp::SCENARIOS, handshake::SCENARIOS, mptcp::SCENARIOS, netfilter::SCENARIOS, wire::SCENARIOS]
-        .into_iter()
-        .flatten()
+    [
+        tcp::SCENARIOS,
+        handshake::SCENARIOS,
+        past::SCENARIOS,
+        mptcp::SCENARIOS,
+        netfilter::SCENARIOS,
+        wire::SCENARIOS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 impl Scenario {

@@ -2,8 +2,7 @@
 
 use super::tcp::{ACTIVE, PASSIVE};
 use crate::cause::mptcp::{
-    close_timeout, data_without_mapping, disconnect, fastclose, fastclose_received, join_refused,
-    join_stripped, linger0,
+    disconnect, fastclose, fastclose_received, join_refused, join_stripped, linger0,
 };
 use crate::scene::{Expect, Scenario};
 
@@ -79,33 +78,5 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             ..PASSIVE
         },
         run: join_stripped,
-    },
-    Scenario {
-        name: "mptcp_data_without_mapping",
-        about: "Data comes without its place in a Multipath TCP connection.",
-        port: 21089,
-        expect: Expect {
-            caller: &["subflow_check_data_avail", "mptcp_subflow_data_available"],
-            reason: Some("MPTCP_RST_EMPTCP"),
-            context: "packet",
-            cause: "mptcp_no_mapping",
-            blame: Some("net"),
-            task: false,
-            ..ACTIVE
-        },
-        run: data_without_mapping,
-    },
-    Scenario {
-        name: "mptcp_close_timeout",
-        about: "A program closes a Multipath TCP connection, and the peer never closes its side.",
-        port: 21090,
-        expect: Expect {
-            context: "worker",
-            cause: "mptcp_close_timeout",
-            blame: Some("peer"),
-            task: false,
-            ..FASTCLOSE
-        },
-        run: close_timeout,
     },
 ];

@@ -18,6 +18,7 @@ const IPTABLES: Expect = Expect {
     context: "packet",
     cause: "fw_iptables",
     blame: Some("fw"),
+    followed: 0,
     task: false,
 };
 

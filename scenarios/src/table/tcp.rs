@@ -8,9 +8,9 @@ use crate::cause::active::{
 use crate::cause::bpf::destroy::bpf_destroy;
 use crate::cause::orphan::{linger2_fin_acked, orphan_fin2, orphan_limit, orphan_limit_timer};
 use crate::cause::passive::{
-    closed_port_v4, closed_port_v6, data_after_close_v4, data_after_close_v6, listener_bad_ack_v4,
-    listener_bad_ack_v6, shutdown_both_data, stale_flow_v4, stale_flow_v6, timewait_v4,
-    timewait_v6,
+    closed_port_v4, closed_port_v6, data_after_close_small_v4, data_after_close_small_v6,
+    data_after_close_v4, data_after_close_v6, listener_bad_ack_v4, listener_bad_ack_v6,
+    shutdown_both_data, stale_flow_v4, stale_flow_v6, timewait_syn,
 };
 use crate::scene::{Expect, Scenario, Seen};
 
@@ -25,6 +25,7 @@ pub(super) const ACTIVE: Expect = Expect {
     context: "task",
     cause: "app_close_unread",
     blame: Some("app"),
+    followed: 0,
     task: true,
 };
 
@@ -39,6 +40,7 @@ pub(super) const PASSIVE: Expect = Expect {
     context: "packet",
     cause: "closed_port",
     blame: None,
+    followed: 0,
     task: false,
 };
 
@@ -82,13 +84,9 @@ const ORPHAN_LIMIT: Expect = Expect {
     ..ACTIVE
 };
 
-const TIMEWAIT: Expect = Expect {
-    reason: Some("TCP_TIMEWAIT_SOCKET"),
-    sk_state: Some("TIME_WAIT"),
-    cause: "timewait",
-    blame: Some("app"),
-    ..PASSIVE
-};
+/// The same for the smaller socket that waits in FIN_WAIT2 in place of a whole one.
+const DATA_TO_SMALL: Expect =
+    Expect { caller: &["tcp_v4_rcv"], reason: Some("TCP_TIMEWAIT_SOCKET"), ..DATA_TO_CLOSED };
 
 /// A listener gets what opens no connection.
 pub(super) const LISTENER_BAD_ACK: Expect = Expect {
@@ -216,11 +214,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: data_after_close_v4,
     },
     Scenario {
-        name: "timewait",
-        about: "The peer sends data to what is only a TIME_WAIT socket any more.",
+        name: "data_after_close_small",
+        about: "The peer sends data to what is only a small socket in FIN_WAIT2 any more.",
         port: 21014,
-        expect: TIMEWAIT,
-        run: timewait_v4,
+        expect: DATA_TO_SMALL,
+        run: data_after_close_small_v4,
+    },
+    Scenario {
+        name: "timewait_syn",
+        about: "The peer reuses its port at once, while this host waits for its FIN.",
+        port: 21100,
+        expect: Expect { cause: "timewait", ..DATA_TO_SMALL },
+        run: timewait_syn,
     },
     Scenario {
         name: "listener_bad_ack",
@@ -349,16 +354,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         run: data_after_close_v6,
     },
     Scenario {
-        name: "timewait_v6",
-        about: "The peer sends data over IPv6 to a TIME_WAIT socket.",
+        name: "data_after_close_small_v6",
+        about: "The same over IPv6.",
         port: 21029,
         expect: Expect {
             callee: "tcp_v6_send_reset",
             caller: &["tcp_v6_rcv"],
             family: "ipv6",
-            ..TIMEWAIT
+            ..DATA_TO_SMALL
         },
-        run: timewait_v6,
+        run: data_after_close_small_v6,
     },
     Scenario {
         name: "listener_bad_ack_v6",

@@ -24,6 +24,7 @@ const ICMP: Expect = Expect {
     context: "packet",
     cause: "refused_icmp_fw",
     blame: Some("fw"),
+    followed: 0,
     task: false,
 };
 

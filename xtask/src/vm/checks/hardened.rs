@@ -27,7 +27,7 @@ const SCENARIOS: &[&str] = &[
     "bpf_destroy",
     "closed_port",
     "closed_port_v6",
-    "timewait",
+    "data_after_close_small",
     "data_after_close",
     "iptables_input",
     "nft_bridge",

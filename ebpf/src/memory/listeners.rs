@@ -6,9 +6,10 @@
 //! closed, or another one listens in its place.
 
 use aya_ebpf::btf_maps::{Array, LruHashMap};
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::btf_map;
 use core::ptr;
-use tcprst_schema::wire::{Act, Actor};
+use tcprst_schema::wire::{Act, Actor, EventHeader, FROM_FLOW, Past};
 
 use crate::kernel::{Address, Memory, Probed, get, layout, read};
 use crate::maps;
@@ -56,7 +57,10 @@ struct Listener {
     opened: u32,
     /// Number of its end; 0 is none yet.
     closed: u32,
-    padding: u32,
+    /// Handshakes that were under way at its end.
+    handshakes: u32,
+    /// When it ended, nanoseconds since boot.
+    closed_ns: u64,
 }
 
 /// What is known of a connection that nobody accepted.
@@ -69,8 +73,18 @@ pub(crate) struct Birth {
     pub(crate) cgroup_id: u64,
 }
 
-const NONE: Listener =
-    Listener { actor: NOBODY, cgroup_id: 0, uid: 0, opened: 0, closed: 0, padding: 0 };
+/// Five SYN-ACKs (net.ipv4.tcp_synack_retries) take 63 seconds.
+const LONGEST_HANDSHAKE_NS: u64 = 64_000_000_000;
+
+const NONE: Listener = Listener {
+    actor: NOBODY,
+    cgroup_id: 0,
+    uid: 0,
+    opened: 0,
+    closed: 0,
+    handshakes: 0,
+    closed_ns: 0,
+};
 
 /// The last number that was given.
 #[inline(always)]
@@ -98,7 +112,7 @@ pub(crate) fn listen<M: Memory>(sk: Address, id: Address) {
     unsafe { sockets::fill(&raw mut actor, Act::Listen) };
     let opened = next_generation();
     let (uid, cgroup_id) = sock::owner(id);
-    let now = Listener { actor, cgroup_id, uid, opened, closed: 0, padding: 0 };
+    let now = Listener { actor, cgroup_id, uid, opened, ..NONE };
     let key = key_of(id, local_address(id));
     // SAFETY: copied at once.
     let mut before = unsafe { LISTENERS.get(&key) }.map_or(NONE, |listening| listening.now);
@@ -115,7 +129,11 @@ pub(crate) fn close(id: Address) {
     if let Some(listening) = LISTENERS.get_ptr_mut(&key_of(id, local_address(id))) {
         // SAFETY: an entry of the map; one that is given to another key meanwhile is a listener
         // that is taken for closed, and so unknown.
-        unsafe { (*listening).now.closed = closed };
+        unsafe {
+            (*listening).now.handshakes = get(id, layout!(offsets.request_queue_len));
+            (*listening).now.closed_ns = bpf_ktime_get_boot_ns();
+            (*listening).now.closed = closed;
+        }
     }
 }
 
@@ -186,6 +204,57 @@ impl Listener {
     fn was_there(&self, birth: &Birth) -> bool {
         let since = |number: u32| birth.generation.wrapping_sub(number) as i32 >= 0;
         self.opened != 0 && since(self.opened) && (self.closed == 0 || !since(self.closed))
+    }
+}
+
+/// Writes that the event answers what may be the last segment of a handshake with a listener which
+/// was closed meanwhile: it had handshakes under way, and not longer ago than one takes.
+///
+/// # Safety
+/// `event` points to a whole header in a map, with its flow.
+#[inline(never)]
+pub(crate) unsafe fn recall(net: Address, event: *mut EventHeader) {
+    const ANY: Address16 = [0; 2];
+    // SAFETY: the caller's promise.
+    let flow = unsafe { sock::flow_of(event) };
+    let mut key = ListenKey {
+        netns: sock::namespace(net),
+        addr: flow.src_addr,
+        port: flow.src_port,
+        family: flow.family as u16,
+        device: 0,
+    };
+    for turn in 0..3 {
+        if turn == 1 {
+            key.addr = ANY;
+        } else if turn == 2 {
+            // For both families.
+            key.family = AF_INET6 as u16;
+        }
+        // SAFETY: read at once; the caller's promise.
+        unsafe {
+            let Some(listening) = LISTENERS.get_ptr_mut(&key) else {
+                continue;
+            };
+            let now = &raw mut (*listening).now;
+            let before = &raw mut (*listening).before;
+            let listener = if (*now).closed != 0 { now } else { before };
+            let since = (*event).boot_ns.wrapping_sub((*listener).closed_ns);
+            if (*listener).handshakes != 0
+                && (*listener).closed_ns != 0
+                && since < LONGEST_HANDSHAKE_NS
+            {
+                // Not more often than there were handshakes.
+                (*listener).handshakes -= 1;
+                (*event).past = Past::ListenerClosed as u8;
+                (*event).past_ns = (*listener).closed_ns;
+                (*event).owner_from = FROM_FLOW;
+                (*event).socket_uid = (*listener).uid;
+                (*event).socket_cgroup_id = (*listener).cgroup_id;
+                (*event).socket = (*listener).actor;
+                return;
+            }
+        }
     }
 }
 
