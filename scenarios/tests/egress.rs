@@ -12,7 +12,7 @@ use scenarios::{Namespace, Outcome, Scenario, Seen, allow_host_changes, play, sc
 use socket2::{Domain, Protocol, Socket, Type};
 
 #[test]
-fn each_scenario_s_reset_leaves_its_namespace_once() -> Result<()> {
+fn each_scenario_s_resets_leave_its_namespace_once() -> Result<()> {
     allow_host_changes();
     let ns = Namespace::new()?;
     let witness = ns.run(witness)?;
@@ -23,7 +23,9 @@ fn each_scenario_s_reset_leaves_its_namespace_once() -> Result<()> {
             continue;
         };
         let expected = match scenario.expect.seen {
-            Seen::Sent | Seen::Received | Seen::Crafted | Seen::Forwarded => 1,
+            Seen::Sent | Seen::Received | Seen::Crafted | Seen::Forwarded => {
+                1 + scenario.expect.followed as u64
+            }
             Seen::Icmp | Seen::Nothing => 0,
         };
         ensure!(left == expected, "{}: {left} resets left", scenario.name);
