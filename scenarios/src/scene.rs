@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::deadline::Deadline;
 use crate::task::Actor;
 
-/// One way to cause exactly one reset, or what looks like one.
+/// One way to cause exactly one reset, or what looks like one, and what follows from it.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Scenario {
     pub name: &'static str,
