@@ -131,7 +131,12 @@ pub(crate) fn join_stripped(scene: &Scene) -> Result<Caused> {
         ..second.segment(talk.at, flags::ACK)
     };
     second.provoke(scene, &last)?;
-    Ok(scene.caused(talk.at, second.addr()))
+    let caused = scene.caused(talk.at, second.addr());
+    // Open to the end, but for the port: the server's close would meet no ghost any more, and be
+    // reset.
+    let GhostTalk { ghost, ends: (server, _listener), .. } = talk;
+    Box::leak(Box::new((ghost, server)));
+    Ok(caused)
 }
 
 /// An accepted Multipath TCP connection of a ghost.
@@ -141,7 +146,7 @@ struct GhostTalk {
     ack: TcpSegment<'static>,
     at: SocketAddr,
     /// Open as long as the ghost talks.
-    _ends: (Socket, Socket),
+    ends: (Socket, Socket),
     /// The server's key.
     key: [u8; 8],
 }
@@ -159,7 +164,7 @@ impl GhostTalk {
         };
         ghost.send(&TcpSegment { options: &capable(&[GHOSTS_KEY, key]), ..ack })?;
         let server = accept(&listener)?;
-        Ok(Self { ghost, ack, at, _ends: (server, listener), key })
+        Ok(Self { ghost, ack, at, ends: (server, listener), key })
     }
 }
 
