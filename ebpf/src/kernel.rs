@@ -129,7 +129,9 @@ pub(crate) fn read<T>(base: Address, offset: u32) -> Option<T> {
     unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const T) }.ok()
 }
 
-/// Its own address, once it is known as a number.
+/// Its own address, once it is known as a number. Its name is in the object: a mangled one would depend
+/// on the folder that it is built in.
+#[unsafe(no_mangle)]
 static mut HERE: u64 = 0;
 
 /// A typed pointer as a number, with which the verifier allows arithmetic. To read it from memory
