@@ -333,9 +333,7 @@ fn context(header: &EventHeader, stack: &Stack) -> Option<&'static str> {
     // The start of a system call or of an exit.
     const TASK: [&str; 4] = ["do_syscall_64", "el0_svc", "do_exit", "task_work_run"];
     // Threads of the kernel itself, which work on behalf of others.
-    // Before 6.9 whoever closed any Unix socket collected those of others on the way (unix_gc).
-    const WORKER: [&str; 6] =
-        ["process_one_work", "worker_thread", "kthread", "ret_from_fork", "unix_gc", "__unix_gc"];
+    const WORKER: [&str; 4] = ["process_one_work", "worker_thread", "kthread", "ret_from_fork"];
     let is_kernel_thread = header.flags & KERNEL_THREAD != 0;
     let of_task = if is_kernel_thread { "worker" } else { "task" };
     let marked = stack.frames.iter().find_map(|frame| {
