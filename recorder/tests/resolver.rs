@@ -7,8 +7,8 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,6 +41,8 @@ enum Mood {
 struct Fake {
     mood: Arc<AtomicU8>,
     asked: Arc<AtomicUsize>,
+    /// Paths that it answered while it was well.
+    answered: Arc<Mutex<Vec<String>>>,
     socket: PathBuf,
 }
 
@@ -48,16 +50,22 @@ impl Fake {
     fn listen(dir: &Path, mood: Mood) -> Self {
         let socket = dir.join("fake.sock");
         let listener = UnixListener::bind(&socket).expect("a socket");
-        let fake =
-            Self { mood: Arc::new(AtomicU8::new(mood as u8)), asked: Arc::default(), socket };
+        let fake = Self {
+            mood: Arc::new(AtomicU8::new(mood as u8)),
+            asked: Arc::default(),
+            answered: Arc::default(),
+            socket,
+        };
         let (mood, asked) = (Arc::clone(&fake.mood), Arc::clone(&fake.asked));
+        let answered = Arc::clone(&fake.answered);
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mood = mood.load(Ordering::SeqCst);
                 asked.fetch_add(1, Ordering::SeqCst);
+                let answered = Arc::clone(&answered);
                 thread::spawn(move || {
                     // The client may close the connection: that is fine.
-                    let _ = talk(stream.expect("a connection"), mood);
+                    let _ = talk(stream.expect("a connection"), mood, &answered);
                 });
             }
         });
@@ -67,9 +75,24 @@ impl Fake {
     fn change(&self, mood: Mood) {
         self.mood.store(mood as u8, Ordering::SeqCst);
     }
+
+    /// Waits until it has answered a request for `path`.
+    fn wait_for(&self, path: &str) {
+        const LIMIT: Duration = Duration::from_secs(60);
+        let began = Instant::now();
+        loop {
+            let answered = self.answered.lock().expect("locked").clone();
+            if answered.iter().any(|one| one == path) {
+                return;
+            }
+            let waited = began.elapsed();
+            assert!(waited < LIMIT, "nobody asked for {path} in {waited:?}: {answered:?}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
 
-fn talk(mut stream: UnixStream, mood: u8) -> std::io::Result<()> {
+fn talk(mut stream: UnixStream, mood: u8, answered: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let question = lines.next().unwrap_or(Ok(String::new()))?;
     const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
@@ -90,6 +113,8 @@ fn talk(mut stream: UnixStream, mood: u8) -> std::io::Result<()> {
             let body = body.to_string();
             let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
             stream.write_all((head + &body).as_bytes())?;
+            let path = question.split(' ').nth(1).unwrap_or_default();
+            answered.lock().expect("locked").push(path.to_owned());
         }
     }
     Ok(())
@@ -187,10 +212,14 @@ fn names_come_by_themselves_when_it_is_well_again() {
     drop(cgroup);
     thread::sleep(Duration::from_secs(6));
     fake.change(Mood::Well);
-    // The pause after a failure, and the next listing of containers.
-    thread::sleep(Duration::from_secs(11));
+    // The pause after a failure is over with the next listing of containers.
+    fake.wait_for("/containers/json");
     let cgroup = Cgroup::make("docker", &after);
     play_in(&cgroup);
+    // The last request about a container is for the digest of its image. The answer needs a
+    // moment to arrive, on a busy machine a long one.
+    fake.wait_for(&format!("/containers/{after}/json"));
+    fake.wait_for("/images/sha256:1/json");
     thread::sleep(Duration::from_secs(2));
     drop(cgroup);
     let ended = recording.stop(Signal::SIGTERM);
