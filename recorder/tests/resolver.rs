@@ -127,7 +127,7 @@ fn docker_says(question: &str) -> Json {
         ["", "containers", "json"] => json!([]),
         ["", "containers", id, "json"] => json!({
             "Name": format!("/name-of-{}", &id[8..12]),
-            "Image": "sha256:1",
+            "Image": format!("sha256:{id}"),
             "Config": { "Image": "shop:1", "Labels": {} },
         }),
         _ => Json::Null,
@@ -219,7 +219,7 @@ fn names_come_by_themselves_when_it_is_well_again() {
     // The last request about a container is for the digest of its image. The answer needs a
     // moment to arrive, on a busy machine a long one.
     fake.wait_for(&format!("/containers/{after}/json"));
-    fake.wait_for("/images/sha256:1/json");
+    fake.wait_for(&format!("/images/sha256:{after}/json"));
     thread::sleep(Duration::from_secs(2));
     drop(cgroup);
     let ended = recording.stop(Signal::SIGTERM);
